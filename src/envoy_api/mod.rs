@@ -1,0 +1,140 @@
+//! Envoy's API as tables: messages, fields, enums, as its descriptors say them.
+//!
+//! Comes in: the descriptor set that is shipped under `proto/` and sets that the user adds. Goes
+//! out: [`Api`], from which the decoder reads what a key means. Built lazily, a message type when
+//! it is first met; shared by all threads. Knows nothing of YAML, files, snapshots or gRPC.
+
+/// Index of a message type in its [`Api`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub u32);
+
+/// Index of an enum type in its [`Api`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnumId(pub u32);
+
+/// A message type.
+#[derive(Debug)]
+pub struct MessageType {
+    /// Full name without a leading dot, such as `envoy.config.cluster.v3.Cluster`.
+    pub name: Box<str>,
+    /// Fields by ascending number.
+    pub fields: Box<[FieldType]>,
+    /// Names of the real oneofs (not those of proto3 `optional`); `FieldType::oneof` points here.
+    pub oneofs: Box<[Box<str>]>,
+    /// Set when JSON has a form of its own for this type.
+    pub well_known: Option<WellKnown>,
+    /// `option deprecated = true`.
+    pub deprecated: bool,
+}
+
+/// The types that proto3 JSON writes in a form of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WellKnown {
+    /// `google.protobuf.Any`.
+    Any,
+    /// `google.protobuf.Duration`.
+    Duration,
+    /// `google.protobuf.Timestamp`.
+    Timestamp,
+    /// `google.protobuf.FieldMask`.
+    FieldMask,
+    /// `google.protobuf.Struct`.
+    Struct,
+    /// `google.protobuf.Value`.
+    Value,
+    /// `google.protobuf.ListValue`.
+    ListValue,
+    /// `google.protobuf.Empty`.
+    Empty,
+    /// One of the nine wrappers, `google.protobuf.BoolValue` and so on; its one field is number 1.
+    Wrapper(Scalar),
+}
+
+/// A field of a message type.
+#[derive(Debug)]
+pub struct FieldType {
+    /// Field number.
+    pub number: u32,
+    /// Name as in the `.proto`, `snake_case`.
+    pub name: Box<str>,
+    /// Name in JSON, `camelCase`.
+    pub json_name: Box<str>,
+    /// Single, list or map.
+    pub shape: Shape,
+    /// Type of the value, of a list's elements, or of a map's values.
+    pub value: ValueType,
+    /// Index into `MessageType::oneofs`.
+    pub oneof: Option<u32>,
+    /// Whether absent and default differ on the wire (proto3 `optional`, oneof members, messages).
+    pub presence: bool,
+    /// `[deprecated = true]`.
+    pub deprecated: bool,
+    /// Marked `(udpa.annotations.sensitive)`: never shown to anyone.
+    pub sensitive: bool,
+}
+
+/// How many values a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One.
+    Single,
+    /// A list.
+    List {
+        /// Whether scalars are written packed.
+        packed: bool,
+    },
+    /// A map with keys of this type.
+    Map(Scalar),
+}
+
+/// What type a value has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    /// A scalar.
+    Scalar(Scalar),
+    /// An enum.
+    Enum(EnumId),
+    /// A message.
+    Message(MessageId),
+}
+
+/// Scalar types, by how they are written on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "protobuf's own names")]
+pub enum Scalar {
+    Double,
+    Float,
+    Int32,
+    Int64,
+    Uint32,
+    Uint64,
+    Sint32,
+    Sint64,
+    Fixed32,
+    Fixed64,
+    Sfixed32,
+    Sfixed64,
+    Bool,
+    String,
+    Bytes,
+}
+
+/// An enum type.
+#[derive(Debug)]
+pub struct EnumType {
+    /// Full name.
+    pub name: Box<str>,
+    /// Values in the order of declaration.
+    pub values: Box<[EnumValue]>,
+}
+
+/// A value of an enum.
+#[derive(Debug)]
+pub struct EnumValue {
+    /// Name as in the `.proto`.
+    pub name: Box<str>,
+    /// Number.
+    pub number: i32,
+    /// `[deprecated = true]`.
+    pub deprecated: bool,
+}

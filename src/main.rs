@@ -1,0 +1,2 @@
+//! The `xds-bridge` program.
+fn main() {}

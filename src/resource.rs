@@ -1,0 +1,432 @@
+//! The xDS types as data, and one resource of them.
+//!
+//! Owns the words that every room shares: [`Kind`] (type URL, fragment key, service, order of
+//! sending), [`Resource`] (name, canonical bytes, content digest, what it refers to) and
+//! [`Selector`] (which nodes may receive it). Keeps the invariant *encode once, hash the content*:
+//! a resource is made from canonical bytes, and two resources with equal bytes have equal digests,
+//! wherever and whenever they were made.
+//!
+//! Knows nothing of YAML, files, gRPC or time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use xxhash_rust::xxh3::Xxh3;
+
+mod selector;
+
+pub use selector::{Node, NodePattern, Selector};
+
+/// A resource's name. Shared, since the same name stands in tables, subscriptions and logs.
+pub type Name = Arc<str>;
+
+/// The xDS types that are served, declared in the order in which changes are sent
+/// (make before break: what is referred to goes before what refers to it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `envoy.extensions.transport_sockets.tls.v3.Secret`, SDS.
+    Secret,
+    /// `envoy.service.runtime.v3.Runtime`, RTDS.
+    Runtime,
+    /// `envoy.config.core.v3.TypedExtensionConfig`, ECDS.
+    ExtensionConfig,
+    /// `envoy.config.cluster.v3.Cluster`, CDS.
+    Cluster,
+    /// `envoy.config.endpoint.v3.ClusterLoadAssignment`, EDS.
+    Endpoint,
+    /// `envoy.config.listener.v3.Listener`, LDS.
+    Listener,
+    /// `envoy.config.route.v3.RouteConfiguration`, RDS.
+    Route,
+    /// `envoy.config.route.v3.ScopedRouteConfiguration`, SRDS.
+    ScopedRoute,
+    /// `envoy.config.route.v3.VirtualHost`, VHDS.
+    VirtualHost,
+}
+
+/// What is the same for all resources of a kind.
+struct KindFacts {
+    fragment_key: &'static str,
+    noun: &'static str,
+    type_url: &'static str,
+    service: &'static str,
+    name_field: &'static str,
+}
+
+const fn facts(kind: Kind) -> KindFacts {
+    match kind {
+        Kind::Secret => KindFacts {
+            fragment_key: "secrets",
+            noun: "secret",
+            type_url: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+            service: "envoy.service.secret.v3.SecretDiscoveryService",
+            name_field: "name",
+        },
+        Kind::Runtime => KindFacts {
+            fragment_key: "runtimes",
+            noun: "runtime",
+            type_url: "type.googleapis.com/envoy.service.runtime.v3.Runtime",
+            service: "envoy.service.runtime.v3.RuntimeDiscoveryService",
+            name_field: "name",
+        },
+        Kind::ExtensionConfig => KindFacts {
+            fragment_key: "extension_configs",
+            noun: "extension config",
+            type_url: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+            service: "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
+            name_field: "name",
+        },
+        Kind::Cluster => KindFacts {
+            fragment_key: "clusters",
+            noun: "cluster",
+            type_url: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            service: "envoy.service.cluster.v3.ClusterDiscoveryService",
+            name_field: "name",
+        },
+        Kind::Endpoint => KindFacts {
+            fragment_key: "endpoints",
+            noun: "endpoint assignment",
+            type_url: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            service: "envoy.service.endpoint.v3.EndpointDiscoveryService",
+            name_field: "cluster_name",
+        },
+        Kind::Listener => KindFacts {
+            fragment_key: "listeners",
+            noun: "listener",
+            type_url: "type.googleapis.com/envoy.config.listener.v3.Listener",
+            service: "envoy.service.listener.v3.ListenerDiscoveryService",
+            name_field: "name",
+        },
+        Kind::Route => KindFacts {
+            fragment_key: "routes",
+            noun: "route configuration",
+            type_url: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            service: "envoy.service.route.v3.RouteDiscoveryService",
+            name_field: "name",
+        },
+        Kind::ScopedRoute => KindFacts {
+            fragment_key: "scoped_routes",
+            noun: "scoped route",
+            type_url: "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration",
+            service: "envoy.service.route.v3.ScopedRoutesDiscoveryService",
+            name_field: "name",
+        },
+        Kind::VirtualHost => KindFacts {
+            fragment_key: "virtual_hosts",
+            noun: "virtual host",
+            type_url: "type.googleapis.com/envoy.config.route.v3.VirtualHost",
+            service: "envoy.service.route.v3.VirtualHostDiscoveryService",
+            name_field: "name",
+        },
+    }
+}
+
+/// What stands before the message name in a type URL of ours.
+pub const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
+
+impl Kind {
+    /// All kinds in sending order.
+    pub const ALL: [Kind; 9] = [
+        Kind::Secret,
+        Kind::Runtime,
+        Kind::ExtensionConfig,
+        Kind::Cluster,
+        Kind::Endpoint,
+        Kind::Listener,
+        Kind::Route,
+        Kind::ScopedRoute,
+        Kind::VirtualHost,
+    ];
+
+    /// How many kinds there are; `kind as usize` is below it.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The key of the list that holds this kind in a fragment, such as `clusters`.
+    pub fn fragment_key(self) -> &'static str {
+        facts(self).fragment_key
+    }
+
+    /// What people call one of them, such as `cluster`.
+    pub fn noun(self) -> &'static str {
+        facts(self).noun
+    }
+
+    /// The type URL, such as `type.googleapis.com/envoy.config.cluster.v3.Cluster`.
+    pub fn type_url(self) -> &'static str {
+        facts(self).type_url
+    }
+
+    /// The full name of the message, such as `envoy.config.cluster.v3.Cluster`.
+    pub fn message(self) -> &'static str {
+        &facts(self).type_url[TYPE_URL_PREFIX.len()..]
+    }
+
+    /// The full name of the type's own discovery service.
+    pub fn service(self) -> &'static str {
+        facts(self).service
+    }
+
+    /// The field of the message that holds the resource's name.
+    pub fn name_field(self) -> &'static str {
+        facts(self).name_field
+    }
+
+    /// The kind with this type URL, if it is one that we serve.
+    pub fn from_type_url(url: &str) -> Option<Kind> {
+        Self::ALL.into_iter().find(|kind| kind.type_url() == url)
+    }
+
+    /// The kind whose message has this full name.
+    pub fn from_message(full_name: &str) -> Option<Kind> {
+        Self::ALL.into_iter().find(|kind| kind.message() == full_name)
+    }
+
+    /// The kind that stands under this key of a fragment.
+    pub fn from_fragment_key(key: &str) -> Option<Kind> {
+        Self::ALL.into_iter().find(|kind| kind.fragment_key() == key)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.noun())
+    }
+}
+
+/// xxh3-128 over content: equal content has an equal digest on every machine and in every run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Digest(pub u128);
+
+impl Digest {
+    /// The digest of several byte strings; the lengths count, so `ab|c` differs from `a|bc`.
+    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
+        let mut hash = Xxh3::new();
+        for part in parts {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        Digest(hash.digest128())
+    }
+
+    /// The digest of a digest and of what it depends on, in the given order.
+    pub fn covering(self, others: impl IntoIterator<Item = Digest>) -> Digest {
+        let mut hash = Xxh3::new();
+        hash.update(&self.0.to_le_bytes());
+        for other in others {
+            hash.update(&other.0.to_le_bytes());
+        }
+        Digest(hash.digest128())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A resource that another one names, such as the cluster of a route.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reference {
+    /// What kind of resource is named.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Name,
+}
+
+/// One resource: immutable, encoded once, shared by every snapshot and stream that holds it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resource {
+    kind: Kind,
+    name: Name,
+    aliases: Box<[Name]>,
+    digest: Digest,
+    element: Bytes,
+    ttl: Option<Duration>,
+    references: Box<[Reference]>,
+}
+
+impl Resource {
+    /// A resource from the canonical encoding of its message.
+    ///
+    /// `body` must be canonical (fields by number, map entries by key, no explicit defaults), also
+    /// inside nested `Any`s; then equal configuration has equal bytes, and so an equal digest.
+    pub fn new(kind: Kind, name: impl Into<Name>, body: &[u8]) -> Resource {
+        let element = any_element(kind.type_url(), body);
+        Resource {
+            kind,
+            name: name.into(),
+            aliases: Box::default(),
+            digest: Digest::of([element.as_ref()]),
+            element,
+            ttl: None,
+            references: Box::default(),
+        }
+    }
+
+    /// The same resource, also known by other names (a virtual host by `<route config>/<domain>`).
+    #[must_use]
+    pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = Name>) -> Resource {
+        self.aliases = aliases.into_iter().collect();
+        self
+    }
+
+    /// The same resource, valid at its receiver for this long only. The TTL is part of the content.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Duration) -> Resource {
+        self.ttl = Some(ttl);
+        self.digest = self.digest.covering([Digest(ttl.as_nanos())]);
+        self
+    }
+
+    /// The same resource with the list of what it names, sorted and without duplicates.
+    #[must_use]
+    pub fn with_references(mut self, references: impl IntoIterator<Item = Reference>) -> Resource {
+        let mut list: Vec<Reference> = references.into_iter().collect();
+        list.sort();
+        list.dedup();
+        self.references = list.into();
+        self
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Further names by which a client may ask for it (VHDS only).
+    pub fn aliases(&self) -> &[Name] {
+        &self.aliases
+    }
+
+    /// The digest of its content.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// How long it is valid at its receiver, if that is limited.
+    pub fn ttl(&self) -> Option<Duration> {
+        self.ttl
+    }
+
+    /// What it names, sorted.
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    /// The names of one kind that it refers to.
+    pub fn references_to(&self, kind: Kind) -> impl Iterator<Item = &Name> {
+        self.references.iter().filter(move |r| r.kind == kind).map(|r| &r.name)
+    }
+
+    /// The encoded protobuf field `2: Any`, tag included. `Resource.resource` of a delta response and
+    /// `DiscoveryResponse.resources` have the same number and type, so these bytes serve both.
+    pub fn element(&self) -> &Bytes {
+        &self.element
+    }
+
+    /// The canonical encoding of the message alone.
+    pub fn body(&self) -> Bytes {
+        let body = self.element.len() - self.body_len();
+        self.element.slice(body..)
+    }
+
+    fn body_len(&self) -> usize {
+        // The body is the last thing in the element, behind its own length; the element was made by
+        // `any_element`, so walking the same three headers finds it.
+        let mut rest: &[u8] = &self.element;
+        let mut skip = |n: usize| rest = &rest[n..];
+        skip(1);
+        let any_len = read_len(rest);
+        rest = &rest[encoded_len_varint(any_len as u64)..];
+        rest = &rest[1..];
+        let url_len = read_len(rest);
+        rest = &rest[encoded_len_varint(url_len as u64) + url_len..];
+        if rest.is_empty() {
+            return 0;
+        }
+        rest = &rest[1..];
+        read_len(rest)
+    }
+}
+
+fn read_len(mut bytes: &[u8]) -> usize {
+    prost::encoding::decode_varint(&mut bytes).map_or(0, |len| usize::try_from(len).unwrap_or(0))
+}
+
+/// `0x12 len Any{type_url, value}`; an empty value is left out, as canonical protobuf has it.
+fn any_element(type_url: &str, body: &[u8]) -> Bytes {
+    let field = |len: usize| 1 + encoded_len_varint(len as u64) + len;
+    let any_len = field(type_url.len()) + if body.is_empty() { 0 } else { field(body.len()) };
+    let mut out = BytesMut::with_capacity(field(any_len));
+    encode_key(2, WireType::LengthDelimited, &mut out);
+    encode_varint(any_len as u64, &mut out);
+    encode_key(1, WireType::LengthDelimited, &mut out);
+    encode_varint(type_url.len() as u64, &mut out);
+    out.put_slice(type_url.as_bytes());
+    if !body.is_empty() {
+        encode_key(2, WireType::LengthDelimited, &mut out);
+        encode_varint(body.len() as u64, &mut out);
+        out.put_slice(body);
+    }
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+
+    #[test]
+    fn the_element_is_field_two_of_both_variants() {
+        for body in [b"".as_slice(), b"\x0a\x01x", &[7; 300]] {
+            let resource = Resource::new(Kind::Cluster, "x", body);
+            let mut element = resource.element().clone();
+            let (number, wire) = prost::encoding::decode_key(&mut element).expect("a key");
+            assert_eq!((number, wire), (2, WireType::LengthDelimited));
+            let any = prost_types::Any::decode_length_delimited(element).expect("an Any");
+            assert_eq!(any.type_url, Kind::Cluster.type_url());
+            assert_eq!(any.value, body);
+            assert_eq!(resource.body(), body);
+        }
+    }
+
+    #[test]
+    fn kinds_are_found_by_url_message_and_key() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_type_url(kind.type_url()), Some(kind));
+            assert_eq!(Kind::from_message(kind.message()), Some(kind));
+            assert_eq!(Kind::from_fragment_key(kind.fragment_key()), Some(kind));
+            assert_eq!(Kind::ALL[kind as usize], kind);
+        }
+    }
+
+    #[test]
+    fn a_digest_depends_on_content_alone() {
+        let one = Resource::new(Kind::Cluster, "x", b"\x0a\x01x");
+        let same = Resource::new(Kind::Cluster, "x", b"\x0a\x01x");
+        let other = Resource::new(Kind::Cluster, "y", b"\x0a\x01y");
+        assert_eq!(one.digest(), same.digest());
+        assert_ne!(one.digest(), other.digest());
+        assert_ne!(one.digest(), same.with_ttl(Duration::from_secs(1)).digest());
+    }
+
+    #[test]
+    fn a_digest_tells_where_one_part_ends() {
+        assert_ne!(Digest::of([b"ab".as_slice(), b"c"]), Digest::of([b"a".as_slice(), b"bc"]));
+    }
+}

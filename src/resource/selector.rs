@@ -1,0 +1,165 @@
+//! Who receives a resource: a fragment's `nodes:` as a value, and its matching.
+//!
+//! A [`Selector`] is a list of [`NodePattern`]s of which any may match; within a pattern all given
+//! parts must. Selectors compare and sort by their content, so that fragments with the same
+//! `nodes:` share one group of resources in a snapshot.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use wildmatch::WildMatch;
+
+/// What an Envoy says of itself in its first request, as far as it decides what it receives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// `node.id`.
+    pub id: String,
+    /// `node.cluster`.
+    pub cluster: String,
+    /// `node.locality.region`.
+    pub region: String,
+    /// `node.locality.zone`.
+    pub zone: String,
+    /// `node.locality.sub_zone`.
+    pub sub_zone: String,
+    /// `node.metadata`.
+    pub metadata: BTreeMap<String, Value>,
+}
+
+/// The nodes that receive a fragment: those that match any of these patterns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Selector(pub Vec<NodePattern>);
+
+/// One entry of `nodes:`. An absent part matches everything; texts are globs (`*`, `?`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodePattern {
+    /// Glob over `node.id`.
+    pub id: Option<String>,
+    /// Glob over `node.cluster`.
+    pub cluster: Option<String>,
+    /// Glob over the locality's region.
+    pub region: Option<String>,
+    /// Glob over the locality's zone.
+    pub zone: Option<String>,
+    /// Glob over the locality's sub-zone.
+    pub sub_zone: Option<String>,
+    /// Paths into `node.metadata` (keys from the outside in) and a glob over the value there.
+    pub metadata: Vec<(Vec<String>, String)>,
+}
+
+impl Selector {
+    /// Whether this node receives what the selector stands beside.
+    pub fn matches(&self, node: &Node) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(node))
+    }
+}
+
+impl NodePattern {
+    fn matches(&self, node: &Node) -> bool {
+        let fits =
+            |glob: &Option<String>, text: &str| glob.as_deref().is_none_or(|glob| glob_matches(glob, text));
+        fits(&self.id, &node.id)
+            && fits(&self.cluster, &node.cluster)
+            && fits(&self.region, &node.region)
+            && fits(&self.zone, &node.zone)
+            && fits(&self.sub_zone, &node.sub_zone)
+            && self.metadata.iter().all(|(path, glob)| metadata_matches(&node.metadata, path, glob))
+    }
+}
+
+fn glob_matches(glob: &str, text: &str) -> bool {
+    WildMatch::new(glob).matches(text)
+}
+
+fn metadata_matches(metadata: &BTreeMap<String, Value>, path: &[String], glob: &str) -> bool {
+    let Some((first, rest)) = path.split_first() else { return false };
+    let value = rest.iter().try_fold(metadata.get(first), |value, key| match value {
+        Some(Value::Object(map)) => Ok(map.get(key)),
+        _ => Err(()),
+    });
+    value.ok().flatten().is_some_and(|value| value_matches(value, glob))
+}
+
+/// A list matches when one of its elements does; numbers and booleans by their JSON text.
+fn value_matches(value: &Value, glob: &str) -> bool {
+    match value {
+        Value::String(text) => glob_matches(glob, text),
+        Value::Bool(_) | Value::Number(_) => glob_matches(glob, &number_text(value)),
+        Value::Array(items) => items.iter().any(|item| value_matches(item, glob)),
+        Value::Null | Value::Object(_) => false,
+    }
+}
+
+/// Struct numbers are doubles: what an operator wrote as `1` arrives as 1.0 and must still match `1`.
+fn number_text(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) => format!("{number}"),
+        None => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn node() -> Node {
+        let metadata =
+            json!({"role": "edge", "tier": 1.0, "canary": true, "a": {"b": "deep"}, "tags": ["x", "y"]});
+        Node {
+            id: "edge-1".into(),
+            cluster: "edge".into(),
+            region: "eu".into(),
+            zone: "eu-1".into(),
+            sub_zone: "rack7".into(),
+            metadata: serde_json::from_value(metadata).expect("an object"),
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut NodePattern)) -> bool {
+        let mut pattern = NodePattern::default();
+        change(&mut pattern);
+        Selector(vec![pattern]).matches(&node())
+    }
+
+    #[test]
+    fn an_empty_pattern_matches_and_an_empty_list_does_not() {
+        assert!(with(|_| ()));
+        assert!(!Selector(Vec::new()).matches(&node()));
+    }
+
+    #[test]
+    fn globs_cover_the_whole_text() {
+        assert!(with(|p| p.id = Some("edge-*".into())));
+        assert!(with(|p| p.id = Some("edge-?".into())));
+        assert!(!with(|p| p.id = Some("edge".into())));
+        assert!(!with(|p| p.zone = Some("us-*".into())));
+    }
+
+    #[test]
+    fn all_parts_must_match_and_any_entry_may() {
+        let part = |id: &str, cluster: &str| NodePattern {
+            id: Some(id.into()),
+            cluster: Some(cluster.into()),
+            ..NodePattern::default()
+        };
+        assert!(!Selector(vec![part("edge-1", "core")]).matches(&node()));
+        assert!(Selector(vec![part("edge-1", "core"), part("*", "edge")]).matches(&node()));
+    }
+
+    #[test]
+    fn metadata_is_matched_by_path_and_text() {
+        let at = |path: &[&str], glob: &str| {
+            with(|p| p.metadata = vec![(path.iter().map(ToString::to_string).collect(), glob.into())])
+        };
+        assert!(at(&["role"], "ed*"));
+        assert!(at(&["a", "b"], "deep"));
+        assert!(at(&["tier"], "1"));
+        assert!(at(&["canary"], "true"));
+        assert!(at(&["tags"], "y"));
+        assert!(!at(&["a"], "*"));
+        assert!(!at(&["a", "b", "c"], "*"));
+        assert!(!at(&["none"], "*"));
+        assert!(!at(&[], "*"));
+    }
+}
