@@ -63,7 +63,7 @@ impl View {
     }
 
     /// What stands under a name.
-    pub fn find(&self, kind: Kind, name: &Name) -> Found<'_> {
+    pub fn find(&self, kind: Kind, name: &str) -> Found<'_> {
         if self.is_contested(kind, name) {
             return Found::Contested;
         }
@@ -74,7 +74,7 @@ impl View {
     }
 
     /// The resource under a name, unless there is none or it is contested.
-    pub fn get(&self, kind: Kind, name: &Name) -> Option<&Arc<Resource>> {
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Resource>> {
         match self.find(kind, name) {
             Found::One(resource) => Some(resource),
             Found::Nothing | Found::Contested => None,
@@ -82,16 +82,22 @@ impl View {
     }
 
     /// Whether the node belongs to several audiences of which each has its own resource of this name.
-    pub fn is_contested(&self, kind: Kind, name: &Name) -> bool {
+    pub fn is_contested(&self, kind: Kind, name: &str) -> bool {
         if self.snapshot.contested.is_empty() {
             return false;
         }
-        let Some(homes) = self.snapshot.contested.get(&(kind, name.clone())) else { return false };
+        let Some(homes) = self.snapshot.contested.get(&(kind, Name::from(name))) else { return false };
         homes.iter().filter(|home| self.audiences.contains(home)).count() > 1
     }
 
+    /// The contested names that this node would otherwise receive.
+    pub fn contested(&self) -> impl Iterator<Item = (Kind, &Name)> {
+        let keys = self.snapshot.contested.keys().map(|(kind, name)| (*kind, name));
+        keys.filter(|(kind, name)| self.is_contested(*kind, name))
+    }
+
     /// The name of the virtual host that has this alias.
-    pub fn by_alias(&self, alias: &Name) -> Option<&Name> {
+    pub fn by_alias(&self, alias: &str) -> Option<&Name> {
         self.groups.iter().find_map(|group| group.aliases.get(alias))
     }
 
@@ -108,7 +114,7 @@ impl View {
     }
 
     /// The version of what stands under a name.
-    pub fn version(&self, kind: Kind, name: &Name) -> Option<Digest> {
+    pub fn version(&self, kind: Kind, name: &str) -> Option<Digest> {
         self.get(kind, name).map(|resource| self.version_of(resource))
     }
 
@@ -134,7 +140,7 @@ impl View {
     }
 
     /// The clusters that take their endpoints from an assignment.
-    pub fn users_of(&self, assignment: &Name) -> impl Iterator<Item = &Name> {
+    pub fn users_of<'a>(&'a self, assignment: &'a str) -> impl Iterator<Item = &'a Name> {
         self.groups.iter().filter_map(move |group| group.users.get(assignment)).flatten()
     }
 
