@@ -53,6 +53,7 @@ struct KindFacts {
     noun: &'static str,
     type_url: &'static str,
     service: &'static str,
+    method: &'static str,
     name_field: &'static str,
 }
 
@@ -63,6 +64,7 @@ const fn facts(kind: Kind) -> KindFacts {
             noun: "secret",
             type_url: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
             service: "envoy.service.secret.v3.SecretDiscoveryService",
+            method: "Secrets",
             name_field: "name",
         },
         Kind::Runtime => KindFacts {
@@ -70,6 +72,7 @@ const fn facts(kind: Kind) -> KindFacts {
             noun: "runtime",
             type_url: "type.googleapis.com/envoy.service.runtime.v3.Runtime",
             service: "envoy.service.runtime.v3.RuntimeDiscoveryService",
+            method: "Runtime",
             name_field: "name",
         },
         Kind::ExtensionConfig => KindFacts {
@@ -77,6 +80,7 @@ const fn facts(kind: Kind) -> KindFacts {
             noun: "extension config",
             type_url: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
             service: "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
+            method: "ExtensionConfigs",
             name_field: "name",
         },
         Kind::Cluster => KindFacts {
@@ -84,6 +88,7 @@ const fn facts(kind: Kind) -> KindFacts {
             noun: "cluster",
             type_url: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             service: "envoy.service.cluster.v3.ClusterDiscoveryService",
+            method: "Clusters",
             name_field: "name",
         },
         Kind::Endpoint => KindFacts {
@@ -91,6 +96,7 @@ const fn facts(kind: Kind) -> KindFacts {
             noun: "endpoint assignment",
             type_url: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             service: "envoy.service.endpoint.v3.EndpointDiscoveryService",
+            method: "Endpoints",
             name_field: "cluster_name",
         },
         Kind::Listener => KindFacts {
@@ -98,6 +104,7 @@ const fn facts(kind: Kind) -> KindFacts {
             noun: "listener",
             type_url: "type.googleapis.com/envoy.config.listener.v3.Listener",
             service: "envoy.service.listener.v3.ListenerDiscoveryService",
+            method: "Listeners",
             name_field: "name",
         },
         Kind::Route => KindFacts {
@@ -105,6 +112,7 @@ const fn facts(kind: Kind) -> KindFacts {
             noun: "route configuration",
             type_url: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
             service: "envoy.service.route.v3.RouteDiscoveryService",
+            method: "Routes",
             name_field: "name",
         },
         Kind::ScopedRoute => KindFacts {
@@ -112,6 +120,7 @@ const fn facts(kind: Kind) -> KindFacts {
             noun: "scoped route",
             type_url: "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration",
             service: "envoy.service.route.v3.ScopedRoutesDiscoveryService",
+            method: "ScopedRoutes",
             name_field: "name",
         },
         Kind::VirtualHost => KindFacts {
@@ -119,6 +128,7 @@ const fn facts(kind: Kind) -> KindFacts {
             noun: "virtual host",
             type_url: "type.googleapis.com/envoy.config.route.v3.VirtualHost",
             service: "envoy.service.route.v3.VirtualHostDiscoveryService",
+            method: "VirtualHosts",
             name_field: "name",
         },
     }
@@ -167,6 +177,11 @@ impl Kind {
     /// The full name of the type's own discovery service.
     pub fn service(self) -> &'static str {
         facts(self).service
+    }
+
+    /// What stands behind `Stream` and `Delta` in the names of the service's methods.
+    pub fn method(self) -> &'static str {
+        facts(self).method
     }
 
     /// The field of the message that holds the resource's name.
@@ -253,6 +268,7 @@ pub struct Resource {
     element: Bytes,
     ttl: Option<Duration>,
     references: Box<[Reference]>,
+    warms_slowly: bool,
 }
 
 impl Resource {
@@ -270,6 +286,7 @@ impl Resource {
             element,
             ttl: None,
             references: Box::default(),
+            warms_slowly: false,
         }
     }
 
@@ -295,6 +312,13 @@ impl Resource {
         list.sort();
         list.dedup();
         self.references = list.into();
+        self
+    }
+
+    /// The same cluster, which is not warm yet when it is acknowledged: it resolves names or checks health.
+    #[must_use]
+    pub fn warming_slowly(mut self) -> Resource {
+        self.warms_slowly = true;
         self
     }
 
@@ -331,6 +355,11 @@ impl Resource {
     /// The names of one kind that it refers to.
     pub fn references_to(&self, kind: Kind) -> impl Iterator<Item = &Name> {
         self.references.iter().filter(move |r| r.kind == kind).map(|r| &r.name)
+    }
+
+    /// Whether an ACK does not say yet that it can be used.
+    pub fn warms_slowly(&self) -> bool {
+        self.warms_slowly
     }
 
     /// The encoded protobuf field `2: Any`, tag included. `Resource.resource` of a delta response and

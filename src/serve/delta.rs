@@ -44,7 +44,8 @@ pub(crate) fn start(
                 holding.gap.entry(resource.name().clone()).or_insert(Held::Known(held));
             }
         }
-        let gone = initial.into_iter().map(|(name, version)| (name.into(), Held::Known(Some(brought(&version)))));
+        let gone =
+            initial.into_iter().map(|(name, version)| (name.into(), Held::Known(Some(brought(&version)))));
         holding.gap.extend(gone);
     }
 }
@@ -89,7 +90,8 @@ pub(crate) fn drop(holding: &mut Holding, view: Option<&View>, kind: Kind, unsub
 /// What a response says of each step.
 pub(crate) fn content(view: &View, kind: Kind, steps: &[(Name, Step)]) -> Content {
     let mut content = Content::default();
-    let mut told: BTreeSet<&Name> = steps.iter().filter(|(_, step)| step.sends()).map(|(name, _)| name).collect();
+    let mut told: BTreeSet<&Name> =
+        steps.iter().filter(|(_, step)| step.sends()).map(|(name, _)| name).collect();
     for (name, step) in steps {
         match step {
             Step::Send(resource, version) => content.items.push(Item {
@@ -107,7 +109,11 @@ pub(crate) fn content(view: &View, kind: Kind, steps: &[(Name, Step)]) -> Conten
                     }));
                 }
                 // A request waits for this host at the client: only a resource without a body ends that.
-                None => content.items.push(Item { name: name.clone(), version: Digest::default(), resource: None }),
+                None => content.items.push(Item {
+                    name: name.clone(),
+                    version: Digest::default(),
+                    resource: None,
+                }),
             },
             Step::Remove { .. } => content.removed.push(name.clone()),
         }

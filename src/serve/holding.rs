@@ -62,14 +62,11 @@ pub(crate) struct Sent {
     pub before: Option<Kept>,
     /// The version sent; none is a removal.
     pub version: Option<Digest>,
-    /// The resource sent.
-    pub resource: Option<Arc<Resource>>,
 }
 
 /// The response that waits for its ACK.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    pub nonce: String,
     pub sent: BTreeMap<Name, Sent>,
     pub at: Instant,
 }
@@ -107,7 +104,8 @@ impl Holding {
     /// A virtual host that was known by an alias is covered by the alias, also after it is gone.
     fn covers_removed(&self, name: &Name, held: &Held) -> bool {
         let resource = held.kept().and_then(|kept| kept.resource.as_ref());
-        self.subscription.covers(name) || resource.is_some_and(|resource| self.subscription.covers_resource(resource))
+        self.subscription.covers(name)
+            || resource.is_some_and(|resource| self.subscription.covers_resource(resource))
     }
 
     /// Puts everything that the view has into the gap, as not held, except what is there already.

@@ -110,9 +110,15 @@ impl Dependencies<'_> {
         let Some(clusters) = self.holding(Kind::Cluster) else { return Gate::Open };
         let unsent = |cluster: &&Name| {
             let held = clusters.gap.get(*cluster);
-            held.is_some_and(|held| matches!(clusters.due(self.view, Kind::Cluster, cluster, held), Due::Send(..)))
+            held.is_some_and(|held| {
+                matches!(clusters.due(self.view, Kind::Cluster, cluster, held), Due::Send(..))
+            })
         };
-        if self.view.users_of(assignment).any(|cluster| unsent(&cluster)) { Gate::Waiting } else { Gate::Open }
+        if self.view.users_of(assignment).any(|cluster| unsent(&cluster)) {
+            Gate::Waiting
+        } else {
+            Gate::Open
+        }
     }
 
     /// Whether the client can use a cluster: acknowledged, with endpoints, and given time to warm.
@@ -128,7 +134,8 @@ impl Dependencies<'_> {
             return arrival;
         }
         let endpoints = cluster.references_to(Kind::Endpoint);
-        let gate = endpoints.fold(Gate::Open, |gate, service| gate.and(self.gate_of_endpoints(name, service)));
+        let gate =
+            endpoints.fold(Gate::Open, |gate, service| gate.and(self.gate_of_endpoints(name, service)));
         gate.and(self.gate_of_warming(cluster))
     }
 
@@ -144,7 +151,11 @@ impl Dependencies<'_> {
     }
 
     fn gate_of_warming(&self, cluster: &Resource) -> Gate {
-        if cluster.warms_slowly() { self.until_after_ack(cluster.name(), self.pace.settle) } else { Gate::Open }
+        if cluster.warms_slowly() {
+            self.until_after_ack(cluster.name(), self.pace.settle)
+        } else {
+            Gate::Open
+        }
     }
 
     fn until_after_ack(&self, cluster: &Name, time: Duration) -> Gate {
@@ -196,7 +207,9 @@ impl Dependencies<'_> {
 /// Which kinds may name a resource of this kind, so that its removal waits for theirs.
 fn users_of(kind: Kind) -> &'static [Kind] {
     match kind {
-        Kind::Cluster => &[Kind::Listener, Kind::Route, Kind::VirtualHost, Kind::ExtensionConfig, Kind::Cluster],
+        Kind::Cluster => {
+            &[Kind::Listener, Kind::Route, Kind::VirtualHost, Kind::ExtensionConfig, Kind::Cluster]
+        }
         Kind::Endpoint => &[Kind::Cluster],
         Kind::Route => &[Kind::Listener, Kind::ScopedRoute],
         Kind::Secret => &[Kind::Listener, Kind::Cluster, Kind::ExtensionConfig],

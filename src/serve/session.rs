@@ -106,7 +106,12 @@ impl Session {
     }
 
     /// Takes a request of the client.
-    pub fn on_request(&mut self, request: Request, snapshot: &Arc<Snapshot>, now: Instant) -> Result<(), Refusal> {
+    pub fn on_request(
+        &mut self,
+        request: Request,
+        snapshot: &Arc<Snapshot>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         self.start(request.identity, snapshot);
         let Some(kind) = self.kind_of(&request.type_url)? else { return Ok(()) };
         let names_given = match &request.names {
@@ -149,6 +154,7 @@ impl Session {
             Some(old) => {
                 let new = old.of(snapshot.clone(), node);
                 self.advance(&old, &new);
+                self.report_contested(Some(&old), &new);
                 self.view = Some(new);
             }
             None => {
@@ -160,9 +166,16 @@ impl Session {
                         holding.want_all(&new, kind);
                     }
                 }
+                self.report_contested(None, &new);
                 self.view = Some(new);
             }
         }
+    }
+
+    fn report_contested(&mut self, old: Option<&View>, new: &View) {
+        let known = |kind, name: &Name| old.is_some_and(|old| old.is_contested(kind, name));
+        let news = new.contested().filter(|(kind, name)| !known(*kind, name));
+        self.events.extend(news.map(|(kind, name)| Event::Contested(kind, name.clone())));
     }
 
     /// The next response, if there is something to send now.
@@ -250,11 +263,14 @@ impl Session {
             None => {
                 let Some(in_flight) = holding.acknowledge() else { return true };
                 if kind == Kind::Cluster {
-                    for name in in_flight.sent.into_iter().filter(|(_, sent)| sent.version.is_some()).map(|(n, _)| n) {
+                    for name in
+                        in_flight.sent.into_iter().filter(|(_, sent)| sent.version.is_some()).map(|(n, _)| n)
+                    {
                         self.acks.insert(name, now);
                     }
                 }
-                self.events.push(Event::Acknowledged { kind, after: now.saturating_duration_since(in_flight.at) });
+                self.events
+                    .push(Event::Acknowledged { kind, after: now.saturating_duration_since(in_flight.at) });
             }
             Some(message) => {
                 let Some(in_flight) = holding.reject() else { return true };
@@ -367,16 +383,21 @@ impl Session {
             Variant::Delta => delta::content(view, kind, &plan.steps),
             Variant::Sotw => sotw::content(view, kind, holding, &plan.steps, full_state),
         };
+        // State of the world cannot say that a name does not exist, but by leaving what was held out of
+        // a full state.
+        let telling = plan.steps.iter().any(|(_, step)| match step {
+            Step::Send(..) => true,
+            Step::Remove { held } => variant == Variant::Delta || (full_state && *held),
+        });
         let sent = take_steps(holding, plan.steps);
-        // State of the world cannot say that a name does not exist, but by leaving it out of a full state.
-        if content.is_empty() && !answer && !(full_state && sent.values().any(|sent| sent.before.is_some())) {
+        if !telling && !answer {
             return None;
         }
         let mut response = self.response(kind.type_url().into(), view.type_version(kind));
         let holding = self.types[kind as usize].as_mut()?;
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
-        holding.in_flight = Some(InFlight { nonce: response.nonce.clone(), sent, at: now });
+        holding.in_flight = Some(InFlight { sent, at: now });
         response.items = content.items;
         response.removed = content.removed;
         self.events.push(Event::Sent { kind, items: response.items.len(), removed: response.removed.len() });
@@ -460,21 +481,15 @@ pub(crate) struct Content {
     pub removed: Vec<Name>,
 }
 
-impl Content {
-    fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.removed.is_empty()
-    }
-}
-
 /// The names leave the gap; what the client held under them is kept for a NACK.
 fn take_steps(holding: &mut Holding, steps: Vec<(Name, Step)>) -> BTreeMap<Name, Sent> {
     let sent = |(name, step): (Name, Step)| {
         let before = holding.gap.remove(&name).and_then(|held| held.kept().cloned());
-        let (resource, version) = match step {
-            Step::Send(resource, version) => (Some(resource), Some(version)),
-            Step::Remove { .. } => (None, None),
+        let version = match step {
+            Step::Send(_, version) => Some(version),
+            Step::Remove { .. } => None,
         };
-        (name, Sent { before, version, resource })
+        (name, Sent { before, version })
     };
     steps.into_iter().map(sent).collect()
 }

@@ -64,7 +64,10 @@ pub(crate) fn content(
         }
         for resource in view.iter(kind) {
             let name = resource.name();
-            if holding.subscription.covers(name) && !steps.contains_key(name) && !holding.gap.contains_key(name) {
+            if holding.subscription.covers(name)
+                && !steps.contains_key(name)
+                && !holding.gap.contains_key(name)
+            {
                 push(name, resource);
             }
         }

@@ -43,7 +43,8 @@ impl Subscription {
     /// Whether this resource is wanted, by its name or by one of its aliases.
     pub fn covers_resource(&self, resource: &Resource) -> bool {
         self.covers(resource.name())
-            || (resource.kind() == Kind::VirtualHost && resource.aliases().iter().any(|a| self.names.contains(a)))
+            || (resource.kind() == Kind::VirtualHost
+                && resource.aliases().iter().any(|a| self.names.contains(a)))
     }
 
     /// Delta: an empty first list means everything.
@@ -83,11 +84,6 @@ impl Subscription {
         let newly_wild = wildcard && !self.wildcard;
         self.wildcard = wildcard;
         (added, newly_wild)
-    }
-
-    /// The names that are wanted by name.
-    pub fn names(&self) -> impl Iterator<Item = &Name> {
-        self.names.iter()
     }
 }
 

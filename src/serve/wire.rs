@@ -229,7 +229,9 @@ fn json(value: prost_types::Value) -> serde_json::Value {
         Some(ValueKind::NumberValue(value)) => value.into(),
         Some(ValueKind::StringValue(value)) => value.into(),
         Some(ValueKind::ListValue(list)) => list.values.into_iter().map(json).collect(),
-        Some(ValueKind::StructValue(map)) => map.fields.into_iter().map(|(key, value)| (key, json(value))).collect(),
+        Some(ValueKind::StructValue(map)) => {
+            map.fields.into_iter().map(|(key, value)| (key, json(value))).collect()
+        }
     }
 }
 
@@ -295,7 +297,9 @@ impl Response {
     pub fn encoded_len(&self) -> usize {
         let items: usize = match self.variant {
             Variant::Delta => self.items.iter().map(Item::encoded_len).sum(),
-            Variant::Sotw => self.items.iter().filter_map(|i| i.resource.as_ref()).map(|r| r.element().len()).sum(),
+            Variant::Sotw => {
+                self.items.iter().filter_map(|i| i.resource.as_ref()).map(|r| r.element().len()).sum()
+            }
         };
         let removed: usize = self.removed.iter().map(|name| field_len(name.len())).sum();
         let texts = [VERSION_LEN, self.type_url.len(), self.nonce.len(), field_len(self.server.len())];
