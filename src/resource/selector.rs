@@ -54,7 +54,32 @@ impl Selector {
     }
 }
 
+/// Whether it is known that a node can belong to both audiences, none being everyone: every node of
+/// some part of one belongs to the other. Patterns over different things (an id here, a cluster
+/// there) may or may not meet in a node; that shows only when such a node comes.
+pub fn surely_meet(a: Option<&Selector>, b: Option<&Selector>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return true };
+    a.0.iter().any(|p| b.0.iter().any(|q| p.implies(q) || q.implies(p)))
+}
+
 impl NodePattern {
+    /// Whether every node that matches this pattern matches the other one too.
+    fn implies(&self, other: &NodePattern) -> bool {
+        let within = |own: Option<&str>, wide: Option<&str>| match (own, wide) {
+            (_, None) => true,
+            (None, Some(wide)) => wide.chars().all(|c| c == '*') && !wide.is_empty(),
+            (Some(own), Some(wide)) => own == wide || (!own.contains(['*', '?']) && glob_matches(wide, own)),
+        };
+        within(self.id.as_deref(), other.id.as_deref())
+            && within(self.cluster.as_deref(), other.cluster.as_deref())
+            && within(self.region.as_deref(), other.region.as_deref())
+            && within(self.zone.as_deref(), other.zone.as_deref())
+            && within(self.sub_zone.as_deref(), other.sub_zone.as_deref())
+            && other.metadata.iter().all(|(path, wide)| {
+                self.metadata.iter().any(|(own, glob)| own == path && within(Some(glob), Some(wide)))
+            })
+    }
+
     fn matches(&self, node: &Node) -> bool {
         let fits =
             |glob: &Option<String>, text: &str| glob.as_deref().is_none_or(|glob| glob_matches(glob, text));
@@ -145,6 +170,18 @@ mod tests {
         };
         assert!(!Selector(vec![part("edge-1", "core")]).matches(&node()));
         assert!(Selector(vec![part("edge-1", "core"), part("*", "edge")]).matches(&node()));
+    }
+
+    #[test]
+    fn audiences_surely_meet_when_one_lies_within_the_other() {
+        let id = |glob: &str| Selector(vec![NodePattern { id: Some(glob.into()), ..NodePattern::default() }]);
+        let cluster = Selector(vec![NodePattern { cluster: Some("edge".into()), ..NodePattern::default() }]);
+        assert!(surely_meet(None, Some(&id("a"))));
+        assert!(surely_meet(Some(&id("edge-1")), Some(&id("edge-*"))));
+        assert!(surely_meet(Some(&id("edge-*")), Some(&id("edge-*"))));
+        assert!(!surely_meet(Some(&id("edge-1")), Some(&id("edge-2"))));
+        assert!(!surely_meet(Some(&id("a*")), Some(&id("*b"))));
+        assert!(!surely_meet(Some(&id("a")), Some(&cluster)));
     }
 
     #[test]
