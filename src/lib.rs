@@ -2,4 +2,5 @@
 
 pub mod diagnostic;
 pub mod envoy_api;
+pub mod load;
 pub mod resource;
