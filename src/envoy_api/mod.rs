@@ -5,11 +5,13 @@
 //! it is first met; shared by all threads. Knows nothing of YAML, files, snapshots or gRPC.
 
 mod api;
+mod extract;
 mod names;
 mod sets;
 mod tables;
 
 pub use api::Api;
+pub use extract::descriptors_in;
 pub use sets::ApiError;
 
 use names::NameIndex;

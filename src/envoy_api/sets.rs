@@ -15,7 +15,7 @@ use prost_reflect::DescriptorPool;
 static EMBEDDED: &[u8] = include_bytes!("../../proto/envoy-v3.fds.zz");
 
 /// A set that holds this file is a whole Envoy API, not an addition to one.
-const ROOT_OF_AN_API: &str = "envoy/config/bootstrap/v3/bootstrap.proto";
+pub(super) const ROOT_OF_AN_API: &str = "envoy/config/bootstrap/v3/bootstrap.proto";
 
 /// Why there is no API. All of them stop the daemon before it serves.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,15 @@ pub enum ApiError {
         /// The first thing that does not fit.
         reason: String,
     },
+    /// The program does not hold Envoy's API.
+    #[error(
+        "no Envoy API in there ({files} descriptors found): give the envoy program itself, not a \
+         wrapper script and not a packed copy"
+    )]
+    NotAnEnvoy {
+        /// How many `.proto` files it does hold.
+        files: usize,
+    },
     /// More than one set brings a whole Envoy API.
     #[error("descriptor sets {first} and {second} both hold a whole Envoy API: give one of them")]
     TwoApis {
@@ -54,9 +63,9 @@ pub enum ApiError {
 
 /// A `FileDescriptorSet` whose files stay encoded.
 #[derive(Clone, PartialEq, prost::Message)]
-struct RawSet {
+pub(super) struct RawSet {
     #[prost(bytes = "bytes", repeated, tag = "1")]
-    file: Vec<Bytes>,
+    pub(super) file: Vec<Bytes>,
 }
 
 /// What must be known of a file to choose it.
@@ -70,9 +79,9 @@ struct FileHead {
 
 /// A file of a set.
 #[derive(Clone)]
-struct File {
+pub(super) struct File {
     head: FileHead,
-    bytes: Bytes,
+    pub(super) bytes: Bytes,
 }
 
 /// Links the built-in API, or the user's own, with all further sets.
@@ -102,7 +111,8 @@ fn does_not_link(set: usize) -> impl Fn(String) -> ApiError {
     move |reason| ApiError::DoesNotLink { set, reason }
 }
 
-fn embedded() -> Result<Vec<File>, ApiError> {
+/// The files of the built-in set.
+pub(super) fn embedded() -> Result<Vec<File>, ApiError> {
     let bytes = miniz_oxide::inflate::decompress_to_vec_zlib(EMBEDDED)
         .map_err(|error| ApiError::BuiltIn(error.to_string()))?;
     split(&bytes).map_err(|error| ApiError::BuiltIn(error.to_string()))
