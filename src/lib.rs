@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod envoy_api;
+pub mod load;
 pub mod resource;
 pub mod serve;
 pub mod snapshot;

@@ -1,0 +1,151 @@
+//! `google.protobuf.Any`: a message that says itself, by `@type`, which one it is.
+
+use super::decode::Decoder;
+use super::scalar::{Typed, typed};
+use super::suggest;
+use super::wire;
+use super::yaml::{Entry, Node, Value};
+use crate::diagnostic::{Severity, Span};
+use crate::envoy_api::MessageType;
+
+/// What an `@type` says.
+pub(super) struct Named<'a, 'n> {
+    /// The type URL as it is written.
+    pub url: &'n str,
+    /// The message type.
+    pub ty: &'a MessageType,
+    /// Where it is written.
+    pub span: Span,
+}
+
+impl<'a> Decoder<'a> {
+    /// Appends an `Any` without tag and length. Its content is canonical as all else.
+    pub(super) fn any(&mut self, node: &Node<'_>, out: &mut Vec<u8>) {
+        let Some(named) = self.any_type(node) else { return };
+        wire::bytes(1, named.url.as_bytes(), out);
+        let start = out.len();
+        let at = wire::begin(2, out);
+        self.any_content(named.ty, node, out);
+        if out.len() == at {
+            out.truncate(start);
+        } else {
+            wire::end(at, out);
+        }
+    }
+
+    /// Appends the message in an `Any`.
+    pub(super) fn any_content(&mut self, ty: &'a MessageType, node: &Node<'_>, out: &mut Vec<u8>) {
+        if ty.well_known.is_none() || ty.fields.is_empty() && node.get(&["value"]).is_none() {
+            return self.fields(ty, node, true, out);
+        }
+        // A type whose JSON is no mapping of fields stands under `value`.
+        for entry in node.entries().unwrap_or_default() {
+            match &*entry.key {
+                "value" => {
+                    let before = self.findings.enter("value");
+                    self.message(ty, &entry.value, out);
+                    self.findings.back(before);
+                }
+                "@type" => {}
+                key => {
+                    let message = format!("`{key}` is not possible beside a {}", ty.name);
+                    let finding = self.findings.error("unknown-field", entry.key_span, message);
+                    finding.hint = Some("put the content under `value:`".to_owned());
+                }
+            }
+        }
+    }
+
+    /// The type that `@type` names; with a finding if it is missing or unknown.
+    pub(super) fn any_type<'n>(&mut self, node: &'n Node<'_>) -> Option<Named<'a, 'n>> {
+        let Value::Mapping(entries) = &node.value else {
+            self.findings.wrong_type(node, "a mapping with \"@type\"");
+            return None;
+        };
+        let Some(entry) = entries.iter().find(|entry| entry.key == "@type") else {
+            self.missing_type(node, entries);
+            return None;
+        };
+        let before = self.findings.enter_key("@type");
+        let named = self.named(entry);
+        self.findings.back(before);
+        named
+    }
+
+    fn named<'n>(&mut self, entry: &'n Entry<'_>) -> Option<Named<'a, 'n>> {
+        let span = entry.value.span;
+        let (Some(Typed::Text(_)), Some(url)) = (typed(&entry.value), entry.value.text()) else {
+            self.findings.wrong_type(&entry.value, "a type, such as type.googleapis.com/…");
+            return None;
+        };
+        let Some((_, name)) = url.rsplit_once('/') else {
+            let message = format!("{} is no type URL", self.findings.quote(url));
+            let hint = if self.findings.secret { "…" } else { url };
+            self.findings.error("bad-type-url", span, message).hint =
+                Some(format!("write type.googleapis.com/{hint}"));
+            return None;
+        };
+        let api = self.api;
+        let Some(ty) = api.message(name) else {
+            self.unknown_type(name, span);
+            return None;
+        };
+        if ty.deprecated {
+            let message = format!("{name} is deprecated");
+            self.findings.add(Severity::Warning, "deprecated-type", span, message);
+        }
+        Some(Named { url, ty, span })
+    }
+
+    fn missing_type(&mut self, node: &Node<'_>, entries: &[Entry<'_>]) {
+        let span = self.findings.head(node.span);
+        let message = "there is no \"@type\" here, so it is unknown what this configures";
+        let hint = if entries.is_empty() {
+            "an extension needs its own configuration, even if it is only \"@type\"".to_owned()
+        } else {
+            let near =
+                entries.iter().find(|entry| matches!(&*entry.key, "type" | "@Type" | "type_url" | "@typ"));
+            match near {
+                Some(entry) => format!("write \"@type\" instead of `{}`", entry.key),
+                None => "add \"@type\": type.googleapis.com/<the message's full name>".to_owned(),
+            }
+        };
+        self.findings.error("missing-type", span, message).hint = Some(hint);
+    }
+
+    pub(super) fn unknown_type(&mut self, name: &str, span: Span) {
+        let severity = if self.findings.unserved { Severity::Warning } else { Severity::Error };
+        let hint = if is_v2(name) {
+            "this is a name of Envoy's old v2 API; `xds-bridge import` converts whole files".to_owned()
+        } else {
+            match nearest_type(name, &self.api.message_names().collect::<Vec<_>>()) {
+                Some(near) if !self.findings.secret => format!("did you mean `{near}`?"),
+                _ => "if it is an extension of your own Envoy, give its API with --descriptors".to_owned(),
+            }
+        };
+        let message = format!("the type {} is not known", self.findings.quote(name));
+        self.findings.add(severity, "unknown-type", span, message).hint = Some(hint);
+    }
+}
+
+/// Whether a name belongs to the API that was removed from Envoy in 2021.
+fn is_v2(name: &str) -> bool {
+    name.starts_with("envoy.api.v2.")
+        || (name.starts_with("envoy.")
+            && name.split('.').any(|part| part == "v2" || part.starts_with("v2alpha")))
+}
+
+/// The type that was probably meant: the only one with its last part, or one with nearly this name.
+fn nearest_type<'n>(name: &str, all: &[&'n str]) -> Option<&'n str> {
+    const SLIPS: usize = 3;
+    let bare = suggest::short(name);
+    let mut same_end = all.iter().filter(|candidate| suggest::short(candidate) == bare);
+    if let (Some(only), None) = (same_end.next(), same_end.next()) {
+        return Some(only);
+    }
+    let near = all.iter().filter(|candidate| candidate.len().abs_diff(name.len()) <= SLIPS);
+    near.map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
+        .filter(|(distance, _)| *distance <= SLIPS)
+        .min()
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,234 @@
+//! The findings of one file while it is read: where the reader is, and what may be said there.
+//!
+//! Keeps the path to the message that is being read, and the invariants that no text of a sensitive
+//! value gets into a finding, and that a file has at most [`MAX_FINDINGS`] of them.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::scalar::{Typed, typed};
+use super::yaml::{Issue, Node, Value};
+use crate::diagnostic::{Diagnostic, Severity, Span};
+
+/// More findings than this help nobody, and would make the report larger than the file.
+const MAX_FINDINGS: usize = 1_000;
+
+/// How much of a value is shown.
+const SHOWN_CHARS: usize = 60;
+
+/// Collects findings.
+pub(super) struct Findings<'a> {
+    file: &'a Arc<str>,
+    text: &'a str,
+    list: Vec<Diagnostic>,
+    errors: usize,
+    withheld: usize,
+    path: String,
+    /// Values are sensitive here.
+    pub secret: bool,
+    /// What is read here is not served, so what only concerns its meaning is no error.
+    pub unserved: bool,
+}
+
+impl<'a> Findings<'a> {
+    pub(super) fn new(file: &'a Arc<str>, text: &'a str) -> Findings<'a> {
+        Findings {
+            file,
+            text,
+            list: Vec::new(),
+            errors: 0,
+            withheld: 0,
+            path: String::new(),
+            secret: false,
+            unserved: false,
+        }
+    }
+
+    /// How many errors there are so far.
+    pub(super) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// The file's name.
+    pub(super) fn file(&self) -> &Arc<str> {
+        self.file
+    }
+
+    /// All findings, in the order of their places.
+    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
+        if self.withheld > 0 {
+            let severity = if self.errors > 0 { Severity::Error } else { Severity::Note };
+            self.list.truncate(MAX_FINDINGS);
+            let message = format!("{} more findings in this file are not shown", self.withheld);
+            self.list.push(Diagnostic::new(severity, "too-many-findings", self.file.clone(), message));
+        }
+        self.list.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.code.cmp(b.code)));
+        self.list
+    }
+
+    /// Adds a finding at a place under the current path; what it returns takes hints.
+    pub(super) fn add(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let finding = Diagnostic::new(severity, code, self.file.clone(), message).at(span, self.path.clone());
+        self.push(finding)
+    }
+
+    /// Adds an error at a place under the current path.
+    pub(super) fn error(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.add(Severity::Error, code, span, message)
+    }
+
+    /// Adds what is wrong with the file as YAML; `root` finds the path to the place.
+    pub(super) fn add_issue(&mut self, issue: Issue, roots: &[Node<'_>]) {
+        let path = path_to(roots, issue.span);
+        let finding = Diagnostic::new(issue.severity, issue.code, self.file.clone(), issue.message);
+        let mut finding = finding.at(issue.span, path);
+        finding.hint = issue.hint;
+        if let Some((span, message)) = issue.related {
+            finding = finding.with_related(self.file.clone(), span, message);
+        }
+        self.push(finding);
+    }
+
+    fn push(&mut self, finding: Diagnostic) -> &mut Diagnostic {
+        if finding.is_error() {
+            self.errors += 1;
+        }
+        if self.list.len() > MAX_FINDINGS {
+            self.withheld += 1;
+            self.list.truncate(MAX_FINDINGS);
+        } else if self.list.len() == MAX_FINDINGS {
+            self.withheld += 1;
+        }
+        self.list.push(finding);
+        self.list.last_mut().expect("a finding was just pushed")
+    }
+
+    /// Goes to a field; give the result to [`Findings::back`].
+    pub(super) fn enter(&mut self, field: &str) -> usize {
+        let before = self.path.len();
+        if before > 0 {
+            self.path.push('.');
+        }
+        self.path.push_str(field);
+        before
+    }
+
+    /// Goes to an element of a list.
+    pub(super) fn enter_index(&mut self, index: usize) -> usize {
+        let before = self.path.len();
+        // Writing to a String cannot fail.
+        let _ = write!(self.path, "[{index}]");
+        before
+    }
+
+    /// Goes to an entry of a map.
+    pub(super) fn enter_key(&mut self, key: &str) -> usize {
+        let before = self.path.len();
+        push_map_key(&mut self.path, key);
+        before
+    }
+
+    /// Goes back to where `enter` was called.
+    pub(super) fn back(&mut self, before: usize) {
+        self.path.truncate(before);
+    }
+
+    /// The first line of a value: a finding about a whole mapping need not underline it all.
+    pub(super) fn head(&self, span: Span) -> Span {
+        let shown = self.text.get(span.start as usize..span.end as usize).unwrap_or_default();
+        match shown.find(['\n', '\r']) {
+            Some(0) | None => span,
+            Some(end) => Span { start: span.start, end: span.start + u32::try_from(end).unwrap_or(0) },
+        }
+    }
+
+    /// A text as it may be shown.
+    pub(super) fn quote(&self, text: &str) -> String {
+        if self.secret {
+            return "this text (not shown, it is sensitive)".to_owned();
+        }
+        let mut shown: String =
+            text.chars().take(SHOWN_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if shown.len() < text.len() && text.chars().count() > SHOWN_CHARS {
+            shown.push('…');
+        }
+        format!("`{shown}`")
+    }
+
+    /// What a value is, in words.
+    pub(super) fn describe(&self, node: &Node<'_>) -> String {
+        match &node.value {
+            Value::Mapping(_) => "a mapping".to_owned(),
+            Value::Sequence(_) => "a list".to_owned(),
+            Value::Scalar(text, _) => match typed(node) {
+                Some(Typed::Null) | None => "nothing".to_owned(),
+                Some(Typed::Bool(_)) if self.secret => "a boolean".to_owned(),
+                Some(Typed::Number(_)) if self.secret => "a number".to_owned(),
+                Some(Typed::Text(_)) if self.secret => "a text".to_owned(),
+                Some(Typed::Bool(_)) => format!("the boolean {}", self.quote(text)),
+                Some(Typed::Number(_)) => format!("the number {}", self.quote(text)),
+                Some(Typed::Text(_)) if text.is_empty() => "an empty text".to_owned(),
+                Some(Typed::Text(_)) => format!("the text {}", self.quote(text)),
+            },
+        }
+    }
+
+    /// "expected …, got …".
+    pub(super) fn wrong_type(&mut self, node: &Node<'_>, expected: &str) -> &mut Diagnostic {
+        let message = format!("expected {expected}, got {}", self.describe(node));
+        let span = self.head(node.span);
+        self.error("wrong-type", span, message)
+    }
+}
+
+fn push_map_key(path: &mut String, key: &str) {
+    let simple = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if simple {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(key);
+    } else {
+        // Writing to a String cannot fail.
+        let _ = write!(path, "[{key:?}]");
+    }
+}
+
+/// The path to what stands at a place. Findings about YAML are rare, so it is looked for afterwards.
+fn path_to(roots: &[Node<'_>], span: Span) -> String {
+    let holds = |outer: Span| outer.start <= span.start && span.end <= outer.end;
+    let mut path = String::new();
+    let mut at = roots.iter().find(|root| holds(root.span));
+    while let Some(node) = at {
+        at = match &node.value {
+            Value::Scalar(..) => None,
+            Value::Sequence(nodes) => {
+                let found = nodes.iter().enumerate().find(|(_, node)| holds(node.span));
+                found.map(|(index, node)| {
+                    // Writing to a String cannot fail.
+                    let _ = write!(path, "[{index}]");
+                    node
+                })
+            }
+            Value::Mapping(entries) => {
+                let found = entries.iter().find(|e| holds(e.key_span) || holds(e.value.span));
+                found.and_then(|entry| {
+                    push_map_key(&mut path, &entry.key);
+                    (!holds(entry.key_span)).then_some(&entry.value)
+                })
+            }
+        };
+    }
+    path
+}

@@ -1,0 +1,158 @@
+//! One resource of a fragment: its name, its bytes, what it refers to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Item;
+use super::decode::Decoder;
+use super::fragment::{Reader, Scope};
+use super::naming;
+use super::scalar::{Typed, typed};
+use super::wire;
+use super::yaml::Node;
+use crate::diagnostic::{Related, Severity, Span};
+use crate::envoy_api::MessageType;
+use crate::resource::{Kind, Name, Reference, Resource};
+
+/// All messages that are resources have their name in this field.
+const NAME_FIELD: u32 = 1;
+
+impl Reader<'_> {
+    /// Reads an item and keeps it, if nothing is wrong with it. `in_any`: with `@type` among its keys.
+    pub(super) fn item(
+        &mut self,
+        kind: Kind,
+        node: &Node<'_>,
+        in_any: bool,
+        ttl: Option<Duration>,
+        scope: &mut Scope,
+    ) {
+        let errors = self.decoder.findings.errors();
+        let Some(ty) = self.decoder.api.message(kind.message()) else {
+            return self.decoder.unknown_type(kind.message(), node.span);
+        };
+        self.decoder.findings.secret = kind == Kind::Secret;
+        self.decoder.references.clear();
+        let mut body = Vec::new();
+        if in_any {
+            self.decoder.any_content(ty, node, &mut body);
+        } else {
+            self.decoder.message(ty, node, &mut body);
+        }
+        self.decoder.findings.secret = false;
+        let Some((name, name_span)) = self.name(kind, node, &mut body) else { return };
+        self.check_duplicate(kind, &name, name_span, scope);
+        let aliases =
+            if kind == Kind::VirtualHost { self.aliases(&name, name_span, node) } else { Vec::new() };
+        let ttl = match scope.ttls.get_mut(&*name) {
+            Some(entry) => {
+                entry.is_used = true;
+                Some(entry.duration)
+            }
+            None => ttl,
+        };
+        if self.decoder.findings.errors() > errors {
+            return;
+        }
+        let references = std::mem::take(&mut self.decoder.references);
+        let mut resource = Resource::new(kind, name, &body).with_aliases(aliases).with_references(references);
+        if let Some(ttl) = ttl {
+            resource = resource.with_ttl(ttl);
+        }
+        self.items.push(Item {
+            resource: Arc::new(resource),
+            nodes: scope.nodes.clone(),
+            span: node.span,
+            name_span,
+        });
+    }
+
+    /// The item's name and where it stands; a listener without one is given one.
+    fn name(&mut self, kind: Kind, node: &Node<'_>, body: &mut Vec<u8>) -> Option<(Name, Span)> {
+        let field = kind.name_field();
+        let entries = node.entries()?;
+        let camel_case = if field == "cluster_name" { "clusterName" } else { field };
+        let given = node.get(&[field, camel_case]);
+        let place = || entries.first().map_or(node.span, |entry| entry.key_span);
+        match given.map(|node| (node, typed(node))) {
+            Some((node, Some(Typed::Text(name)))) if !name.is_empty() => {
+                return Some((Name::from(&*name), node.span));
+            }
+            // A name of another type is a finding already.
+            Some((_, Some(Typed::Bool(_) | Typed::Number(_)) | None)) => return None,
+            _ => {}
+        }
+        let span = given.map_or_else(place, |node| node.span);
+        if kind == Kind::Listener {
+            if let Some(name) = naming::of_listener(node) {
+                let mut named = Vec::with_capacity(body.len() + name.len() + 4);
+                wire::bytes(NAME_FIELD, name.as_bytes(), &mut named);
+                named.append(body);
+                *body = named;
+                let message = format!("this listener has no name; it is served as `{name}`");
+                self.decoder.findings.add(Severity::Note, "unnamed-listener", span, message).hint = Some(
+                    format!(
+                        "give it a name of its own, `name: {name}`, so that it keeps it when its address changes"
+                    ),
+                );
+                return Some((name.into(), span));
+            }
+        }
+        let message = format!("this {} has no name", kind.noun());
+        self.decoder.findings.error("missing-name", span, message).hint = Some(format!("add `{field}:`"));
+        None
+    }
+
+    fn check_duplicate(&mut self, kind: Kind, name: &Name, span: Span, scope: &Scope) {
+        let key = (kind, name.clone(), scope.nodes.clone());
+        let Some(first) = self.defined.get(&key).copied() else {
+            self.defined.insert(key, span);
+            return;
+        };
+        let file = self.decoder.findings.file().clone();
+        let message = format!("a second {} named `{name}`", kind.noun());
+        let finding = self.decoder.findings.error("duplicate-resource", span, message);
+        finding.hint = Some("rename or remove one of them".to_owned());
+        finding.related.push(Related { file, span: first, message: "the first one is here".to_owned() });
+    }
+
+    /// A virtual host is asked for by each of its domains, in the scope of its route configuration.
+    fn aliases(&mut self, name: &Name, name_span: Span, node: &Node<'_>) -> Vec<Name> {
+        let parts = name.rsplit_once('/').filter(|(route, host)| !route.is_empty() && !host.is_empty());
+        let Some((route, _)) = parts else {
+            let message =
+                format!("`{name}` does not say to which route configuration this virtual host belongs");
+            self.decoder.findings.error("bad-virtual-host-name", name_span, message).hint =
+                Some("write the name as <route configuration>/<virtual host>".to_owned());
+            return Vec::new();
+        };
+        let domains = node.get(&["domains"]).map(Node::elements).unwrap_or_default();
+        let aliases =
+            domains.iter().filter_map(Node::text).map(|domain| Name::from(format!("{route}/{domain}")));
+        aliases.collect()
+    }
+}
+
+const SDS_SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig";
+
+impl Decoder<'_> {
+    /// A resource that comes over xDS cannot name a secret of a bootstrap, as a static one can
+    /// ("Unknown static secret"). The secret is served as well, so the reference is given the source.
+    pub(super) fn complete_secret(&mut self, ty: &MessageType, node: &Node<'_>, out: &mut Vec<u8>) {
+        // ConfigSource { ads: {}, resource_api_version: V3 }, in field 2 behind the name.
+        const OVER_ADS: [u8; 6] = [0x12, 4, 0x1a, 0, 0x30, 2];
+        if &*ty.name != SDS_SECRET
+            || self.findings.unserved
+            || node.get(&["sds_config", "sdsConfig"]).is_some()
+        {
+            return;
+        }
+        let Some(name_node) = node.get(&["name"]) else { return };
+        let Some(name) = name_node.text().filter(|name| self.static_secrets.contains(*name)) else { return };
+        out.extend_from_slice(&OVER_ADS);
+        self.references.push(Reference { kind: Kind::Secret, name: name.into() });
+        let message = format!("the secret `{name}` of this file is served too, so it is asked for over ADS");
+        self.findings.add(Severity::Note, "secret-over-ads", name_node.span, message).hint =
+            Some("say so with `sds_config: {ads: {}, resource_api_version: V3}`".to_owned());
+    }
+}

@@ -1,0 +1,115 @@
+//! The room `load`: the text of a fragment in, resources and findings out.
+//!
+//! A pure function of the text and of Envoy's API: no disk, environment, clock or clients, so its
+//! result may be kept for as long as the text is the same. Inside: [`yaml`] makes a tree that knows
+//! its places, `fragment` knows the shapes of files, `decode` walks the tree by the API's tables and
+//! writes canonical protobuf.
+//!
+//! Invariants: all findings of a file come at once; the bytes of a resource depend on what is
+//! configured, not on how it is written; time and memory are bounded by the size of the text.
+
+mod any;
+mod bootstrap;
+mod decode;
+mod events;
+mod findings;
+mod fragment;
+mod item;
+mod maps;
+mod naming;
+mod nodes;
+mod references;
+pub mod scalar;
+mod scalars;
+mod suggest;
+mod well_known;
+mod wire;
+pub mod yaml;
+
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Span};
+use crate::envoy_api::Api;
+use crate::resource::{Resource, Selector};
+
+use decode::Decoder;
+use findings::Findings;
+
+/// What one file gives.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The resources that could be read. If there is an error among the findings, they are not all.
+    pub items: Vec<Item>,
+    /// What is to be said, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// Whether the file can be served: nothing in it is wrong.
+    pub fn is_sound(&self) -> bool {
+        !self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// A resource and where it comes from.
+#[derive(Debug)]
+pub struct Item {
+    /// The resource.
+    pub resource: Arc<Resource>,
+    /// Who receives it; `None`: every Envoy.
+    pub nodes: Option<Arc<Selector>>,
+    /// Where it stands in its file.
+    pub span: Span,
+    /// Where its name stands, or its beginning if its name was made up.
+    pub name_span: Span,
+}
+
+/// Reads a fragment. `file` is its name as people name it, used in findings only.
+pub fn load_file(api: &Api, file: &Arc<str>, text: &[u8]) -> Loaded {
+    match utf8(file, text) {
+        Ok(text) => fragment::load(api, file, text),
+        Err(finding) => Loaded { items: Vec::new(), diagnostics: vec![finding] },
+    }
+}
+
+/// Reads a text as one message of the type with this full name: its canonical encoding, `None` if
+/// anything is wrong with it, and the findings.
+pub fn load_message(
+    api: &Api,
+    full_name: &str,
+    file: &Arc<str>,
+    text: &[u8],
+) -> (Option<Vec<u8>>, Vec<Diagnostic>) {
+    let text = match utf8(file, text) {
+        Ok(text) => text,
+        Err(finding) => return (None, vec![finding]),
+    };
+    let mut decoder = Decoder::new(api, Findings::new(file, text));
+    let parsed = yaml::parse(text);
+    for issue in parsed.issues {
+        decoder.findings.add_issue(issue, &parsed.documents);
+    }
+    let mut out = Vec::new();
+    match (api.message(full_name), parsed.documents.first()) {
+        (None, _) => decoder.unknown_type(full_name, Span::default()),
+        (Some(ty), Some(root)) => decoder.message(ty, root, &mut out),
+        (Some(_), None) => {}
+    }
+    let is_sound = decoder.findings.errors() == 0;
+    (is_sound.then_some(out), decoder.findings.finish())
+}
+
+fn utf8<'t>(file: &Arc<str>, text: &'t [u8]) -> Result<&'t str, Diagnostic> {
+    std::str::from_utf8(text).map_err(|error| {
+        let at = error.valid_up_to();
+        let is_utf16 = matches!(text, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+        let (message, hint) = if is_utf16 {
+            ("the file is UTF-16, not UTF-8", "save it as UTF-8")
+        } else {
+            ("the file is not UTF-8 text from here on", "save it as UTF-8; is it a text file at all?")
+        };
+        Diagnostic::new(crate::diagnostic::Severity::Error, "not-utf8", file.clone(), message)
+            .at(Span::new(at, at + error.error_len().unwrap_or(1)), "")
+            .with_hint(hint)
+    })
+}

@@ -1,0 +1,137 @@
+//! What a resource names: the clusters, routes, endpoints and secrets that it needs.
+//!
+//! Comes in: messages as they are decoded. Goes out: [`Reference`]s. Only names that this bridge
+//! could serve count: an RDS or SDS name counts when its source is `ads` or `self`, not a file or
+//! another server. Where the API names a cluster is a table, made by going through all its string
+//! fields; names that are only compared with (`HTTPFault.upstream_cluster`), made up (statistics) or
+//! meant for another machine are not in it.
+
+use super::yaml::Node;
+use crate::envoy_api::{FieldType, MessageType};
+use crate::resource::{Kind, Reference};
+
+/// What the text in a field refers to, wherever it stands.
+pub(super) fn of_field(ty: &MessageType, field: &FieldType) -> Option<Kind> {
+    match &*field.name {
+        "cluster"
+        | "cluster_name"
+        | "clusters"
+        | "cluster_names"
+        | "collector_cluster"
+        | "default_cluster"
+        | "override_upstream_cluster"
+        | "name"
+        | "route_configuration_name" => table(&ty.name, &field.name),
+        _ => None,
+    }
+}
+
+fn table(message: &str, field: &str) -> Option<Kind> {
+    const CONFIG: &str = "envoy.config.";
+    const EXTENSIONS: &str = "envoy.extensions.";
+    let named = if let Some(rest) = message.strip_prefix(CONFIG) {
+        match (rest, field) {
+            ("route.v3.ScopedRouteConfiguration", "route_configuration_name") => return Some(Kind::Route),
+            ("core.v3.ApiConfigSource", "cluster_names")
+            | ("core.v3.GrpcService.EnvoyGrpc", "cluster_name")
+            | ("core.v3.HttpUri", "cluster")
+            | ("route.v3.RouteAction", "cluster")
+            | ("route.v3.RouteAction.RequestMirrorPolicy", "cluster")
+            | ("route.v3.WeightedCluster.ClusterWeight", "name") => true,
+            ("trace.v3.DatadogConfig" | "trace.v3.LightstepConfig" | "trace.v3.ZipkinConfig", field) => {
+                field == "collector_cluster"
+            }
+            _ => false,
+        }
+    } else if let Some(rest) = message.strip_prefix(EXTENSIONS) {
+        extension(rest, field)
+    } else {
+        matches!(
+            (message, field),
+            (
+                "envoy.data.dns.v3.DnsTable.DnsServiceTarget" | "envoy.data.dns.v3.DnsTable.DnsEndpoint",
+                "cluster_name"
+            )
+        )
+    };
+    named.then_some(Kind::Cluster)
+}
+
+/// Whether a field of an extension, named without `envoy.extensions.`, names a cluster.
+fn extension(message: &str, field: &str) -> bool {
+    match field {
+        "cluster" => matches!(
+            message,
+            "access_loggers.fluentd.v3.FluentdAccessLogConfig"
+                | "clusters.mcp_multicluster.v3.ClusterConfig.McpCluster"
+                | "filters.http.gcp_authn.v3.GcpAuthnFilterConfig"
+                | "filters.http.mcp_router.v3.McpRouter.McpCluster"
+                | "filters.network.thrift_proxy.v3.RouteAction"
+                | "filters.network.thrift_proxy.v3.RouteAction.RequestMirrorPolicy"
+                | "filters.network.dubbo_proxy.v3.RouteAction"
+                | "filters.network.generic_proxy.action.v3.RouteAction"
+                | "filters.network.redis_proxy.v3.RedisProxy.PrefixRoutes.Route"
+                | "filters.network.redis_proxy.v3.RedisProxy.PrefixRoutes.Route.RequestMirrorPolicy"
+                | "filters.network.redis_proxy.v3.RedisProxy.PrefixRoutes.Route.ReadCommandPolicy"
+                | "filters.network.tcp_proxy.v3.TcpProxy"
+                | "filters.udp.udp_proxy.v3.Route"
+                | "filters.udp.udp_proxy.v3.UdpProxyConfig"
+                | "router.cluster_specifiers.matcher.v3.ClusterAction"
+                | "tracers.fluentd.v3.FluentdConfig"
+        ),
+        "name" => matches!(
+            message,
+            "clusters.composite.v3.ClusterConfig.ClusterEntry"
+                | "filters.network.thrift_proxy.v3.WeightedCluster.ClusterWeight"
+                | "filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight"
+        ),
+        "clusters" => message == "clusters.aggregate.v3.ClusterConfig",
+        "default_cluster" => message == "router.cluster_specifiers.lua.v3.LuaConfig",
+        "override_upstream_cluster" => message == "filters.http.cache_v2.v3.CacheV2Config",
+        _ => false,
+    }
+}
+
+/// What a message refers to as a whole, where that depends on more than one of its fields.
+pub(super) fn of_message(ty: &MessageType, node: &Node<'_>) -> Option<Reference> {
+    let (kind, name) = match &*ty.name {
+        "envoy.config.cluster.v3.Cluster" => (Kind::Endpoint, endpoints_of(node)?),
+        "envoy.extensions.filters.network.http_connection_manager.v3.Rds" => {
+            served_here(node.get(&["config_source", "configSource"]))?;
+            (Kind::Route, text(node, &["route_config_name", "routeConfigName"])?)
+        }
+        "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig" => {
+            served_here(node.get(&["sds_config", "sdsConfig"]))?;
+            (Kind::Secret, text(node, &["name"])?)
+        }
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter"
+        | "envoy.config.listener.v3.Filter"
+        | "envoy.config.listener.v3.ListenerFilter" => {
+            let discovery = node.get(&["config_discovery", "configDiscovery"])?;
+            served_here(discovery.get(&["config_source", "configSource"]))?;
+            (Kind::ExtensionConfig, text(node, &["name"])?)
+        }
+        _ => return None,
+    };
+    Some(Reference { kind, name: name.into() })
+}
+
+/// The name of the assignment of an EDS cluster.
+fn endpoints_of<'n>(cluster: &'n Node<'_>) -> Option<&'n str> {
+    let discovery = text(cluster, &["type"])?;
+    if !(discovery.eq_ignore_ascii_case("EDS") || discovery == "3") {
+        return None;
+    }
+    let eds = cluster.get(&["eds_cluster_config", "edsClusterConfig"])?;
+    served_here(eds.get(&["eds_config", "edsConfig"]))?;
+    text(eds, &["service_name", "serviceName"]).or_else(|| text(cluster, &["name"]))
+}
+
+/// `Some` if a `ConfigSource` is the stream on which its user came.
+pub(super) fn served_here(source: Option<&Node<'_>>) -> Option<()> {
+    source?.get(&["ads", "self"]).map(|_| ())
+}
+
+fn text<'n>(node: &'n Node<'_>, keys: &[&str]) -> Option<&'n str> {
+    node.get(keys)?.text().filter(|text| !text.is_empty())
+}

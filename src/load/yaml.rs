@@ -1,0 +1,402 @@
+//! YAML (and so JSON) as trees of [`Node`]s that know their places.
+//!
+//! Comes in: the text of one file. Goes out: its documents, and what is wrong with them as YAML.
+//! Aliases and merge keys are resolved here, keys tagged `!ignore` are gone, of equal keys the last
+//! one is left. Keeps the invariants that a tree is never deeper than [`MAX_DEPTH`] and never larger
+//! than the text plus [`ALIAS_BUDGET`], so that walking it is bounded in time and stack.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::events::{Event, Events, Properties};
+use crate::diagnostic::{Severity, Span};
+
+/// How deep mappings and lists may nest: what Envoy's own JSON reader takes.
+pub const MAX_DEPTH: usize = 100;
+
+/// How much all aliases of a file together may expand to, in nodes (long texts count as several).
+pub const ALIAS_BUDGET: u64 = 1_000_000;
+
+/// A value with its place.
+#[derive(Clone, Debug)]
+pub struct Node<'t> {
+    /// What it is.
+    pub value: Value<'t>,
+    /// Where it stands. Of what came by an alias: where it was written.
+    pub span: Span,
+    /// Its explicit tag, if it has one.
+    pub tag: Option<Box<str>>,
+}
+
+/// What a node holds.
+#[derive(Clone, Debug)]
+pub enum Value<'t> {
+    /// A text, not yet typed.
+    Scalar(Cow<'t, str>, Style),
+    /// Entries in the order of the file; keys differ.
+    Mapping(Vec<Entry<'t>>),
+    /// Elements.
+    Sequence(Vec<Node<'t>>),
+}
+
+/// A key with its value.
+#[derive(Clone, Debug)]
+pub struct Entry<'t> {
+    /// The key's text.
+    pub key: Cow<'t, str>,
+    /// Where the key stands.
+    pub key_span: Span,
+    /// The value.
+    pub value: Node<'t>,
+}
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Without quotes.
+    Plain,
+    /// In single or double quotes.
+    Quoted,
+    /// As `|` or `>` block.
+    Block,
+}
+
+impl<'t> Node<'t> {
+    /// Whether it is YAML's null: nothing, `~` or `null`, unquoted and untagged.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(text, Style::Plain)
+            if self.tag.is_none() && matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// The entries of a mapping.
+    pub fn entries(&self) -> Option<&[Entry<'t>]> {
+        match &self.value {
+            Value::Mapping(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The value under the first of these keys that a mapping has; null counts as absent.
+    pub fn get(&self, keys: &[&str]) -> Option<&Node<'t>> {
+        let entry = self.entries()?.iter().find(|entry| keys.contains(&&*entry.key))?;
+        (!entry.value.is_null()).then_some(&entry.value)
+    }
+
+    /// The text of a scalar that is not null.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(text, _) if !self.is_null() => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The elements of a list; of anything else but null, itself: Envoy takes one value for a list.
+    pub fn elements(&self) -> &[Node<'t>] {
+        match &self.value {
+            Value::Sequence(elements) => elements,
+            _ if self.is_null() => &[],
+            _ => std::slice::from_ref(self),
+        }
+    }
+}
+
+/// Something wrong with a file as YAML.
+#[derive(Debug)]
+pub struct Issue {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The rule.
+    pub code: &'static str,
+    /// Where.
+    pub span: Span,
+    /// What.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// A second place, with what is to be seen there.
+    pub related: Option<(Span, &'static str)>,
+}
+
+impl Issue {
+    pub(super) fn new(severity: Severity, code: &'static str, span: Span, message: String) -> Issue {
+        Issue { severity, code, span, message, hint: None, related: None }
+    }
+}
+
+/// A parsed file.
+#[derive(Debug, Default)]
+pub struct Parsed<'t> {
+    /// The documents that were complete before the first syntax error.
+    pub documents: Vec<Node<'t>>,
+    /// What is wrong, in the order of the file.
+    pub issues: Vec<Issue>,
+}
+
+/// Reads all documents of a text.
+pub fn parse(text: &str) -> Parsed<'_> {
+    let mut builder = Builder::default();
+    for event in Events::new(text) {
+        let stop = match event {
+            Ok((event, span)) => builder.take(event, span).err(),
+            Err(issue) => Some(issue),
+        };
+        if let Some(issue) = stop {
+            builder.parsed.issues.push(issue);
+            break;
+        }
+    }
+    builder.parsed
+}
+
+/// What an anchor stands for.
+struct Anchored<'t> {
+    node: Node<'t>,
+    weight: u64,
+    height: usize,
+}
+
+/// A mapping or list that is still open.
+struct Frame<'t> {
+    open: Open<'t>,
+    start: Span,
+    end: u32,
+    properties: Properties,
+    weight: u64,
+    height: usize,
+}
+
+enum Open<'t> {
+    Sequence(Vec<Node<'t>>),
+    Mapping { entries: Vec<Entry<'t>>, merges: Vec<Node<'t>>, key: Option<Key<'t>> },
+}
+
+/// A key whose value has not been seen yet.
+enum Key<'t> {
+    Text(Cow<'t, str>, Span),
+    Merge,
+    Dropped,
+}
+
+#[derive(Default)]
+struct Builder<'t> {
+    parsed: Parsed<'t>,
+    stack: Vec<Frame<'t>>,
+    anchors: HashMap<usize, Anchored<'t>>,
+    root: Option<Node<'t>>,
+    /// What all aliases so far expand to.
+    expanded: u64,
+    /// What was copied to be there for aliases, and how much there is in all.
+    kept: u64,
+    seen: u64,
+}
+
+/// A node that counts one for each of this many bytes of a text that had to be copied.
+const BYTES_PER_WEIGHT: usize = 64;
+
+impl<'t> Builder<'t> {
+    /// Takes one event; an error ends the reading.
+    fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), Issue> {
+        match event {
+            Event::Scalar { text, style, properties } => {
+                let weight = 1 + (text.len() / BYTES_PER_WEIGHT) as u64;
+                let node = Node { value: Value::Scalar(text, style), span, tag: properties.tag };
+                self.seen += weight;
+                self.complete(node, properties.anchor, weight, 0)?;
+            }
+            Event::SequenceStart(properties) => {
+                self.open(Open::Sequence(Vec::new()), span, properties)?;
+            }
+            Event::MappingStart(properties) => {
+                let open = Open::Mapping { entries: Vec::new(), merges: Vec::new(), key: None };
+                self.open(open, span, properties)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
+            Event::Alias(id) => self.alias(id, span)?,
+            Event::UnknownAlias(name) => {
+                self.issue("unknown-alias", span, format!("no anchor `&{name}` stands before this alias"));
+                self.complete(null(span), 0, 1, 0)?;
+            }
+            Event::DocumentEnd => {
+                self.anchors.clear();
+                self.parsed.documents.extend(self.root.take());
+            }
+        }
+        Ok(())
+    }
+
+    fn issue(&mut self, code: &'static str, span: Span, message: String) {
+        self.parsed.issues.push(Issue::new(Severity::Error, code, span, message));
+    }
+
+    fn open(&mut self, open: Open<'t>, start: Span, properties: Properties) -> Result<(), Issue> {
+        if self.stack.len() >= MAX_DEPTH {
+            return Err(too_deep(start));
+        }
+        self.stack.push(Frame { open, start, end: start.end, properties, weight: 1, height: 0 });
+        Ok(())
+    }
+
+    fn close(&mut self, span: Span) -> Result<(), Issue> {
+        let Some(frame) = self.stack.pop() else { return Ok(()) };
+        // In block style the end is only known by what follows, comments and blank lines included.
+        let end = if span.end > span.start { span.end } else { frame.end };
+        let value = match frame.open {
+            Open::Sequence(nodes) => Value::Sequence(nodes),
+            Open::Mapping { entries, merges, .. } => {
+                let mut entries = self.last_of_equal_keys(entries);
+                for merge in merges {
+                    self.merge(&mut entries, merge);
+                }
+                Value::Mapping(entries)
+            }
+        };
+        let span = Span { start: frame.start.start, end: end.max(frame.start.start) };
+        let node = Node { value, span, tag: frame.properties.tag };
+        self.complete(node, frame.properties.anchor, frame.weight, frame.height + 1)
+    }
+
+    fn alias(&mut self, id: usize, span: Span) -> Result<(), Issue> {
+        let Some(anchored) = self.anchors.get(&id) else {
+            self.issue("recursive-alias", span, "this alias stands inside of what it refers to".to_owned());
+            return self.complete(null(span), 0, 1, 0);
+        };
+        self.expanded = self.expanded.saturating_add(anchored.weight);
+        if self.expanded > ALIAS_BUDGET {
+            return Err(alias_bomb(span));
+        }
+        if self.stack.len() + anchored.height > MAX_DEPTH {
+            return Err(too_deep(span));
+        }
+        let (mut node, weight, height) = (anchored.node.clone(), anchored.weight, anchored.height);
+        if matches!(self.stack.last(), Some(Frame { open: Open::Mapping { key: None, .. }, .. })) {
+            node.span = span;
+        }
+        self.place(node, weight, height, span.end);
+        Ok(())
+    }
+
+    /// A node is finished: remember it if it has an anchor, and put it into what it stands in.
+    fn complete(&mut self, node: Node<'t>, anchor: usize, weight: u64, height: usize) -> Result<(), Issue> {
+        if anchor != 0 {
+            // Anchors within anchors within anchors … each keep a copy of all that is inside.
+            self.kept = self.kept.saturating_add(weight);
+            if self.kept > ALIAS_BUDGET.saturating_add(self.seen.saturating_mul(2)) {
+                return Err(alias_bomb(node.span));
+            }
+            self.anchors.insert(anchor, Anchored { node: node.clone(), weight, height });
+        }
+        let end = node.span.end;
+        self.place(node, weight, height, end);
+        Ok(())
+    }
+
+    /// Puts a node into what it stands in; `end` is where its use, an alias perhaps, ends.
+    fn place(&mut self, node: Node<'t>, weight: u64, height: usize, end: u32) {
+        let Some(frame) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        frame.weight = frame.weight.saturating_add(weight);
+        frame.height = frame.height.max(height);
+        frame.end = frame.end.max(end);
+        match &mut frame.open {
+            Open::Sequence(nodes) => nodes.push(node),
+            Open::Mapping { entries, merges, key } => match key.take() {
+                None => {
+                    let (taken, complaint) = as_key(node);
+                    *key = Some(taken);
+                    self.parsed.issues.extend(complaint);
+                }
+                Some(Key::Text(key, key_span)) => entries.push(Entry { key, key_span, value: node }),
+                Some(Key::Merge) => merges.push(node),
+                Some(Key::Dropped) => {}
+            },
+        }
+    }
+
+    /// Of equal keys the last one counts, as in Envoy; the others are worth a warning.
+    fn last_of_equal_keys(&mut self, mut entries: Vec<Entry<'t>>) -> Vec<Entry<'t>> {
+        let doubled = if entries.len() <= 8 {
+            (1..entries.len()).any(|at| entries[..at].iter().any(|entry| entry.key == entries[at].key))
+        } else {
+            let mut seen = std::collections::HashSet::with_capacity(entries.len());
+            !entries.iter().all(|entry| seen.insert(&*entry.key))
+        };
+        if !doubled {
+            return entries;
+        }
+        let mut first: HashMap<Cow<'t, str>, Span> = HashMap::new();
+        let mut last: HashMap<Cow<'t, str>, Span> = HashMap::new();
+        for entry in &entries {
+            if let Some(before) = first.get(&entry.key) {
+                let message =
+                    format!("the key `{}` stands here a second time; the last one counts", entry.key);
+                let mut issue = Issue::new(Severity::Warning, "duplicate-key", entry.key_span, message);
+                issue.hint = Some("remove one of them".to_owned());
+                issue.related = Some((*before, "first defined here"));
+                self.parsed.issues.push(issue);
+            } else {
+                first.insert(entry.key.clone(), entry.key_span);
+            }
+            last.insert(entry.key.clone(), entry.key_span);
+        }
+        entries.retain(|entry| last.get(&entry.key) == Some(&entry.key_span));
+        entries
+    }
+
+    /// YAML 1.1's `<<`: what is there already wins, of several merged mappings the first one.
+    fn merge(&mut self, entries: &mut Vec<Entry<'t>>, merged: Node<'t>) {
+        let sources = match merged.value {
+            _ if merged.is_null() => return,
+            Value::Sequence(nodes) => nodes,
+            _ => vec![merged],
+        };
+        for source in sources {
+            let Value::Mapping(more) = source.value else {
+                self.issue(
+                    "bad-merge",
+                    source.span,
+                    "`<<` merges a mapping, or a list of mappings".to_owned(),
+                );
+                continue;
+            };
+            let known: std::collections::HashSet<Cow<'t, str>> =
+                entries.iter().map(|entry| entry.key.clone()).collect();
+            entries.extend(more.into_iter().filter(|entry| !known.contains(&entry.key)));
+        }
+    }
+}
+
+fn as_key(node: Node<'_>) -> (Key<'_>, Option<Issue>) {
+    if node.tag.as_deref() == Some("!ignore") {
+        return (Key::Dropped, None);
+    }
+    match node.value {
+        Value::Scalar(text, Style::Plain) if text == "<<" && node.tag.is_none() => (Key::Merge, None),
+        Value::Scalar(text, _) => (Key::Text(text, node.span), None),
+        _ => {
+            let message = "a key must be a simple text, not a list or a mapping".to_owned();
+            let mut issue = Issue::new(Severity::Error, "bad-key", node.span, message);
+            issue.hint = Some("quote a text that begins with `{` or `[`".to_owned());
+            (Key::Dropped, Some(issue))
+        }
+    }
+}
+
+fn null<'t>(span: Span) -> Node<'t> {
+    Node { value: Value::Scalar(Cow::Borrowed("~"), Style::Plain), span, tag: None }
+}
+
+fn alias_bomb(span: Span) -> Issue {
+    let message = format!("the aliases up to here expand to more than {ALIAS_BUDGET} values");
+    let mut issue = Issue::new(Severity::Error, "alias-bomb", span, message);
+    issue.hint = Some("repeat less by aliases of aliases, or split the file".to_owned());
+    issue
+}
+
+fn too_deep(span: Span) -> Issue {
+    let message = format!("mappings and lists nest deeper than {MAX_DEPTH} levels");
+    let mut issue = Issue::new(Severity::Error, "nesting-too-deep", span, message);
+    issue.hint = Some("Envoy reads no more levels than that either".to_owned());
+    issue
+}
