@@ -3,3 +3,4 @@
 pub mod diagnostic;
 pub mod envoy_api;
 pub mod resource;
+pub mod source;
