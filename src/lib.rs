@@ -1,8 +1,10 @@
 //! xds-bridge: a directory of Envoy configuration fragments, streamed to Envoys over xDS.
 
+pub mod app;
 pub mod diagnostic;
 pub mod envoy_api;
 pub mod load;
 pub mod resource;
 pub mod serve;
 pub mod snapshot;
+pub mod source;

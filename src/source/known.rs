@@ -1,0 +1,504 @@
+//! What is known of the disk, and the value that follows from it.
+//!
+//! In go walks ([`Found`]) and how far they are trusted, out comes the present [`Sources`] and the
+//! set of names that may have changed. Owns the overlay of directories and the index that tells
+//! which places depend on a name in a directory. Invariant: a place whose change is not believed
+//! yet keeps the content that it had.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::disk::{self, FileId, Spot};
+use super::scan::{self, Arm, Found, Seen, SeenDir, Unarmed, Walk};
+use super::settle::{Settle, Waiting};
+use super::{Content, DirState, Directory, Options, ReadProblem, SourceFile, Sources};
+
+/// Where a walk begins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Root {
+    /// The directory with this number.
+    Layer(usize),
+    /// A further file.
+    Extra(Arc<Path>),
+}
+
+/// A name below a root; `""` is the root itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) root: Root,
+    pub(super) rel: Arc<str>,
+}
+
+impl Place {
+    pub(super) fn root(root: Root) -> Place {
+        Place { root, rel: Arc::from("") }
+    }
+
+    pub(super) fn below(&self, name: &str) -> Place {
+        Place { root: self.root.clone(), rel: scan::join(&self.rel, name) }
+    }
+
+    /// The directory that it stands in, and its name there.
+    fn split(&self) -> Option<(Place, &str)> {
+        let (dir, name) = match self.rel.rsplit_once('/') {
+            Some(split) => split,
+            None if self.rel.is_empty() => return None,
+            None => ("", &*self.rel),
+        };
+        Some((Place { root: self.root.clone(), rel: Arc::from(dir) }, name))
+    }
+
+    fn is_within(&self, dir: &str) -> bool {
+        dir.is_empty() || self.rel.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// The place and everything below it.
+fn subtree<V>(map: &BTreeMap<Place, V>, top: &Place) -> Vec<Place> {
+    if top.rel.is_empty() {
+        return map
+            .range(top..)
+            .map(|(place, _)| place)
+            .take_while(|p| p.root == top.root)
+            .cloned()
+            .collect();
+    }
+    let below = Place { root: top.root.clone(), rel: Arc::from(format!("{}/", top.rel)) };
+    let inner = map.range(&below..).map(|(place, _)| place);
+    let inner = inner.take_while(|place| place.root == top.root && place.is_within(&top.rel));
+    map.get_key_value(top).map(|(place, _)| place).into_iter().chain(inner).cloned().collect()
+}
+
+/// How far the differences that a walk finds are believed.
+#[derive(Clone, Copy)]
+pub(super) enum Trust<'a> {
+    /// At once, except what may pass: something was renamed into place.
+    Renamed,
+    /// After they have settled; `written` if something was just written there.
+    Settle { written: bool },
+    /// At once, except files written so lately that the writer may not be done.
+    Start,
+    /// These have settled, if they look as they did then.
+    Due(&'a BTreeMap<Place, Waiting>),
+    /// At once, all of them.
+    Forced,
+}
+
+/// What was last read at a place.
+#[derive(Debug)]
+struct Known {
+    seen: Seen,
+    /// The stamp cannot be relied on: the next look reads again.
+    racy: bool,
+    /// `None` for a mask.
+    content: Option<Content>,
+}
+
+/// A directory as it was given.
+#[derive(Debug)]
+struct Layer {
+    given: Arc<str>,
+    path: PathBuf,
+    observed: DirState,
+}
+
+/// Everything that is known.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    layers: Vec<Layer>,
+    extras: BTreeSet<Arc<Path>>,
+    max_file_bytes: u64,
+    known: BTreeMap<Place, Known>,
+    dirs: BTreeMap<Place, SeenDir>,
+    spots: BTreeMap<Place, Vec<Spot>>,
+    dirs_by_path: HashMap<PathBuf, BTreeSet<Place>>,
+    spots_by_dir: HashMap<PathBuf, HashMap<OsString, BTreeSet<Place>>>,
+    sources: Sources,
+    /// Names whose content was altered since they were taken out.
+    pub(super) altered: BTreeSet<Arc<str>>,
+    /// The same for further files.
+    pub(super) altered_extra: BTreeSet<Arc<Path>>,
+    /// How many places were looked at, and how many files read.
+    pub(super) looked_at: u64,
+    pub(super) files_read: u64,
+}
+
+/// See [`super::read_once`].
+pub(super) fn read_once(options: &Options, extra: &[PathBuf]) -> Sources {
+    let now = Instant::now();
+    let mut table = Table::new(options);
+    let mut settle = Settle::new(options.settle, options.settle_limit, now);
+    table.set_extras(extra.iter().map(|path| absolute(path)), &mut settle);
+    for root in table.roots() {
+        table.look(&root, Trust::Forced, &mut Unarmed, &mut settle, now);
+    }
+    table.present(&settle)
+}
+
+/// The path from the root of the file system; of a path that has none (empty), itself.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+impl Table {
+    pub(super) fn new(options: &Options) -> Table {
+        let layers = options.dirs.iter().map(|dir| Layer {
+            given: Arc::from(dir.to_string_lossy()),
+            path: absolute(dir),
+            observed: DirState::Missing,
+        });
+        Table { layers: layers.collect(), max_file_bytes: options.max_file_bytes, ..Table::default() }
+    }
+
+    /// Where to begin, to look at everything.
+    pub(super) fn roots(&self) -> Vec<Place> {
+        let layers = (0..self.layers.len()).map(Root::Layer);
+        layers.chain(self.extras.iter().cloned().map(Root::Extra)).map(Place::root).collect()
+    }
+
+    /// Directories whose path leads elsewhere than when they were walked.
+    pub(super) fn replaced_layers(&self) -> Vec<Place> {
+        let places = (0..self.layers.len()).map(|layer| Place::root(Root::Layer(layer)));
+        places.filter(|place| self.is_replaced(place)).collect()
+    }
+
+    fn is_replaced(&self, place: &Place) -> bool {
+        let Root::Layer(layer) = place.root else { return false };
+        let id = std::fs::metadata(&self.layers[layer].path).ok().filter(std::fs::Metadata::is_dir);
+        id.map(|meta| FileId::of(&meta)) != self.dirs.get(place).map(|dir| dir.id)
+    }
+
+    /// From now on, these are the further files. Returns those that are new.
+    pub(super) fn set_extras(
+        &mut self,
+        paths: impl IntoIterator<Item = PathBuf>,
+        settle: &mut Settle,
+    ) -> Vec<Place> {
+        let extras: BTreeSet<Arc<Path>> = paths.into_iter().map(Arc::from).collect();
+        let old = std::mem::replace(&mut self.extras, extras);
+        for gone in old.difference(&self.extras).cloned().collect::<Vec<_>>() {
+            let place = Place::root(Root::Extra(gone.clone()));
+            settle.forget(&place);
+            self.known.remove(&place);
+            self.set_spots(&place, Vec::new());
+            self.sources.extra.remove(&gone);
+            self.altered_extra.insert(gone);
+        }
+        let new = self.extras.difference(&old).cloned();
+        new.map(|path| Place::root(Root::Extra(path))).collect()
+    }
+
+    /// Every directory in which a name matters.
+    pub(super) fn watched_dirs(&self) -> BTreeSet<PathBuf> {
+        self.dirs_by_path.keys().chain(self.spots_by_dir.keys()).cloned().collect()
+    }
+
+    /// The places at which this directory was walked.
+    pub(super) fn places_of_dir(&self, dir: &Path) -> impl Iterator<Item = &Place> {
+        self.dirs_by_path.get(dir).into_iter().flatten()
+    }
+
+    /// The places that lead through this name, or through any in the directory.
+    pub(super) fn places_through(&self, dir: &Path, name: Option<&OsStr>) -> Vec<Place> {
+        let Some(names) = self.spots_by_dir.get(dir) else { return Vec::new() };
+        match name {
+            Some(name) => names.get(name).into_iter().flatten().cloned().collect(),
+            None => names.values().flatten().cloned().collect(),
+        }
+    }
+
+    /// The directories as they are to be shown: one that has just vanished is not shown as missing
+    /// before its files are believed to have.
+    fn directories(&self, settle: &Settle) -> Arc<[Directory]> {
+        let waits = |layer: usize| {
+            let root = Place::root(Root::Layer(layer));
+            settle.waiting().range(&root..).next().is_some_and(|(place, _)| place.root == root.root)
+        };
+        let directory = |(number, layer): (usize, &Layer)| {
+            let shown = self.sources.dirs.get(number).map(|dir| dir.state.clone());
+            let state = match shown {
+                Some(shown) if layer.observed != DirState::Present && waits(number) => shown,
+                _ => layer.observed.clone(),
+            };
+            Directory { path: layer.given.clone(), state }
+        };
+        self.layers.iter().enumerate().map(directory).collect()
+    }
+
+    /// The value that follows from all that is believed.
+    pub(super) fn present(&mut self, settle: &Settle) -> Sources {
+        let dirs = self.directories(settle);
+        if dirs != self.sources.dirs {
+            self.sources.dirs = dirs;
+        }
+        self.sources.clone()
+    }
+
+    /// Looks at a place and below it.
+    pub(super) fn look(
+        &mut self,
+        place: &Place,
+        trust: Trust<'_>,
+        arm: &mut dyn Arm,
+        settle: &mut Settle,
+        now: Instant,
+    ) {
+        let place = self.anchor(place, settle);
+        let walk = Walk::new(arm);
+        let found = match (&place.root, place.split()) {
+            (Root::Extra(path), _) => walk.named_file(path),
+            (Root::Layer(layer), None) => walk.root(&self.layers[*layer].path),
+            (Root::Layer(_), Some((dir, name))) => {
+                let Some(parent) = self.dirs.get(&dir) else { return };
+                walk.below(&dir.rel, &parent.path.clone(), name, &mut self.above(&dir))
+            }
+        };
+        if let (Root::Layer(layer), Some(state)) = (&place.root, &found.root) {
+            self.layers[*layer].observed = state.clone();
+        }
+        Pass { table: self, trust, settle, now }.compare(&place, found);
+    }
+
+    /// The place itself if its directory was walked, else the lowest place above it of which that
+    /// is true. A name that is not UTF-8 has no place that could be looked at alone.
+    fn anchor(&self, place: &Place, settle: &Settle) -> Place {
+        let unnameable = Seen::Problem(ReadProblem::NameNotUtf8);
+        let known = self.known.get(place).is_some_and(|known| known.seen == unnameable);
+        let waits =
+            settle.waiting().get(place).is_some_and(|waiting| waiting.seen.as_ref() == Some(&unnameable));
+        let mut at = place.clone();
+        if let (true, Some((dir, _))) = (known || waits, place.split()) {
+            at = dir;
+        }
+        while let Some((dir, _)) = at.split() {
+            if self.dirs.contains_key(&dir) {
+                break;
+            }
+            at = dir;
+        }
+        at
+    }
+
+    /// The directories from the root down to this one.
+    fn above(&self, dir: &Place) -> Vec<FileId> {
+        let mut ids = Vec::new();
+        let mut at = Some(dir.clone());
+        while let Some(place) = at {
+            ids.extend(self.dirs.get(&place).map(|dir| dir.id));
+            at = place.split().map(|(dir, _)| dir);
+        }
+        ids.reverse();
+        ids
+    }
+
+    fn set_dir(&mut self, place: &Place, dir: Option<SeenDir>) {
+        let path = dir.as_ref().map(|dir| dir.path.clone());
+        let old = match dir {
+            Some(dir) => self.dirs.insert(place.clone(), dir),
+            None => self.dirs.remove(place),
+        };
+        let old = old.map(|dir| dir.path);
+        if old == path {
+            return;
+        }
+        if let Some(old) = old
+            && let Some(places) = self.dirs_by_path.get_mut(&old)
+        {
+            places.remove(place);
+            if places.is_empty() {
+                self.dirs_by_path.remove(&old);
+            }
+        }
+        if let Some(path) = path {
+            self.dirs_by_path.entry(path).or_default().insert(place.clone());
+        }
+    }
+
+    fn set_spots(&mut self, place: &Place, spots: Vec<Spot>) {
+        if self.spots.get(place).map_or(&[][..], Vec::as_slice) == spots {
+            return;
+        }
+        for old in self.spots.remove(place).into_iter().flatten() {
+            let Some(names) = self.spots_by_dir.get_mut(&old.dir) else { continue };
+            if let Some(places) = names.get_mut(&old.name) {
+                places.remove(place);
+                if places.is_empty() {
+                    names.remove(&old.name);
+                }
+            }
+            if names.is_empty() {
+                self.spots_by_dir.remove(&old.dir);
+            }
+        }
+        for spot in &spots {
+            let names = self.spots_by_dir.entry(spot.dir.clone()).or_default();
+            names.entry(spot.name.clone()).or_default().insert(place.clone());
+        }
+        if !spots.is_empty() {
+            self.spots.insert(place.clone(), spots);
+        }
+    }
+
+    /// What is known of a place has changed: what follows for the value?
+    fn update(&mut self, place: &Place) {
+        let layer = match &place.root {
+            Root::Layer(layer) => *layer,
+            Root::Extra(path) => {
+                if let Some(content) = self.known.get(place).and_then(|known| known.content.clone()) {
+                    self.sources.extra.insert(path.clone(), content);
+                } else {
+                    self.sources.extra.remove(path);
+                }
+                self.altered_extra.insert(path.clone());
+                return;
+            }
+        };
+        let key = if place.rel.is_empty() { &self.layers[layer].given } else { &place.rel };
+        let file = (0..self.layers.len()).rev().find_map(|layer| self.in_layer(layer, key)).flatten();
+        match file {
+            Some(file) => self.sources.files.insert(key.clone(), file),
+            None => self.sources.files.remove(key),
+        };
+        self.altered.insert(key.clone());
+    }
+
+    /// What a directory says of a name: nothing, that it is masked, or this file.
+    fn in_layer(&self, layer: usize, key: &Arc<str>) -> Option<Option<SourceFile>> {
+        let given = &self.layers[layer].given;
+        let at = |rel: Arc<str>| self.known.get(&Place { root: Root::Layer(layer), rel });
+        if key == given
+            && let Some(known) = at(Arc::from(""))
+        {
+            return Some(known.content.clone().map(|content| SourceFile { path: given.clone(), content }));
+        }
+        let known = at(key.clone())?;
+        let path = || Arc::from(format!("{}/{key}", given.trim_end_matches('/')));
+        Some(known.content.clone().map(|content| SourceFile { path: path(), content }))
+    }
+}
+
+/// One comparison of a walk with what is known.
+struct Pass<'a> {
+    table: &'a mut Table,
+    trust: Trust<'a>,
+    settle: &'a mut Settle,
+    now: Instant,
+}
+
+impl Pass<'_> {
+    fn compare(&mut self, top: &Place, found: Found) {
+        let place = |rel: &Arc<str>| Place { root: top.root.clone(), rel: rel.clone() };
+        let hidden = |place: &Place| found.unknown.iter().any(|dir| place.is_within(dir));
+        let found_spots: BTreeMap<Place, Vec<Spot>> =
+            found.spots.into_iter().map(|(rel, spots)| (place(&rel), spots)).collect();
+        for gone in subtree(&self.table.dirs, top) {
+            if !found.dirs.contains_key(&gone.rel) && !hidden(&gone) {
+                self.table.set_dir(&gone, None);
+            }
+        }
+        for (rel, dir) in found.dirs {
+            self.table.set_dir(&place(&rel), Some(dir));
+        }
+        for gone in subtree(&self.table.spots, top) {
+            if !found_spots.contains_key(&gone) && !hidden(&gone) {
+                self.table.set_spots(&gone, Vec::new());
+            }
+        }
+        for (place, spots) in found_spots {
+            self.table.set_spots(&place, spots);
+        }
+        let waiting = subtree(self.settle.waiting(), top);
+        for gone in subtree(&self.table.known, top).into_iter().chain(waiting) {
+            if !found.files.contains_key(&gone.rel) && !hidden(&gone) {
+                self.judge(&gone, None);
+            }
+        }
+        for (rel, seen) in found.files {
+            self.judge(&place(&rel), Some(seen));
+        }
+    }
+
+    fn judge(&mut self, place: &Place, seen: Option<Seen>) {
+        self.table.looked_at += 1;
+        let same = match (self.table.known.get(place), &seen) {
+            (Some(known), Some(seen)) => known.seen == *seen && !known.racy,
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return self.settle.forget(place);
+        }
+        let believed = match self.trust {
+            Trust::Forced => true,
+            Trust::Renamed => !seen.as_ref().is_some_and(Seen::is_passing),
+            Trust::Settle { .. } => false,
+            Trust::Start => match &seen {
+                Some(Seen::File(_, stamp)) => !stamp.is_younger_than(self.settle.quiet()),
+                _ => true,
+            },
+            Trust::Due(due) => due
+                .get(place)
+                .is_some_and(|before| before.seen == seen || self.settle.is_overdue(before, self.now)),
+        };
+        if believed { self.believe(place, seen) } else { self.wait(place, seen) }
+    }
+
+    fn wait(&mut self, place: &Place, seen: Option<Seen>) {
+        let written = matches!(self.trust, Trust::Settle { written: true });
+        let before = match self.trust {
+            Trust::Due(due) => due.get(place),
+            _ => None,
+        };
+        self.settle.wait(place, seen, self.now, written, before);
+    }
+
+    fn believe(&mut self, place: &Place, seen: Option<Seen>) {
+        let (seen, racy, content) = match seen {
+            None => {
+                self.settle.forget(place);
+                self.table.known.remove(place);
+                return self.table.update(place);
+            }
+            Some(Seen::Mask) => (Seen::Mask, false, None),
+            Some(Seen::Problem(problem)) => (Seen::Problem(problem.clone()), false, Some(Err(problem))),
+            Some(Seen::File(path, stamp)) => {
+                self.table.files_read += 1;
+                match disk::read(&path, self.table.max_file_bytes) {
+                    Ok((bytes, stamp)) => (Seen::File(path, stamp), stamp.is_racy(), Some(Ok(bytes))),
+                    Err(problem) => {
+                        let seen = Seen::File(path, stamp);
+                        let lasting =
+                            matches!(problem, ReadProblem::PermissionDenied | ReadProblem::TooLarge { .. });
+                        if !lasting && !self.is_last_chance(place) {
+                            return self.wait(place, Some(seen));
+                        }
+                        (seen, !lasting, Some(Err(problem)))
+                    }
+                }
+            }
+        };
+        self.settle.forget(place);
+        let old = self.table.known.get_mut(place);
+        if let Some(old) = old
+            && old.content == content
+        {
+            // The old bytes stay: what refers to them goes on sharing them.
+            (old.seen, old.racy) = (seen, racy);
+            return;
+        }
+        self.table.known.insert(place.clone(), Known { seen, racy, content });
+        self.table.update(place);
+    }
+
+    /// Whether a file that cannot be read just now is to be given out as such.
+    fn is_last_chance(&self, place: &Place) -> bool {
+        match self.trust {
+            Trust::Forced => true,
+            Trust::Due(due) => due.get(place).is_some_and(|before| self.settle.is_overdue(before, self.now)),
+            _ => false,
+        }
+    }
+}

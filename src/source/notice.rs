@@ -1,0 +1,277 @@
+//! The kernel's notices: which directories it watches for us, and the hints that come of it.
+//!
+//! In go directories to watch and inotify events, out come hints by path. Invariants: a hint never
+//! says what a file is, only where to look and whether it came there by a rename; what is lost (an
+//! overflow, a dead watcher, exhausted watches) is turned into "look at everything".
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::disk::FileId;
+use super::scan::Arm;
+
+/// More hints than this at a time are not worth keeping apart: everything is looked at.
+const MAX_HINTS: usize = 65_536;
+
+/// What happened to a name in a watched directory, or to that directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// Only its metadata (mode, owner, number of links).
+    Touched,
+    /// Created, written or deleted.
+    Written,
+    /// Renamed into place.
+    Arrived,
+    /// Renamed away; to a watched directory if the name there is known.
+    Left(Option<PathBuf>),
+}
+
+/// What has come in since it was last emptied.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    pub(super) hints: BTreeMap<PathBuf, Hint>,
+    /// Something was lost: look at everything.
+    pub(super) lost: bool,
+    /// Somebody asked to look at everything at once.
+    pub(super) look: bool,
+    /// Somebody asked to end.
+    pub(super) stop: bool,
+    /// The first half of a rename, by its cookie.
+    left: Option<(usize, PathBuf)>,
+}
+
+/// Where events and requests come in.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    notices: Mutex<Notices>,
+    wake: Condvar,
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Notices> {
+        // A panic while the lock was held leaves flags and hints: each of them is still true.
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes something down and wakes the watch.
+    pub(super) fn note(&self, write: impl FnOnce(&mut Notices)) {
+        write(&mut self.lock());
+        self.wake.notify_one();
+    }
+
+    /// Takes everything out. A request to stop stays.
+    pub(super) fn take(&self) -> Notices {
+        let mut notices = self.lock();
+        let left = notices.left.take();
+        let stop = notices.stop;
+        std::mem::replace(&mut *notices, Notices { left, stop, ..Notices::default() })
+    }
+
+    /// Waits until something comes in, or it is this late.
+    pub(super) fn wait_until(&self, until: Instant) {
+        let mut notices = self.lock();
+        while !notices.is_waking() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            notices = match self.wake.wait_timeout(notices, left) {
+                Ok((notices, _)) => notices,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+}
+
+impl Notices {
+    fn is_waking(&self) -> bool {
+        !self.hints.is_empty() || self.lost || self.look || self.stop
+    }
+
+    fn hint(&mut self, path: PathBuf, hint: Hint) {
+        if hint == Hint::Touched && self.hints.contains_key(&path) {
+            return;
+        }
+        self.hints.insert(path, hint);
+        if self.hints.len() > MAX_HINTS {
+            self.hints.clear();
+            self.lost = true;
+        }
+    }
+
+    fn event(&mut self, event: notify::Event) {
+        if event.need_rescan() {
+            self.lost = true;
+        }
+        let tracker = event.tracker();
+        let Some(path) = event.paths.into_iter().next() else { return };
+        match event.kind {
+            // Our own reads open and close files, too.
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.hint(path, Hint::Written),
+            EventKind::Access(_) => {}
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+                self.left = tracker.map(|tracker| (tracker, path.clone()));
+                self.hint(path, Hint::Left(None));
+            }
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+                if let Some((_, from)) = self.left.take_if(|(left, _)| Some(*left) == tracker) {
+                    // Written down together, so that nobody sees the file at both names.
+                    self.hint(from, Hint::Left(Some(path.clone())));
+                }
+                self.hint(path, Hint::Arrived);
+            }
+            // Says again what the two before it said.
+            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {}
+            EventKind::Modify(ModifyKind::Metadata(_)) => self.hint(path, Hint::Touched),
+            _ => self.hint(path, Hint::Written),
+        }
+    }
+}
+
+/// Lives in the watcher's thread, and ends with it.
+struct Listener {
+    inbox: Arc<Inbox>,
+    alive: Arc<AtomicBool>,
+}
+
+impl notify::EventHandler for Listener {
+    fn handle_event(&mut self, event: notify::Result<notify::Event>) {
+        match event {
+            Ok(event) if matches!(event.kind, EventKind::Access(AccessKind::Open(_))) => {}
+            Ok(event) => self.inbox.note(|notices| notices.event(event)),
+            Err(_) => self.inbox.note(|notices| notices.lost = true),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if self.alive.swap(false, Ordering::SeqCst) {
+            self.inbox.note(|notices| notices.lost = true);
+        }
+    }
+}
+
+/// The directories that the kernel watches for us.
+#[derive(Debug, Default)]
+pub(super) struct Armed {
+    watcher: Option<RecommendedWatcher>,
+    alive: Arc<AtomicBool>,
+    paths: BTreeMap<PathBuf, FileId>,
+    /// One directory can have several paths (bind mounts), but is watched once.
+    by_id: HashMap<FileId, BTreeSet<PathBuf>>,
+    /// Why the kernel does not watch everything that it was asked to.
+    pub(super) refused: Option<notify::Error>,
+}
+
+impl Armed {
+    /// Nothing is watched: everything must be looked at now and then.
+    pub(super) fn unwatched() -> Armed {
+        Armed::default()
+    }
+
+    /// A new watcher that watches nothing yet.
+    pub(super) fn open(inbox: &Arc<Inbox>) -> Armed {
+        let alive = Arc::new(AtomicBool::new(false));
+        match notify::recommended_watcher(Listener { inbox: inbox.clone(), alive: alive.clone() }) {
+            Ok(watcher) => {
+                alive.store(true, Ordering::SeqCst);
+                Armed { watcher: Some(watcher), alive, ..Armed::default() }
+            }
+            Err(error) => Armed { refused: Some(error), ..Armed::default() },
+        }
+    }
+
+    /// Whether there is a watcher, and it lives.
+    pub(super) fn is_open(&self) -> bool {
+        self.alive.load(Ordering::SeqCst)
+    }
+
+    /// Whether this very path is watched.
+    pub(super) fn contains(&self, path: &Path) -> bool {
+        self.paths.contains_key(path)
+    }
+
+    /// The paths of the directory that is watched as `path`.
+    pub(super) fn paths_of(&self, path: &Path) -> Vec<PathBuf> {
+        let same = self.paths.get(path).and_then(|id| self.by_id.get(id));
+        same.into_iter().flatten().cloned().collect()
+    }
+
+    /// Something happened to the directory itself, and the watcher may have given it and all
+    /// below it up: they are armed anew when they are looked at.
+    pub(super) fn forget(&mut self, dir: &Path) {
+        let below = self.paths.range(dir.to_path_buf()..).map(|(path, _)| path);
+        let below: Vec<PathBuf> = below.take_while(|path| path.starts_with(dir)).cloned().collect();
+        below.iter().for_each(|path| self.release(path));
+    }
+
+    /// Gives up what is not needed any more.
+    pub(super) fn keep_only(&mut self, wanted: &BTreeSet<PathBuf>) {
+        let unwanted: Vec<PathBuf> =
+            self.paths.keys().filter(|path| !wanted.contains(*path)).cloned().collect();
+        unwanted.iter().for_each(|path| self.release(path));
+    }
+
+    fn release(&mut self, path: &Path) {
+        let Some(id) = self.paths.remove(path) else { return };
+        if let Some(same) = self.by_id.get_mut(&id) {
+            same.remove(path);
+            if same.is_empty() {
+                self.by_id.remove(&id);
+            }
+        }
+        if let (true, Some(watcher)) = (self.is_open(), &mut self.watcher) {
+            // It fails where the watcher has noticed first that the directory is gone.
+            let _ = watcher.unwatch(path);
+        }
+    }
+
+    fn record(&mut self, path: &Path, id: FileId) {
+        self.paths.insert(path.to_path_buf(), id);
+        self.by_id.entry(id).or_default().insert(path.to_path_buf());
+    }
+}
+
+fn id_of(path: &Path) -> Option<FileId> {
+    std::fs::metadata(path).ok().map(|meta| FileId::of(&meta))
+}
+
+impl Arm for Armed {
+    fn arm(&mut self, dir: &Path) -> bool {
+        // Where the limit is reached, asking again for each directory would only cost time.
+        if !self.is_open() || self.refused.is_some() {
+            return false;
+        }
+        let Some(id) = id_of(dir) else { return false };
+        if self.paths.get(dir) == Some(&id) {
+            return false;
+        }
+        self.release(dir);
+        for other in self.by_id.get(&id).cloned().into_iter().flatten() {
+            if id_of(&other) == Some(id) {
+                self.record(dir, id);
+                return true;
+            }
+            self.release(&other);
+        }
+        let Some(watcher) = &mut self.watcher else { return false };
+        match watcher.watch(dir, RecursiveMode::NonRecursive) {
+            // If it was replaced meanwhile, the wrong identity makes the next look arm it again.
+            Ok(()) => self.record(dir, id),
+            Err(error) => {
+                if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
+                    self.refused = Some(error);
+                }
+                return false;
+            }
+        }
+        true
+    }
+}
