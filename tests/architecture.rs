@@ -279,13 +279,14 @@ fn broken_edges(source: &Source, code: &[Token<'_>]) -> Vec<String> {
 
 fn sources() -> Vec<Source> {
     fn collect(root: &Path, folder: &Path, into: &mut Vec<Source>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in fs::read_dir(folder).expect("a folder of ours can be listed") {
+            let path = entry.expect("a folder of ours can be listed").path();
             if path.is_dir() {
                 collect(root, &path, into);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let path = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+                let text = fs::read_to_string(&path).expect("a source is text");
+                let path =
+                    path.strip_prefix(root).expect("found under the root").to_string_lossy().into_owned();
                 into.push(Source { path, text });
             }
         }
