@@ -18,8 +18,8 @@ const SECTIONS: [(&str, &str, &str, &str); 4] = [
     ("endpoints", "EndpointsConfigDump", "endpoint_config", "cluster_name"),
 ];
 
-/// The configuration in a dump, without the clusters in `own` (the way to the xDS server).
-pub fn running(dump: &Value, own: &[&str]) -> Running {
+/// The configuration in a dump, whatever way it came.
+pub fn running(dump: &Value) -> Running {
     let mut running = Running::new();
     for config in dump["configs"].as_array().into_iter().flatten() {
         let kind = config["@type"].as_str().unwrap_or_default().rsplit('.').next().unwrap_or_default();
@@ -34,12 +34,24 @@ pub fn running(dump: &Value, own: &[&str]) -> Running {
             let mut resource = resource.clone();
             resource.remove("@type");
             let name = resource.get(*name_field).and_then(Value::as_str).unwrap_or_default().to_owned();
-            if !own.contains(&name.as_str()) {
-                running.insert((section, name), Value::Object(resource));
-            }
+            running.insert((*section, name), Value::Object(resource));
         }
     }
     running
+}
+
+/// The configuration in a dump without that of its bootstrap: the way to the xDS server.
+pub fn served(dump: &Value) -> Running {
+    let mut served = running(dump);
+    for config in dump["configs"].as_array().into_iter().flatten() {
+        for cluster in config["bootstrap"]["static_resources"]["clusters"].as_array().into_iter().flatten() {
+            for name in [&cluster["name"], &cluster["load_assignment"]["cluster_name"]] {
+                let name = name.as_str().unwrap_or_default();
+                served.retain(|(_, other), _| other != name);
+            }
+        }
+    }
+    served
 }
 
 /// All entries of the lists of a section: static and dynamic ones.
@@ -48,25 +60,21 @@ fn entries(config: &Value) -> impl Iterator<Item = &Value> {
     lists.filter(|(key, _)| !key.contains("warming")).filter_map(|(_, value)| value.as_array()).flatten()
 }
 
-/// The `last_updated` of everything that came over xDS, with the versions: what must not move when
-/// nothing was received.
-pub fn receipts(dump: &Value) -> BTreeMap<String, (String, String)> {
-    fn walk(path: &str, value: &Value, into: &mut BTreeMap<String, (String, String)>) {
-        match value {
-            Value::Object(map) => {
-                let text = |key: &str| map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-                if map.contains_key("version_info") && map.contains_key("last_updated") {
-                    into.insert(path.to_owned(), (text("version_info"), text("last_updated")));
-                }
-                map.iter().for_each(|(key, inner)| walk(&format!("{path}.{key}"), inner, into));
+/// Version and time of receipt of everything that came over xDS, by section and name: what must not
+/// move when nothing was received. Envoy tells neither of endpoints.
+pub fn receipts(dump: &Value) -> BTreeMap<(String, String), (String, String)> {
+    let mut receipts = BTreeMap::new();
+    for config in dump["configs"].as_array().into_iter().flatten() {
+        for entry in entries(config) {
+            let entry = if entry["active_state"].is_object() { &entry["active_state"] } else { entry };
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let fields = ["listener", "cluster", "route_config", "secret"];
+            let name = fields.iter().map(|field| &entry[*field]["name"]).find(|name| name.is_string());
+            if let (Some(name), true) = (name, entry["version_info"].is_string()) {
+                let receipt = (text(&entry["version_info"]), text(&entry["last_updated"]));
+                receipts.insert((text(&config["@type"]), text(name)), receipt);
             }
-            Value::Array(items) => {
-                items.iter().enumerate().for_each(|(at, inner)| walk(&format!("{path}[{at}]"), inner, into));
-            }
-            _ => {}
         }
     }
-    let mut receipts = BTreeMap::new();
-    walk("", dump, &mut receipts);
     receipts
 }

@@ -93,6 +93,8 @@ impl Envoy {
         command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&address);
         // Without hot restart there is no shared memory, so any number may run side by side.
         command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "info"]);
+        // For `received`.
+        command.args(["--component-log-level", "config:debug"]);
         let name = format!("Envoy {version}");
         let mut process = Process::start(&name, &mut command, &home.path().join("log"));
         let admin = wait_for(SOON, &format!("the admin address of {name}"), || {
@@ -164,6 +166,21 @@ impl Envoy {
         let page = self.admin_json("/clusters?format=json");
         let statuses = page["cluster_statuses"].as_array().cloned().unwrap_or_default();
         statuses.iter().filter_map(|status| status["name"].as_str()).map(str::to_owned).collect()
+    }
+
+    /// How many bytes it has logged so far.
+    pub fn log_size(&self) -> usize {
+        self.process.log().len()
+    }
+
+    /// The delta responses with anything in them that it took, as it logged them behind byte `from`:
+    /// type, and how many resources were added and removed.
+    pub fn received(&self, from: usize) -> Vec<String> {
+        let log = self.process.log();
+        let lines = log.get(from..).unwrap_or_default().lines();
+        let accepted = lines.filter_map(|line| line.split_once("Delta config for ")).map(|(_, rest)| rest);
+        let with_content = accepted.filter(|rest| !rest.contains("with 0 resources added, 0 removed"));
+        with_content.map(str::to_owned).collect()
     }
 
     /// Its process: log and life.
