@@ -3,3 +3,5 @@
 pub mod diagnostic;
 pub mod envoy_api;
 pub mod resource;
+pub mod serve;
+pub mod snapshot;

@@ -4,6 +4,18 @@
 //! out: [`Api`], from which the decoder reads what a key means. Built lazily, a message type when
 //! it is first met; shared by all threads. Knows nothing of YAML, files, snapshots or gRPC.
 
+mod api;
+mod extract;
+mod names;
+mod sets;
+mod tables;
+
+pub use api::Api;
+pub use extract::descriptors_in;
+pub use sets::ApiError;
+
+use names::NameIndex;
+
 /// Index of a message type in its [`Api`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub u32);
@@ -25,6 +37,23 @@ pub struct MessageType {
     pub well_known: Option<WellKnown>,
     /// `option deprecated = true`.
     pub deprecated: bool,
+    /// Finds `fields` by either name.
+    by_name: NameIndex,
+}
+
+impl MessageType {
+    /// The field with this name, in either spelling: `connect_timeout` or `connectTimeout`.
+    pub fn field(&self, key: &str) -> Option<&FieldType> {
+        self.field_index(key).map(|index| &self.fields[index])
+    }
+
+    /// Where in `fields` the field with this name stands.
+    pub fn field_index(&self, key: &str) -> Option<usize> {
+        self.by_name.find(key, |index| {
+            let field = &self.fields[index];
+            *field.name == *key || *field.json_name == *key
+        })
+    }
 }
 
 /// The types that proto3 JSON writes in a form of their own.
@@ -126,6 +155,26 @@ pub struct EnumType {
     pub name: Box<str>,
     /// Values in the order of declaration.
     pub values: Box<[EnumValue]>,
+    /// Finds `values` by name.
+    by_name: NameIndex,
+}
+
+impl EnumType {
+    /// The value with exactly this name.
+    pub fn by_name(&self, name: &str) -> Option<&EnumValue> {
+        let index = self.by_name.find(name, |index| *self.values[index].name == *name)?;
+        Some(&self.values[index])
+    }
+
+    /// The value with this name, capitals or not, as Envoy's own loader takes it.
+    pub fn by_name_any_case(&self, name: &str) -> Option<&EnumValue> {
+        self.by_name(name).or_else(|| self.values.iter().find(|value| value.name.eq_ignore_ascii_case(name)))
+    }
+
+    /// The value with this number; of several names for one number, the first.
+    pub fn by_number(&self, number: i32) -> Option<&EnumValue> {
+        self.values.iter().find(|value| value.number == number)
+    }
 }
 
 /// A value of an enum.

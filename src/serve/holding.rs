@@ -1,0 +1,164 @@
+//! What a client holds, of one type on one stream.
+//!
+//! It is not a table of its own: the client holds what the session's view holds, except for the
+//! *gap*, the names for which it holds something else or must be told again. A client that is up to
+//! date has an empty gap, whatever the number of resources; what to send next follows from the gap
+//! and the current view alone, so a slow client can miss versions but never content.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::subscription::Subscription;
+use crate::resource::{Digest, Kind, Name, Resource};
+use crate::snapshot::{Found, View};
+
+/// Something that a client holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// Its version.
+    pub version: Digest,
+    /// The resource itself; not known when the client brought it from an earlier stream.
+    pub resource: Option<Arc<Resource>>,
+}
+
+/// What a client holds under a name, where that may differ from the view.
+#[derive(Clone, Debug)]
+pub(crate) enum Held {
+    /// This, or nothing.
+    Known(Option<Kept>),
+    /// It asked and must be told, whatever it holds.
+    Asked(Option<Kept>),
+    /// It refused this version. It may have applied it in part, and holds what it held before.
+    Rejected { version: Option<Digest>, before: Option<Kept> },
+}
+
+impl Held {
+    /// What the client holds, as far as is known.
+    pub fn kept(&self) -> Option<&Kept> {
+        match self {
+            Held::Known(kept) | Held::Asked(kept) | Held::Rejected { before: kept, .. } => kept.as_ref(),
+        }
+    }
+}
+
+/// What is to be done about a name in the gap.
+#[derive(Debug)]
+pub(crate) enum Due<'a> {
+    /// The client is up to date: the name leaves the gap.
+    Settled,
+    /// Nothing now, but the name stays: refused, or contested.
+    Withheld,
+    /// Send this.
+    Send(&'a Arc<Resource>, Digest),
+    /// Tell that it does not exist.
+    Remove,
+}
+
+/// What was sent under a name and is not acknowledged yet.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// What the client held before.
+    pub before: Option<Kept>,
+    /// The version sent; none is a removal.
+    pub version: Option<Digest>,
+    /// The resource sent.
+    pub resource: Option<Arc<Resource>>,
+}
+
+/// The response that waits for its ACK.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub nonce: String,
+    pub sent: BTreeMap<Name, Sent>,
+    pub at: Instant,
+}
+
+/// One type on one stream.
+#[derive(Debug, Default)]
+pub(crate) struct Holding {
+    pub subscription: Subscription,
+    pub gap: BTreeMap<Name, Held>,
+    /// A first wildcard request is answered even with nothing: clients wait for it.
+    pub answer_due: bool,
+    pub in_flight: Option<InFlight>,
+    /// Nonce of the last response, also after its ACK.
+    pub last_nonce: Option<String>,
+    /// Since when something of this type waits for other types.
+    pub waiting_since: Option<Instant>,
+}
+
+impl Holding {
+    /// What is to be done about `name`, held as `held`, given the current view.
+    pub fn due<'a>(&self, view: &'a View, kind: Kind, name: &Name, held: &Held) -> Due<'a> {
+        match view.find(kind, name) {
+            Found::Contested => Due::Withheld,
+            Found::One(resource) if !self.subscription.covers_resource(resource) => Due::Settled,
+            Found::One(resource) => due_to_send(view, resource, held),
+            Found::Nothing => match held {
+                Held::Known(None) => Due::Settled,
+                Held::Known(Some(_)) if !self.covers_removed(name, held) => Due::Settled,
+                Held::Rejected { version: None, .. } => Due::Withheld,
+                _ => Due::Remove,
+            },
+        }
+    }
+
+    /// A virtual host that was known by an alias is covered by the alias, also after it is gone.
+    fn covers_removed(&self, name: &Name, held: &Held) -> bool {
+        let resource = held.kept().and_then(|kept| kept.resource.as_ref());
+        self.subscription.covers(name) || resource.is_some_and(|resource| self.subscription.covers_resource(resource))
+    }
+
+    /// Puts everything that the view has into the gap, as not held, except what is there already.
+    pub fn want_all(&mut self, view: &View, kind: Kind) {
+        for resource in view.iter(kind) {
+            let named = self.subscription.contains(resource.name());
+            // What was named before is held as the view has it, unless the gap says otherwise.
+            if !named && !self.gap.contains_key(resource.name()) {
+                self.gap.insert(resource.name().clone(), Held::Known(None));
+            }
+        }
+    }
+
+    /// The client asked for this name: it will be told, whatever it holds.
+    pub fn ask(&mut self, view: Option<&View>, kind: Kind, name: &Name, already_covered: bool) {
+        let kept = match self.gap.remove(name) {
+            Some(held) => held.kept().cloned(),
+            None if already_covered => view.and_then(|view| kept_of(view, kind, name)),
+            None => None,
+        };
+        self.gap.insert(name.clone(), Held::Asked(kept));
+    }
+
+    /// Takes the ACK of the response in flight.
+    pub fn acknowledge(&mut self) -> Option<InFlight> {
+        self.in_flight.take()
+    }
+
+    /// Takes the NACK of the response in flight: its versions are not sent to this client again. The
+    /// client applies the good resources of a refused response, so each may be held or not.
+    pub fn reject(&mut self) -> Option<InFlight> {
+        let in_flight = self.in_flight.take()?;
+        for (name, sent) in &in_flight.sent {
+            let rejected = Held::Rejected { version: sent.version, before: sent.before.clone() };
+            self.gap.insert(name.clone(), rejected);
+        }
+        Some(in_flight)
+    }
+}
+
+fn due_to_send<'a>(view: &View, resource: &'a Arc<Resource>, held: &Held) -> Due<'a> {
+    let version = view.version_of(resource);
+    match held {
+        Held::Known(Some(kept)) if kept.version == version => Due::Settled,
+        Held::Rejected { version: Some(refused), .. } if *refused == version => Due::Withheld,
+        _ => Due::Send(resource, version),
+    }
+}
+
+/// What a client holds that is up to date with `view`.
+pub(crate) fn kept_of(view: &View, kind: Kind, name: &Name) -> Option<Kept> {
+    let resource = view.get(kind, name)?;
+    Some(Kept { version: view.version_of(resource), resource: Some(resource.clone()) })
+}

@@ -1,0 +1,22 @@
+//! Streams to Envoys: what each client asked for and holds, and what it is to be sent.
+//!
+//! Snapshots and requests come in, responses go out. The session is a state machine without I/O
+//! ([`Session`]); tonic is in `grpc` alone. Keeps the invariant *news is for people, the gap is for
+//! clients*: what is sent follows from what that client holds against the current snapshot, never
+//! from a queue of changes. Knows nothing of files or YAML, and cannot publish.
+
+mod delta;
+mod grpc;
+mod holding;
+mod journal;
+mod phases;
+mod session;
+mod sotw;
+mod subscription;
+mod wire;
+
+pub use grpc::{Discovery, MAX_REQUEST};
+pub use journal::{Event, Journal, Rejection, Stream};
+pub use phases::Pace;
+pub use session::{Next, Refusal, Rules, Session};
+pub use wire::{Identity, Item, Names, Request, Response, Variant};

@@ -1,0 +1,74 @@
+//! The state-of-the-world variant: what its requests do to a subscription, and what its responses carry.
+
+use super::holding::Holding;
+use super::session::{Content, Step, intern};
+use super::wire::Item;
+use crate::resource::{Kind, Name, Resource};
+use crate::snapshot::View;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A request's list replaces the subscription; what is new in it is answered.
+pub(crate) fn replace(holding: &mut Holding, view: Option<&View>, kind: Kind, names: Vec<String>) {
+    let names = names.into_iter().map(|name| intern(view, kind, name)).collect();
+    let was_wildcard = holding.subscription.is_wildcard();
+    let (added, newly_wild) = holding.subscription.replace(names);
+    for name in &added {
+        holding.ask(view, kind, name, was_wildcard);
+    }
+    if newly_wild {
+        holding.answer_due = true;
+        if let Some(view) = view {
+            holding.want_all(view, kind);
+        }
+    }
+    let subscription = &holding.subscription;
+    holding.gap.retain(|name, _| subscription.covers(name));
+}
+
+/// Whether absence deletes: then each response carries everything (protocol rule 17).
+pub(crate) fn is_full_state(kind: Kind, holding: &Holding) -> bool {
+    match kind {
+        Kind::Listener | Kind::Cluster => true,
+        Kind::ScopedRoute => holding.subscription.is_wildcard(),
+        _ => false,
+    }
+}
+
+/// What a response carries: what the steps send and, for full-state types, all that the client is to
+/// go on holding, in the version that it holds where a newer one must still wait.
+pub(crate) fn content(
+    view: &View,
+    kind: Kind,
+    holding: &Holding,
+    steps: &[(Name, Step)],
+    full_state: bool,
+) -> Content {
+    let steps: HashMap<&Name, &Step> = steps.iter().map(|(name, step)| (name, step)).collect();
+    let mut content = Content::default();
+    let mut push = |name: &Name, resource: &Arc<Resource>| {
+        let version = resource.digest();
+        content.items.push(Item { name: name.clone(), version, resource: Some(resource.clone()) });
+    };
+    for (name, step) in &steps {
+        if let Step::Send(resource, _) = step {
+            push(name, resource);
+        }
+    }
+    if full_state {
+        for (name, held) in &holding.gap {
+            let kept = held.kept().and_then(|kept| kept.resource.as_ref());
+            if let (None, Some(resource)) = (steps.get(name), kept) {
+                push(name, resource);
+            }
+        }
+        for resource in view.iter(kind) {
+            let name = resource.name();
+            if holding.subscription.covers(name) && !steps.contains_key(name) && !holding.gap.contains_key(name) {
+                push(name, resource);
+            }
+        }
+        content.items.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    content
+}

@@ -1,0 +1,132 @@
+//! What a client asked for, of one type.
+//!
+//! One type serves both variants; they differ only in how requests change it. Keeps the wildcard
+//! rules (protocol rule 5): an empty first list means everything, as long as no name was given.
+
+use std::collections::HashSet;
+
+use crate::resource::{Kind, Name, Resource};
+
+/// The name that stands for everything.
+pub(crate) const WILDCARD: &str = "*";
+
+/// The names that a client wants, of one type on one stream.
+#[derive(Debug, Default)]
+pub(crate) struct Subscription {
+    wildcard: bool,
+    /// A name was given once: from then on an empty list means nothing.
+    named_once: bool,
+    names: HashSet<Name>,
+}
+
+impl Subscription {
+    /// Whether everything is wanted.
+    pub fn is_wildcard(&self) -> bool {
+        self.wildcard
+    }
+
+    /// How many names are wanted by name.
+    pub fn named(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether this name was given, wildcard aside.
+    pub fn contains(&self, name: &Name) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Whether this name is wanted.
+    pub fn covers(&self, name: &Name) -> bool {
+        self.wildcard || self.names.contains(name)
+    }
+
+    /// Whether this resource is wanted, by its name or by one of its aliases.
+    pub fn covers_resource(&self, resource: &Resource) -> bool {
+        self.covers(resource.name())
+            || (resource.kind() == Kind::VirtualHost && resource.aliases().iter().any(|a| self.names.contains(a)))
+    }
+
+    /// Delta: an empty first list means everything.
+    pub fn start_delta(&mut self, subscribe_is_empty: bool) {
+        if subscribe_is_empty {
+            self.wildcard = true;
+        }
+    }
+
+    /// Delta: adds a name; true if `*` newly covers everything.
+    pub fn subscribe(&mut self, name: &Name) -> bool {
+        self.named_once = true;
+        if &**name == WILDCARD {
+            return !std::mem::replace(&mut self.wildcard, true);
+        }
+        self.names.insert(name.clone());
+        false
+    }
+
+    /// Delta: drops a name.
+    pub fn unsubscribe(&mut self, name: &Name) {
+        if &**name == WILDCARD {
+            self.wildcard = false;
+        } else {
+            self.names.remove(name);
+        }
+    }
+
+    /// State of the world: the list replaces what was wanted. Gives the names that are new, and
+    /// whether everything is newly wanted.
+    pub fn replace(&mut self, names: Vec<Name>) -> (Vec<Name>, bool) {
+        self.named_once |= !names.is_empty();
+        let wildcard = !self.named_once || names.iter().any(|name| &**name == WILDCARD);
+        let list: HashSet<Name> = names.into_iter().filter(|name| &**name != WILDCARD).collect();
+        let added = list.iter().filter(|name| !self.names.contains(*name)).cloned().collect();
+        self.names = list;
+        let newly_wild = wildcard && !self.wildcard;
+        self.wildcard = wildcard;
+        (added, newly_wild)
+    }
+
+    /// The names that are wanted by name.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.names.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<Name> {
+        list.iter().map(|name| Name::from(*name)).collect()
+    }
+
+    #[test]
+    fn an_empty_sotw_list_means_everything_only_until_a_name_is_given() {
+        let mut subscription = Subscription::default();
+        assert_eq!(subscription.replace(names(&[])), (vec![], true));
+        assert!(subscription.is_wildcard());
+        assert_eq!(subscription.replace(names(&["a"])).0, names(&["a"]));
+        assert!(!subscription.covers(&"b".into()));
+        subscription.replace(names(&[]));
+        assert!(!subscription.is_wildcard() && !subscription.covers(&"a".into()));
+    }
+
+    #[test]
+    fn a_star_may_stand_beside_names() {
+        let mut subscription = Subscription::default();
+        assert_eq!(subscription.replace(names(&["*", "a"])), (names(&["a"]), true));
+        assert!(subscription.covers(&"b".into()) && subscription.contains(&"a".into()));
+        subscription.replace(names(&["a"]));
+        assert!(!subscription.covers(&"b".into()));
+    }
+
+    #[test]
+    fn delta_drops_the_star_only_when_told() {
+        let mut subscription = Subscription::default();
+        subscription.start_delta(true);
+        assert!(!subscription.subscribe(&"a".into()));
+        assert!(subscription.covers(&"b".into()));
+        subscription.unsubscribe(&WILDCARD.into());
+        assert!(!subscription.covers(&"b".into()) && subscription.covers(&"a".into()));
+        assert!(subscription.subscribe(&WILDCARD.into()));
+    }
+}

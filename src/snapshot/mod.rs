@@ -1,0 +1,149 @@
+//! What is served, as one immutable value.
+//!
+//! A [`Snapshot`] holds all resources, grouped by who may receive them; a [`View`] is what one node
+//! sees of it; a [`Builder`] makes the next snapshot from the last by edits; a [`Store`] holds the
+//! current one behind a single lock-free swap. Tables are persistent: the next snapshot shares all
+//! that did not change with the last, so both building one and finding out what differs cost as
+//! much as the change, not as much as the configuration.
+//!
+//! Knows nothing of YAML, places in files, clients or gRPC.
+
+mod build;
+mod diff;
+mod store;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use crate::resource::{Digest, Kind, Name, Resource, Selector};
+
+pub use build::{Builder, Edit};
+pub use diff::{Change, Changes, Fate};
+pub use store::Store;
+pub use view::{Found, View};
+
+/// Who receives a group of resources: the nodes that match the selector, or every node.
+pub type Audience = Option<Arc<Selector>>;
+
+/// All resources at one moment. Cloning is cheap and shares everything.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    generation: u64,
+    groups: OrdMap<Audience, Arc<Group>>,
+    /// Changes whenever the set of audiences does, so that a node's matches are found out only then.
+    audiences: Arc<[Audience]>,
+    /// Names that stand in more than one group, and in which.
+    contested: OrdMap<(Kind, Name), Arc<[Audience]>>,
+    changes: Arc<Changes>,
+}
+
+/// The resources of one audience.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    tables: [Table; Kind::COUNT],
+    /// Names of clusters by the endpoint assignment that they use.
+    users: OrdMap<Name, OrdSet<Name>>,
+    /// Names of virtual hosts by each of their aliases.
+    aliases: OrdMap<Name, Name>,
+}
+
+/// The resources of one audience and kind.
+#[derive(Clone, Debug, Default)]
+struct Table {
+    by_name: OrdMap<Name, Arc<Resource>>,
+    /// Sum over the digests of name and content: changes by what changes, in any order.
+    sum: u128,
+}
+
+impl Snapshot {
+    /// The snapshot before anything was loaded. Nothing may be answered from it.
+    pub fn unloaded() -> Snapshot {
+        Snapshot {
+            generation: 0,
+            groups: OrdMap::new(),
+            audiences: Arc::from([]),
+            contested: OrdMap::new(),
+            changes: Arc::default(),
+        }
+    }
+
+    /// Counts the snapshots of this process from 1; 0 means that nothing was loaded yet. For people
+    /// and for ordering only: versions that clients see are made of content.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether a first complete load has happened.
+    pub fn is_loaded(&self) -> bool {
+        self.generation > 0
+    }
+
+    /// What changed from the snapshot before this one.
+    pub fn changes(&self) -> &Arc<Changes> {
+        &self.changes
+    }
+
+    /// How many resources of a kind there are, over all audiences.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.groups.values().map(|group| group.table(kind).by_name.len()).sum()
+    }
+
+    /// Every resource of a kind with its audience, by audience and name.
+    pub fn iter(&self, kind: Kind) -> impl Iterator<Item = (&Audience, &Arc<Resource>)> {
+        self.groups.iter().flat_map(move |(audience, group)| {
+            group.table(kind).by_name.values().map(move |resource| (audience, resource))
+        })
+    }
+}
+
+impl Group {
+    fn table(&self, kind: Kind) -> &Table {
+        &self.tables[kind as usize]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.tables.iter().all(|table| table.by_name.is_empty())
+    }
+
+    fn put(&mut self, resource: &Arc<Resource>) -> Option<Arc<Resource>> {
+        let (kind, name) = (resource.kind(), resource.name());
+        let old = self.remove(kind, name);
+        let table = &mut self.tables[kind as usize];
+        table.sum = table.sum.wrapping_add(entry_digest(resource).0);
+        table.by_name.insert(name.clone(), resource.clone());
+        for user_of in resource.references_to(Kind::Endpoint) {
+            self.users.entry(user_of.clone()).or_default().insert(name.clone());
+        }
+        for alias in resource.aliases() {
+            self.aliases.insert(alias.clone(), name.clone());
+        }
+        old
+    }
+
+    fn remove(&mut self, kind: Kind, name: &Name) -> Option<Arc<Resource>> {
+        let table = &mut self.tables[kind as usize];
+        let old = table.by_name.remove(name)?;
+        table.sum = table.sum.wrapping_sub(entry_digest(&old).0);
+        for used in old.references_to(Kind::Endpoint) {
+            let users = self.users.entry(used.clone()).or_default();
+            users.remove(name);
+            if users.is_empty() {
+                self.users.remove(used);
+            }
+        }
+        for alias in old.aliases() {
+            if self.aliases.get(alias) == Some(name) {
+                self.aliases.remove(alias);
+            }
+        }
+        Some(old)
+    }
+}
+
+fn entry_digest(resource: &Resource) -> Digest {
+    Digest::of([resource.name().as_bytes(), &resource.digest().0.to_le_bytes()])
+}
