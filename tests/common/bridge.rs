@@ -1,0 +1,144 @@
+//! The daemon under test, as a process of its own.
+//!
+//! Comes in: a folder of fragments. Goes out: a running `xds-bridge serve` that accepts connections,
+//! restartable on the same address, and the output of its other commands.
+
+use std::ffi::OsStr;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output};
+
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::{SOON, free_port, wait_until};
+
+/// Where it serves xDS.
+#[derive(Clone, Debug)]
+pub enum Address {
+    /// On this port of 127.0.0.1.
+    Tcp(u16),
+    /// On this unix socket.
+    Unix(PathBuf),
+}
+
+impl Address {
+    fn accepts(&self) -> bool {
+        match self {
+            Address::Tcp(port) => TcpStream::connect(("127.0.0.1", *port)).is_ok(),
+            Address::Unix(path) => UnixStream::connect(path).is_ok(),
+        }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Address::Tcp(port) => write!(f, "127.0.0.1:{port}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The program with nothing of this machine's environment that could change what it does.
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xds-bridge"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("XDS_BRIDGE_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command of the program to its end.
+pub fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
+    program().args(args).output().expect("the program was built with this test")
+}
+
+/// A running daemon; killed when dropped.
+pub struct Bridge {
+    address: Address,
+    config: PathBuf,
+    process: Process,
+    /// Holds its log and its working directory.
+    home: TempDir,
+}
+
+impl Bridge {
+    /// Serves `config` on a free port of 127.0.0.1.
+    pub fn serve(config: &Path) -> Bridge {
+        Bridge::serve_on(config, Address::Tcp(free_port()))
+    }
+
+    /// Serves `config` on `address`, and waits until connections are accepted there.
+    pub fn serve_on(config: &Path, address: Address) -> Bridge {
+        let home = tempfile::tempdir().expect("the folder for temporary files is writable");
+        let mut process = spawn(config, &address, home.path());
+        wait_until_accepting(&mut process, &address);
+        Bridge { address, config: config.to_owned(), process, home }
+    }
+
+    /// Starts it again after it was killed or terminated: same fragments, same address.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        self.process = spawn(&self.config, &self.address, self.home.path());
+        wait_until_accepting(&mut self.process, &self.address);
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that.
+    #[track_caller]
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.process.terminate(SOON)
+    }
+
+    /// Ends it as a power cut would (SIGKILL).
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Everything it has logged, over restarts too.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Waits for a log line that holds `needle` behind the first `from` bytes of the log; returns it.
+    #[track_caller]
+    pub fn wait_for_line(&mut self, from: usize, needle: &str) -> String {
+        self.process.wait_for_line(SOON, from, needle)
+    }
+
+    /// Where it serves.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The bootstrap that it prints for an Envoy with this node id and cluster.
+    #[track_caller]
+    pub fn bootstrap(&self, node_id: &str, node_cluster: &str) -> String {
+        let address = self.address.to_string();
+        let admin = free_port().to_string();
+        let args = ["bootstrap", "--xds", &address, "--admin-port", &admin];
+        let node = ["--node-id", node_id, "--node-cluster", node_cluster];
+        let output = run(args.iter().chain(&node));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "`bootstrap` failed ({}):\n{errors}", output.status);
+        String::from_utf8(output.stdout).expect("a bootstrap is text")
+    }
+}
+
+fn spawn(config: &Path, address: &Address, home: &Path) -> Process {
+    let mut command = program();
+    command.arg("serve").arg("--config-dir").arg(config).arg("--listen").arg(address.to_string());
+    command.current_dir(home);
+    Process::start("xds-bridge", &mut command, &home.join("log"))
+}
+
+#[track_caller]
+fn wait_until_accepting(process: &mut Process, address: &Address) {
+    wait_until(SOON, &format!("the daemon to accept connections on {address}"), || {
+        process.assert_alive();
+        address.accepts()
+    });
+}
