@@ -1,6 +1,7 @@
 //! xds-bridge: a directory of Envoy configuration fragments, streamed to Envoys over xDS.
 
 pub mod app;
+pub mod cli;
 pub mod diagnostic;
 pub mod envoy_api;
 pub mod load;

@@ -1,2 +1,7 @@
 //! The `xds-bridge` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xds_bridge::cli::main()
+}

@@ -24,7 +24,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::envoy_api::Api;
 use crate::serve::{Discovery, Pace, Rules};
 use crate::snapshot::Store;
-use crate::source::{self, Handle, Next, Watch};
+use crate::source::{self, Next, Watch};
 
 pub use fragments::{Fragments, Look, Outcome, Places, Verdict, load_all};
 pub use listen::{Address, AddressError, ListenError, Listener};

@@ -38,12 +38,11 @@ pub struct Catalog {
 impl Catalog {
     /// Replaces what a file held; gives the names that it held or holds.
     pub fn replace(&mut self, file: &Arc<str>, old: Option<&Loaded>, new: Option<&Loaded>) -> BTreeSet<Key> {
-        let items = |loaded: Option<&'_ Loaded>| loaded.map_or(&[] as &[Item], |loaded| &loaded.items);
-        let mut touched: BTreeSet<Key> = items(old).iter().map(key_of).collect();
+        let mut touched: BTreeSet<Key> = old.iter().flat_map(|loaded| &loaded.items).map(key_of).collect();
         for key in &touched {
             self.remove(file, key);
         }
-        for item in items(new) {
+        for item in new.iter().flat_map(|loaded| &loaded.items) {
             touched.insert(self.insert(file, item));
         }
         touched

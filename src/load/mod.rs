@@ -10,6 +10,7 @@
 
 mod any;
 mod bootstrap;
+mod catalog;
 mod decode;
 mod events;
 mod findings;
@@ -31,6 +32,8 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::envoy_api::Api;
 use crate::resource::{Resource, Selector};
+
+pub use catalog::{Catalog, Home, Key};
 
 use decode::Decoder;
 use findings::Findings;

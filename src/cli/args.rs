@@ -1,0 +1,149 @@
+//! The command line as it is typed; nothing here has a default that a settings file could set.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+
+use crate::app::Address;
+
+/// Serves a directory of Envoy configuration fragments to every Envoy, over incremental xDS
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+pub struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Common {
+    /// Settings file [default: /etc/xds-bridge/xds-bridge.yaml, if it exists]
+    #[arg(long, global = true, value_name = "FILE", env = "XDS_BRIDGE_SETTINGS")]
+    pub settings: Option<PathBuf>,
+    /// What to log, such as `debug` or `xds_bridge::serve=debug,info`; RUST_LOG is read, too [default: info]
+    #[arg(long, global = true, value_name = "FILTER", env = "XDS_BRIDGE_LOG")]
+    pub log: Option<String>,
+    /// How to log [default: pretty]
+    #[arg(long, global = true, value_name = "FORMAT", env = "XDS_BRIDGE_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch the fragments and serve them to Envoys
+    Serve(Serve),
+    /// Load fragments as `serve` does and show every finding
+    Check(Check),
+    /// Print an Envoy bootstrap that connects to this bridge
+    Bootstrap(Bootstrap),
+}
+
+/// Where Envoy's API comes from.
+#[derive(Debug, Default, Arguments)]
+pub struct Descriptors {
+    /// Further message types: a FileDescriptorSet, as `protoc --include_imports -o` writes it; may be repeated
+    #[arg(long, value_name = "FILE", env = "XDS_BRIDGE_DESCRIPTORS", value_delimiter = ':')]
+    pub descriptors: Vec<PathBuf>,
+    /// Take Envoy's API as this Envoy program knows it, such as /usr/bin/envoy
+    #[arg(long, value_name = "PROGRAM", env = "XDS_BRIDGE_DESCRIPTORS_FROM")]
+    pub descriptors_from: Option<PathBuf>,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Serve {
+    /// Directory of fragments; may be repeated, later ones replace files of earlier ones [default: config.d]
+    #[arg(long, value_name = "DIR", env = "XDS_BRIDGE_CONFIG_DIR", value_delimiter = ':')]
+    pub config_dir: Vec<PathBuf>,
+    /// Address for Envoys, IP:PORT or unix:PATH; may be repeated [default: 127.0.0.1:18000]
+    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_LISTEN", value_delimiter = ',')]
+    pub listen: Vec<Address>,
+    /// Allow plain text beyond loopback addresses and unix sockets
+    #[arg(long, env = "XDS_BRIDGE_INSECURE")]
+    pub insecure: bool,
+    /// Serve an empty configuration as such, instead of waiting for the first fragment
+    #[arg(long, env = "XDS_BRIDGE_ALLOW_EMPTY")]
+    pub allow_empty: bool,
+    /// How long files that are not renamed into place must be quiet before they are read [default: 300ms]
+    #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_SETTLE", value_parser = duration)]
+    pub settle: Option<Duration>,
+    /// Look for changes this often instead of being told by the kernel
+    #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_POLL", value_parser = duration)]
+    pub poll: Option<Duration>,
+    #[command(flatten)]
+    pub descriptors: Descriptors,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Check {
+    /// Fragments, or directories of them [default: config.d]
+    pub paths: Vec<PathBuf>,
+    /// How to show findings
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: FindingsFormat,
+    /// Let findings of this severity fail the check, too
+    #[arg(long, value_name = "SEVERITY")]
+    pub deny: Option<Deny>,
+    #[command(flatten)]
+    pub descriptors: Descriptors,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Bootstrap {
+    /// `node.id` of the Envoy [default: the host's name]
+    #[arg(long, value_name = "ID")]
+    pub node_id: Option<String>,
+    /// `node.cluster` of the Envoy
+    #[arg(long, value_name = "CLUSTER", default_value = "default")]
+    pub node_cluster: String,
+    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first `listen` of the settings]
+    #[arg(long, value_name = "ADDRESS")]
+    pub xds: Option<Address>,
+    /// Port of the Envoy's admin interface, on 127.0.0.1
+    #[arg(long, value_name = "PORT", default_value_t = 9901)]
+    pub admin_port: u16,
+    /// Variant of the protocol
+    #[arg(long, value_name = "API", default_value = "delta")]
+    pub api: ApiVariant,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ApiVariant {
+    /// Incremental: only what changed
+    Delta,
+    /// State of the world: everything, each time
+    Sotw,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FindingsFormat {
+    /// With the source line and a caret
+    Human,
+    /// For scripts
+    Json,
+    /// SARIF 2.1.0, for code hosts and editors
+    Sarif,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Deny {
+    /// Warnings fail the check
+    Warnings,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people
+    Pretty,
+    /// One JSON object a line
+    Json,
+    /// To the systemd journal, with fields
+    Journal,
+}
+
+/// A time such as `300ms`, `2s`, `1m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write a time such as 300ms, 2s or 1m"))
+}

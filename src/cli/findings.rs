@@ -1,0 +1,51 @@
+//! Findings with the texts that they point into.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::app::Look;
+use crate::diagnostic::{self, Diagnostic, Severity};
+
+/// Finds the text of a file by the name that findings use.
+pub struct Texts<'a>(HashMap<&'a str, &'a str>);
+
+impl<'a> Texts<'a> {
+    /// The texts of these files.
+    pub fn of(looks: impl IntoIterator<Item = &'a Arc<Look>>) -> Texts<'a> {
+        Texts(looks.into_iter().filter_map(|look| Some((&*look.path, look.text()?))).collect())
+    }
+
+    /// For a terminal.
+    pub fn human(&self, findings: &[Diagnostic], colour: bool) -> String {
+        diagnostic::human(findings, |file| self.0.get(file).copied(), colour)
+    }
+
+    /// One line each, with severity.
+    pub fn lines(&self, findings: &[Diagnostic]) -> Vec<(Severity, String)> {
+        let located = diagnostic::located(findings, |file| self.0.get(file).copied());
+        located.iter().map(|finding| (finding.diagnostic.severity, finding.to_string())).collect()
+    }
+
+    /// For scripts.
+    pub fn json(&self, findings: &[Diagnostic]) -> serde_json::Value {
+        diagnostic::json(findings, |file| self.0.get(file).copied())
+    }
+
+    /// For code hosts.
+    pub fn sarif(&self, findings: &[Diagnostic]) -> serde_json::Value {
+        diagnostic::sarif(findings, |file| self.0.get(file).copied())
+    }
+}
+
+/// `2 errors, 1 warning`; notes are not counted.
+pub fn count(findings: &[Diagnostic]) -> String {
+    let number = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let part = |count: usize, noun: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {noun}")),
+        _ => Some(format!("{count} {noun}s")),
+    };
+    let parts = [part(number(Severity::Error), "error"), part(number(Severity::Warning), "warning")];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "no errors".into() } else { parts.join(", ") }
+}

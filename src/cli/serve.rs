@@ -1,0 +1,87 @@
+//! `serve`: starts the daemon, and says what happens: to a person, or to the log.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::args::{Common, Serve};
+use super::findings::Texts;
+use super::settings::File;
+use super::terminal::Terminal;
+use super::{Exit, logging, output};
+use crate::app::{self, Address, Outcome, Reporter, Verdict};
+use crate::diagnostic::Severity;
+use crate::resource::Kind;
+use crate::snapshot::{Fate, Snapshot, Store};
+
+pub fn run(common: &Common, command: &Serve) -> Result<Exit> {
+    let file = File::read(common)?;
+    let person = output::for_a_person();
+    // A person sees what is loaded and changed anyway; the log is then for what goes wrong.
+    logging::start(common, &file, if person { "warn" } else { "info" })?;
+    let settings = file.daemon(command)?;
+    let api = file.api(&command.descriptors)?;
+    let dirs: Vec<String> = settings.source.dirs.iter().map(|dir| dir.display().to_string()).collect();
+    let reporter: Arc<dyn Reporter> =
+        if person { Arc::new(Terminal::new(dirs)) } else { Arc::new(Log { dirs: dirs.join(", ") }) };
+    app::run(api, &settings, reporter)?;
+    Ok(Exit::Done)
+}
+
+/// Says what happens in log lines.
+struct Log {
+    dirs: String,
+}
+
+impl Reporter for Log {
+    fn listening(&self, addresses: &[Address]) {
+        for address in addresses {
+            tracing::info!(%address, "listening");
+        }
+    }
+
+    fn looked(&self, outcome: &Outcome, _: &Store) {
+        for (severity, line) in Texts::of(&outcome.looks).lines(&outcome.diagnostics) {
+            match severity {
+                Severity::Error => tracing::error!(finding = line, "a fragment is wrong"),
+                Severity::Warning => tracing::warn!(finding = line, "a fragment may be wrong"),
+                Severity::Note => tracing::info!(finding = line, "a note on a fragment"),
+            }
+        }
+        let files = outcome.files_loaded;
+        let took_ms = outcome.took.as_secs_f64() * 1e3;
+        match &outcome.verdict {
+            Verdict::Publish(snapshot) => {
+                let (added, changed, removed) = counts(snapshot);
+                let generation = snapshot.generation();
+                tracing::info!(generation, added, changed, removed, files, took_ms, "serving a new snapshot");
+            }
+            Verdict::Unchanged => tracing::info!(files, took_ms, "nothing that is served has changed"),
+            Verdict::Held => tracing::error!("the change is held back: fragments contradict each other"),
+            Verdict::NotYet => tracing::error!("not serving: a first start needs every fragment to be right"),
+            Verdict::Empty => tracing::warn!(dirs = self.dirs, "waiting for the first fragment"),
+        }
+    }
+
+    fn draining(&self) {
+        tracing::info!("ending: clients are told to connect again");
+    }
+}
+
+/// How many resources were added, changed and removed.
+pub fn counts(snapshot: &Snapshot) -> (usize, usize, usize) {
+    let fates = snapshot.changes().fates();
+    let count = |fate| fates.values().filter(|known| **known == fate).count();
+    (count(Fate::Added), count(Fate::Changed), count(Fate::Removed))
+}
+
+/// `2 clusters, 1 listener`, of what there is.
+pub fn inventory(snapshot: &Snapshot) -> String {
+    let of = |kind: Kind| match snapshot.count(kind) {
+        0 => None,
+        1 => Some(format!("1 {kind}")),
+        many => Some(format!("{many} {kind}s")),
+    };
+    let parts: Vec<String> = Kind::ALL.into_iter().filter_map(of).collect();
+    if parts.is_empty() { "nothing".into() } else { parts.join(", ") }
+}

@@ -1,0 +1,112 @@
+//! `serve` for a person at a terminal: what was loaded, how to connect, each change as one line.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anstyle::{AnsiColor, Style};
+
+use super::findings::{Texts, count};
+use super::output;
+use super::serve::{counts, inventory};
+use crate::app::{Address, Outcome, Reporter, Verdict};
+use crate::diagnostic::Diagnostic;
+use crate::snapshot::{Fate, Snapshot, Store};
+
+/// Names that are listed in the line of a change.
+const MAX_NAMES: usize = 6;
+
+/// Talks to a person.
+pub struct Terminal {
+    dirs: String,
+    colour: bool,
+    loaded: AtomicBool,
+}
+
+impl Terminal {
+    /// For the fragments of these directories.
+    pub fn new(dirs: Vec<String>) -> Terminal {
+        let colour = output::colour(std::io::stdout().is_terminal());
+        Terminal { dirs: dirs.join(", "), colour, loaded: AtomicBool::new(false) }
+    }
+
+    fn paint(&self, colour: AnsiColor, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let style = Style::new().fg_color(Some(colour.into())).bold();
+        format!("{style}{text}{style:#}")
+    }
+
+    fn change_line(&self, snapshot: &Snapshot, outcome: &Outcome) -> String {
+        let (added, changed, removed) = counts(snapshot);
+        let counts = self.paint(AnsiColor::Green, &format!("+{added} ~{changed} -{removed}"));
+        format!("{counts} in {}: {}", time(outcome), names(snapshot))
+    }
+}
+
+impl Reporter for Terminal {
+    fn listening(&self, addresses: &[Address]) {
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text = format!("xds-bridge {version} serves the fragments of {}\n", self.dirs);
+        for address in addresses {
+            text.push_str(&format!("  listening on   {address}\n"));
+        }
+        if let Some(first) = addresses.first() {
+            text.push_str(&format!(
+                "  to connect     xds-bridge bootstrap --xds {first} > envoy.yaml && envoy -c envoy.yaml\n\n"
+            ));
+        }
+        output::print(&text);
+    }
+
+    fn looked(&self, outcome: &Outcome, _: &Store) {
+        let findings = Texts::of(&outcome.looks).human(&outcome.diagnostics, self.colour);
+        let red = |text: &str| self.paint(AnsiColor::Red, text);
+        let line = match &outcome.verdict {
+            Verdict::Publish(snapshot) if !self.loaded.swap(true, Ordering::Relaxed) => {
+                format!("loaded {} files in {}: {}", outcome.files_loaded, time(outcome), inventory(snapshot))
+            }
+            Verdict::Publish(snapshot) => self.change_line(snapshot, outcome),
+            Verdict::Unchanged if outcome.diagnostics.iter().any(Diagnostic::is_error) => format!(
+                "{}: {}; what was served goes on being served",
+                red("not taken over"),
+                count(&outcome.diagnostics)
+            ),
+            Verdict::Unchanged => format!("nothing that is served has changed ({})", time(outcome)),
+            Verdict::Held => format!("{}: what was served goes on being served", red("held back")),
+            Verdict::NotYet => format!(
+                "{}: {}; a first start needs every fragment to be right. Watching until it is mended.",
+                red("not serving yet"),
+                count(&outcome.diagnostics)
+            ),
+            Verdict::Empty => format!("waiting for the first fragment in {}", self.dirs),
+        };
+        let clock = chrono::Local::now().format("%H:%M:%S");
+        output::print(&format!("{findings}{clock} {line}\n"));
+    }
+
+    fn draining(&self) {
+        output::print("ending: clients are told to connect again\n");
+    }
+}
+
+fn time(outcome: &Outcome) -> String {
+    let ms = outcome.took.as_secs_f64() * 1e3;
+    if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}
+
+/// `+ cluster a, ~ listener b, and 3 more`.
+fn names(snapshot: &Snapshot) -> String {
+    let fates = snapshot.changes().fates();
+    let sign = |fate| match fate {
+        Fate::Added => '+',
+        Fate::Changed => '~',
+        Fate::Removed => '-',
+    };
+    let mut list: Vec<String> =
+        fates.iter().take(MAX_NAMES).map(|((kind, name), fate)| format!("{} {kind} {name}", sign(*fate))).collect();
+    if fates.len() > MAX_NAMES {
+        list.push(format!("and {} more", fates.len() - MAX_NAMES));
+    }
+    list.join(", ")
+}
