@@ -50,7 +50,9 @@ impl File {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !named => return Ok(File::default()),
-            Err(error) => return Err(error).context(format!("cannot read the settings file {}", path.display())),
+            Err(error) => {
+                return Err(error).context(format!("cannot read the settings file {}", path.display()));
+            }
         };
         if text.trim().is_empty() {
             return Ok(File::default());
@@ -139,7 +141,10 @@ mod tests {
     #[test]
     fn a_wrong_settings_file_says_where_and_what() {
         let error = format!("{:#}", read("lisen: []\n").expect_err("a typo"));
-        assert!(error.contains("settings.yaml") && error.contains("lisen") && error.contains("listen"), "{error}");
+        assert!(
+            error.contains("settings.yaml") && error.contains("lisen") && error.contains("listen"),
+            "{error}"
+        );
         let missing = Common { settings: Some("/nonexistent/x.yaml".into()), log: None, log_format: None };
         assert!(format!("{:#}", File::read(&missing).expect_err("missing")).contains("/nonexistent/x.yaml"));
         assert!(read("").is_ok() && read("# nothing\n").is_ok());
