@@ -35,7 +35,7 @@ pub enum ApiError {
         reason: String,
     },
     /// The files do not fit together or not to the rest of the API.
-    #[error("descriptor set {set} does not fit: {reason}")]
+    #[error("descriptor set {set} does not fit: {reason} (of a file that is built in, our version counts)")]
     DoesNotLink {
         /// Which of the user's sets, from one.
         set: usize,
