@@ -140,9 +140,11 @@ impl Fragments {
     /// Takes new sources, of which the `changed` files differ from those before.
     pub fn update(&mut self, sources: &Sources, changed: &[FileName]) -> Outcome {
         let start = Instant::now();
-        let present: Vec<(&FileName, &SourceFile)> = changed.iter().filter_map(|n| Some((n, sources.files.get(n)?))).collect();
+        let present: Vec<(&FileName, &SourceFile)> =
+            changed.iter().filter_map(|n| Some((n, sources.files.get(n)?))).collect();
         let looks = load_all(&self.api, &present);
-        let mut diagnostics: Vec<Diagnostic> = looks.iter().flat_map(|l| l.loaded.diagnostics.clone()).collect();
+        let mut diagnostics: Vec<Diagnostic> =
+            looks.iter().flat_map(|l| l.loaded.diagnostics.clone()).collect();
         for name in changed {
             self.looks.remove(name);
             if !sources.files.contains_key(name) {
@@ -266,8 +268,13 @@ fn look_at(api: &Api, file: &SourceFile) -> Arc<Look> {
     Arc::new(match &file.content {
         Ok(text) => Look { loaded: load::load_file(api, &path, text), path, text: text.clone() },
         Err(problem) => {
-            let finding = Diagnostic::new(Severity::Error, "unreadable-file", path.clone(), problem.to_string());
-            Look { path, text: Bytes::new(), loaded: Loaded { items: Vec::new(), diagnostics: vec![finding] } }
+            let finding =
+                Diagnostic::new(Severity::Error, "unreadable-file", path.clone(), problem.to_string());
+            Look {
+                path,
+                text: Bytes::new(),
+                loaded: Loaded { items: Vec::new(), diagnostics: vec![finding] },
+            }
         }
     })
 }

@@ -61,10 +61,14 @@ impl Address {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Somebody else listens there.
-    #[error("{0} is in use: another program, or another xds-bridge, listens there; stop it or choose another --listen")]
+    #[error(
+        "{0} is in use: another program, or another xds-bridge, listens there; stop it or choose another --listen"
+    )]
     InUse(Address),
     /// Plain text would leave the machine.
-    #[error("{0} is not a loopback address and the stream would be plain text: listen on 127.0.0.1 or a unix socket, or say --insecure")]
+    #[error(
+        "{0} is not a loopback address and the stream would be plain text: listen on 127.0.0.1 or a unix socket, or say --insecure"
+    )]
     Exposed(Address),
     /// The operating system's reason.
     #[error("cannot listen on {0}: {1}")]

@@ -116,7 +116,14 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     let handle = watching.handle();
     let fragments = Fragments::new(api, settings.allow_empty);
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
-    let loader = Loader { watching, fragments, store: store.clone(), record: record.clone(), reporter: reporter.clone(), _ended: ended };
+    let loader = Loader {
+        watching,
+        fragments,
+        store: store.clone(),
+        record: record.clone(),
+        reporter: reporter.clone(),
+        _ended: ended,
+    };
     let loader = loader.start()?;
 
     let (drain, draining) = watch::channel(false);
@@ -275,4 +282,3 @@ impl Signals {
         while !matches!(self.next().await, Signal::End) {}
     }
 }
-

@@ -35,7 +35,8 @@ impl Record {
     fn rejected(&self, stream: &Stream, rejection: &Rejection) {
         let message = redacted(rejection);
         let places = self.places.load();
-        let mut named: Vec<_> = rejection.names.iter().filter(|(name, _)| rejection.message.contains(&**name)).collect();
+        let mut named: Vec<_> =
+            rejection.names.iter().filter(|(name, _)| rejection.message.contains(&**name)).collect();
         if named.is_empty() {
             named = rejection.names.iter().take(MAX_NAMES).collect();
         }
@@ -90,7 +91,12 @@ impl Journal for Record {
             }
             Event::Rejected(rejection) => self.rejected(stream, rejection),
             Event::UnknownType(url) if self.may_complain(stream) => {
-                tracing::warn!(node, peer, type_url = &**url, "a client asked for a type that is not served; it was answered as empty");
+                tracing::warn!(
+                    node,
+                    peer,
+                    type_url = &**url,
+                    "a client asked for a type that is not served; it was answered as empty"
+                );
             }
             Event::Contested(kind, name) => {
                 let at = self.places.load().of(*kind, name).join(", ");

@@ -13,7 +13,11 @@ pub const CLUSTER: &str = "xds_bridge";
 pub fn run(common: &Common, command: &Bootstrap) -> Result<Exit> {
     let address = match &command.xds {
         Some(address) => address.clone(),
-        None => File::read(common)?.listen(&[])?.into_iter().next().context("`listen` in the settings is empty")?,
+        None => File::read(common)?
+            .listen(&[])?
+            .into_iter()
+            .next()
+            .context("`listen` in the settings is empty")?,
     };
     let node_id = match &command.node_id {
         Some(id) => id.clone(),
@@ -35,7 +39,11 @@ fn text(node_id: &str, command: &Bootstrap, address: &Address) -> String {
     };
     let endpoint = match address {
         Address::Tcp(ip) => {
-            format!("socket_address: {{ address: {}, port_value: {} }}", quoted(&ip.ip().to_string()), ip.port())
+            format!(
+                "socket_address: {{ address: {}, port_value: {} }}",
+                quoted(&ip.ip().to_string()),
+                ip.port()
+            )
         }
         Address::Unix(path) => format!("pipe: {{ path: {} }}", quoted(&path.display().to_string())),
     };

@@ -11,7 +11,6 @@ use serde::Deserialize;
 use super::args::{Common, Descriptors, LogFormat, Serve, duration};
 use crate::app::{Address, Settings};
 use crate::envoy_api::{Api, descriptors_in};
-use crate::serve::Pace;
 use crate::source;
 
 /// Where the settings file is looked for.
@@ -50,7 +49,9 @@ impl File {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !named => return Ok(File::default()),
-            Err(error) => return Err(error).context(format!("cannot read the settings file {}", path.display())),
+            Err(error) => {
+                return Err(error).context(format!("cannot read the settings file {}", path.display()));
+            }
         };
         if text.trim().is_empty() {
             return Ok(File::default());
@@ -93,7 +94,7 @@ impl File {
             listen: self.listen(&flags.listen)?,
             insecure: flags.insecure || self.insecure.unwrap_or(false),
             allow_empty: flags.allow_empty || self.allow_empty.unwrap_or(false),
-            pace: Pace::default(),
+            pace: Default::default(),
         })
     }
 
@@ -139,7 +140,10 @@ mod tests {
     #[test]
     fn a_wrong_settings_file_says_where_and_what() {
         let error = format!("{:#}", read("lisen: []\n").expect_err("a typo"));
-        assert!(error.contains("settings.yaml") && error.contains("lisen") && error.contains("listen"), "{error}");
+        assert!(
+            error.contains("settings.yaml") && error.contains("lisen") && error.contains("listen"),
+            "{error}"
+        );
         let missing = Common { settings: Some("/nonexistent/x.yaml".into()), log: None, log_format: None };
         assert!(format!("{:#}", File::read(&missing).expect_err("missing")).contains("/nonexistent/x.yaml"));
         assert!(read("").is_ok() && read("# nothing\n").is_ok());

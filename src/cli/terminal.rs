@@ -103,8 +103,11 @@ fn names(snapshot: &Snapshot) -> String {
         Fate::Changed => '~',
         Fate::Removed => '-',
     };
-    let mut list: Vec<String> =
-        fates.iter().take(MAX_NAMES).map(|((kind, name), fate)| format!("{} {kind} {name}", sign(*fate))).collect();
+    let mut list: Vec<String> = fates
+        .iter()
+        .take(MAX_NAMES)
+        .map(|((kind, name), fate)| format!("{} {kind} {name}", sign(*fate)))
+        .collect();
     if fates.len() > MAX_NAMES {
         list.push(format!("and {} more", fates.len() - MAX_NAMES));
     }

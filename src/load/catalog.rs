@@ -69,7 +69,9 @@ impl Catalog {
         for key in keys {
             let homes = self.homes.get(key).map_or(&[] as &[Home], |homes| homes);
             for (at, home) in homes.iter().enumerate().skip(1) {
-                let first = homes[..at].iter().find(|first| surely_meet(first.nodes.as_deref(), home.nodes.as_deref()));
+                let first = homes[..at]
+                    .iter()
+                    .find(|first| surely_meet(first.nodes.as_deref(), home.nodes.as_deref()));
                 findings.extend(first.map(|first| duplicate(key, first, home)));
             }
         }
