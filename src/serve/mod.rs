@@ -13,6 +13,8 @@ mod phases;
 mod session;
 mod sotw;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use grpc::{Discovery, MAX_REQUEST};

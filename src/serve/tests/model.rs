@@ -1,0 +1,368 @@
+//! Any client against any history: a model client does at random what a client may do, and checks
+//! what it is sent against the rules that hold whatever it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::resource::Digest;
+use crate::snapshot::View;
+
+const KINDS: [Kind; 3] = [Kind::Cluster, Kind::Endpoint, Kind::Route];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish(Vec<(Kind, u8, Option<u8>)>),
+    Subscribe(Kind, Vec<u8>, bool),
+    Unsubscribe(Kind, Vec<u8>, bool),
+    Receive,
+    Answer(Kind, bool),
+    Reconnect,
+    Wait,
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop::sample::select(KINDS.to_vec())
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let names = || prop::collection::vec(0..4u8, 0..3);
+    prop_oneof![
+        4 => prop::collection::vec((kind(), 0..4u8, prop::option::weighted(0.75, 0..4u8)), 1..5).prop_map(Step::Publish),
+        3 => (kind(), names(), prop::bool::weighted(0.3)).prop_map(|(k, n, star)| Step::Subscribe(k, n, star)),
+        1 => (kind(), names(), prop::bool::weighted(0.2)).prop_map(|(k, n, star)| Step::Unsubscribe(k, n, star)),
+        6 => Just(Step::Receive),
+        6 => (kind(), prop::bool::weighted(0.8)).prop_map(|(k, ack)| Step::Answer(k, ack)),
+        1 => Just(Step::Reconnect),
+        1 => Just(Step::Wait),
+    ]
+}
+
+fn make(kind: Kind, name: u8, content: u8) -> Arc<Resource> {
+    let other = format!("n{}", content % 4);
+    match kind {
+        Kind::Cluster if content % 2 == 0 => {
+            resource(kind, &format!("n{name}"), content, &[(Kind::Endpoint, &other)])
+        }
+        Kind::Route => resource(kind, &format!("n{name}"), content, &[(Kind::Cluster, &other)]),
+        _ => resource(kind, &format!("n{name}"), content, &[]),
+    }
+}
+
+/// What the client knows of one type.
+#[derive(Debug, Default)]
+struct Known {
+    started: bool,
+    named_once: bool,
+    wildcard: bool,
+    names: BTreeSet<String>,
+    held: BTreeMap<String, Digest>,
+    /// Asked for since the last answer: must be, and may be, told whatever is held.
+    asked: BTreeSet<String>,
+    /// The last refused version of a name. It may come again only after something else did, or after
+    /// what it refers to changed, which this client does not follow: routes are exempt.
+    refused: BTreeMap<String, Digest>,
+    waiting: Option<Response>,
+}
+
+impl Known {
+    fn covers(&self, name: &str) -> bool {
+        self.wildcard || self.names.contains(name)
+    }
+}
+
+struct Client {
+    stream: Stream,
+    known: BTreeMap<Kind, Known>,
+}
+
+impl Client {
+    fn known(&mut self, kind: Kind) -> &mut Known {
+        self.known.get_mut(&kind).expect("all kinds are there")
+    }
+
+    fn run(&mut self, step: &Step) {
+        match step {
+            Step::Publish(edits) => {
+                let edits: Vec<Edit> = edits
+                    .iter()
+                    .map(|(kind, name, content)| match content {
+                        Some(content) => put(make(*kind, *name, *content)),
+                        None => remove(*kind, &format!("n{name}")),
+                    })
+                    .collect();
+                self.stream.publish(edits);
+            }
+            Step::Subscribe(kind, names, star) => self.subscribe(*kind, names, *star),
+            Step::Unsubscribe(kind, names, star) => self.unsubscribe(*kind, names, *star),
+            Step::Receive => {
+                self.receive();
+            }
+            Step::Answer(kind, ack) => self.answer(*kind, *ack),
+            Step::Reconnect => self.reconnect(),
+            Step::Wait => self.stream.wait(Pace::default().deadline * 2),
+        }
+    }
+
+    fn subscribe(&mut self, kind: Kind, names: &[u8], star: bool) {
+        let mut list: Vec<String> =
+            names.iter().collect::<BTreeSet<_>>().into_iter().map(|n| format!("n{n}")).collect();
+        let variant = self.stream.variant;
+        let known = self.known(kind);
+        let first = !std::mem::replace(&mut known.started, true);
+        match variant {
+            Variant::Delta => {
+                if list.is_empty() && !star && !first {
+                    return;
+                }
+                known.wildcard |= star || (first && list.is_empty());
+                known.asked.extend(list.iter().cloned());
+                known.names.extend(list.iter().cloned());
+                if star {
+                    list.push("*".into());
+                }
+                let list: Vec<&str> = list.iter().map(String::as_str).collect();
+                self.stream.subscribe(kind, &list, &[]);
+            }
+            Variant::Sotw => {
+                let mut names: BTreeSet<String> = known.names.clone();
+                names.extend(list);
+                self.ask(kind, names, star);
+            }
+        }
+    }
+
+    /// State of the world: says the whole list, beside the last nonce.
+    fn ask(&mut self, kind: Kind, names: BTreeSet<String>, star: bool) {
+        let known = self.known(kind);
+        let mut list: Vec<String> = names.iter().cloned().collect();
+        if star {
+            list.push("*".into());
+        }
+        known.named_once |= !list.is_empty();
+        known.asked.extend(names.difference(&known.names).cloned());
+        known.wildcard = star || !known.named_once;
+        known.names = names;
+        let covered: Vec<String> = known.held.keys().filter(|name| known.covers(name)).cloned().collect();
+        known.held.retain(|name, _| covered.contains(name));
+        known.refused.retain(|name, _| known.wildcard || known.names.contains(name));
+        let list: Vec<&str> = list.iter().map(String::as_str).collect();
+        self.stream.ask(kind, &list, "");
+    }
+
+    fn unsubscribe(&mut self, kind: Kind, names: &[u8], star: bool) {
+        let list: BTreeSet<String> = names.iter().map(|n| format!("n{n}")).collect();
+        let variant = self.stream.variant;
+        let known = self.known(kind);
+        if !known.started || (list.is_empty() && !star) {
+            return;
+        }
+        match variant {
+            Variant::Delta => {
+                let mut sent: Vec<&str> = list.iter().map(String::as_str).collect();
+                for name in &list {
+                    if known.names.remove(name) && known.wildcard {
+                        known.asked.insert(name.clone());
+                    }
+                }
+                if star {
+                    known.wildcard = false;
+                    sent.push("*");
+                }
+                let (names, wildcard) = (known.names.clone(), known.wildcard);
+                let covers = |name: &String| wildcard || names.contains(name);
+                known.held.retain(|name, _| covers(name));
+                known.asked.retain(covers);
+                known.refused.retain(|name, _| covers(name));
+                self.stream.subscribe(kind, &[], &sent);
+            }
+            Variant::Sotw => {
+                let left = known.names.difference(&list).cloned().collect();
+                let star = known.wildcard && known.named_once && !star;
+                self.ask(kind, left, star);
+            }
+        }
+    }
+
+    /// Takes a response and checks it against what may be sent.
+    fn receive(&mut self) -> bool {
+        let Some(response) = self.stream.next() else { return false };
+        let variant = self.stream.variant;
+        let kind = Kind::from_type_url(&response.type_url).expect("a type that was asked for");
+        let known = self.known(kind);
+        assert!(known.waiting.is_none(), "a second response of {kind} in flight");
+        let said = shown(&response);
+        let distinct: BTreeSet<&str> = said.iter().map(|name| name.trim_start_matches('-')).collect();
+        assert_eq!(distinct.len(), said.len(), "a name twice in {said:?}");
+        for item in &response.items {
+            let name = item.name.to_string();
+            assert!(known.covers(&name), "{kind} {name} was not asked for");
+            let asked = known.asked.contains(&name);
+            let full_state = variant == Variant::Sotw && kind == Kind::Cluster;
+            let version = if variant == Variant::Sotw {
+                item.resource.as_ref().expect("a body").digest()
+            } else {
+                item.version
+            };
+            if !full_state && variant == Variant::Delta {
+                assert!(asked || known.held.get(&name) != Some(&version), "{kind} {name} sent again");
+            }
+            if kind != Kind::Route {
+                let refused = known.refused.get(&name) == Some(&version);
+                assert!(asked || !refused, "{kind} {name} sent again after a NACK");
+            }
+        }
+        for name in &response.removed {
+            assert!(known.covers(name), "the removal of {kind} {name} was not asked for");
+        }
+        known.waiting = Some(response);
+        true
+    }
+
+    fn answer(&mut self, kind: Kind, ack: bool) {
+        let variant = self.stream.variant;
+        let known = self.known(kind);
+        let Some(response) = known.waiting.take() else { return };
+        if variant == Variant::Sotw && ack && kind == Kind::Cluster {
+            known.held.clear();
+        }
+        for item in &response.items {
+            let name = item.name.to_string();
+            known.asked.remove(&name);
+            if !known.covers(&name) {
+                continue;
+            }
+            let version = if variant == Variant::Sotw {
+                item.resource.as_ref().expect("a body").digest()
+            } else {
+                item.version
+            };
+            if ack {
+                known.refused.remove(&name);
+                known.held.insert(name, version);
+            } else if known.held.get(&name) != Some(&version) {
+                known.refused.insert(name, version);
+            }
+        }
+        for name in &response.removed {
+            known.asked.remove(&**name);
+            if ack {
+                known.held.remove(&**name);
+                known.refused.remove(&**name);
+            }
+        }
+        let mut names: Vec<String> = known.names.iter().cloned().collect();
+        if known.wildcard && known.named_once {
+            names.push("*".into());
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.stream.answer(&response, (!ack).then_some("no"), &names);
+    }
+
+    fn reconnect(&mut self) {
+        self.stream.reopen();
+        let variant = self.stream.variant;
+        for kind in KINDS {
+            let known = self.known(kind);
+            if !known.started {
+                continue;
+            }
+            known.waiting = None;
+            known.refused.clear();
+            known.asked = if variant == Variant::Delta {
+                known.names.iter().filter(|name| !known.held.contains_key(*name)).cloned().collect()
+            } else {
+                known.names.clone()
+            };
+            let (names, wildcard) = (known.names.clone(), known.wildcard);
+            let held: Vec<(String, String)> =
+                known.held.iter().map(|(n, v)| (n.clone(), v.to_string())).collect();
+            match variant {
+                Variant::Delta => {
+                    let mut list: Vec<&str> = names.iter().map(String::as_str).collect();
+                    if wildcard {
+                        list.push("*");
+                    } else if list.is_empty() {
+                        known.started = false;
+                        known.held.clear();
+                        continue;
+                    }
+                    let initial: Vec<(&str, &str)> =
+                        held.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                    self.stream.resume(kind, &list, &initial);
+                }
+                Variant::Sotw => {
+                    known.held.clear();
+                    known.names.clear();
+                    known.named_once = false;
+                    if names.is_empty() && !wildcard {
+                        known.started = false;
+                        continue;
+                    }
+                    self.ask(kind, names, wildcard);
+                }
+            }
+        }
+    }
+
+    /// Answers everything with ACKs until there is silence, then compares with the snapshot.
+    fn settle_and_compare(&mut self) {
+        for _ in 0..200 {
+            for kind in KINDS {
+                self.answer(kind, true);
+            }
+            if !self.receive() {
+                self.stream.wait(Pace::default().deadline * 2);
+                if !self.receive() {
+                    break;
+                }
+            }
+        }
+        let node = Node { id: "n".into(), ..Node::default() };
+        let view = View::new(self.stream.snapshot.clone(), Some(&node));
+        if !self.stream.snapshot.is_loaded() {
+            return;
+        }
+        for kind in KINDS {
+            let variant = self.stream.variant;
+            let known = self.known(kind);
+            assert!(known.waiting.is_none(), "it never falls silent");
+            if !known.started {
+                continue;
+            }
+            for n in 0..4 {
+                let name = format!("n{n}");
+                let expected = view.get(kind, &name).filter(|_| known.covers(&name));
+                let version =
+                    expected.map(|r| if variant == Variant::Sotw { r.digest() } else { view.version_of(r) });
+                let held = known.held.get(&name).copied();
+                let excused = known.refused.contains_key(&name);
+                // State of the world cannot take anything away but clusters.
+                let stays = variant == Variant::Sotw && kind != Kind::Cluster && version.is_none();
+                assert!(
+                    held == version || excused || stays,
+                    "{kind} {name}: holds {held:?}, should hold {version:?}"
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_client_ends_with_what_it_asked_for_and_never_sees_what_is_forbidden(
+        steps in prop::collection::vec(step(), 1..60),
+        delta in any::<bool>(),
+    ) {
+        let stream = Stream::open(if delta { Variant::Delta } else { Variant::Sotw }, None);
+        let known = KINDS.into_iter().map(|kind| (kind, Known::default())).collect();
+        let mut client = Client { stream, known };
+        for step in &steps {
+            client.run(step);
+        }
+        client.settle_and_compare();
+    }
+}
