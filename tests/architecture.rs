@@ -42,7 +42,7 @@ const EDGES: [(&str, &[&str]); 10] = [
 ];
 
 /// Everything that may lie in the top folder.
-const TOP: [&str; 23] = [
+const TOP: [&str; 24] = [
     ".ci",
     ".gitignore",
     "ARCHITECTURE.md",
@@ -59,6 +59,8 @@ const TOP: [&str; 23] = [
     "fuzz",
     "justfile",
     "packaging",
+    // Where proptest keeps the inputs that once failed, and reads them again.
+    "proptest-regressions",
     "proto",
     "rustfmt.toml",
     "src",
