@@ -421,6 +421,26 @@ fn a_bridge_that_starts_empty_takes_nothing_away() {
     }
 }
 
+#[test]
+fn what_went_while_the_bridge_was_down_is_taken_away() {
+    for version in VERSIONS {
+        let proxy = FrontProxy::new();
+        put(proxy.dir(), "60-gone.yaml", &mark("gone", ""));
+        let mut bridge = Bridge::serve(proxy.dir());
+        let envoy = connect(version, &bridge, "edge-1", "edge");
+        let has_gone = || envoy.clusters().contains(&"gone".to_owned());
+        assert!(has_gone() && envoy.listeners().len() == 2);
+        bridge.kill();
+        remove(proxy.dir(), "60-gone.yaml");
+        remove(proxy.dir(), "11-listener-front-proxy-tls.yaml");
+        bridge.restart();
+        wait_until(SOON, "the listener and the cluster to go", || {
+            envoy.listeners() == ["front-proxy"] && !has_gone()
+        });
+        assert_eq!(proxy.get("/service/1"), "one");
+    }
+}
+
 /// Whole configurations of our own, as people drop them into the folder.
 #[test]
 fn served_is_the_same_as_static() {
