@@ -11,7 +11,6 @@ use serde::Deserialize;
 use super::args::{Common, Descriptors, LogFormat, Serve, duration};
 use crate::app::{Address, Settings};
 use crate::envoy_api::{Api, descriptors_in};
-use crate::serve::Pace;
 use crate::source;
 
 /// Where the settings file is looked for.
@@ -95,7 +94,7 @@ impl File {
             listen: self.listen(&flags.listen)?,
             insecure: flags.insecure || self.insecure.unwrap_or(false),
             allow_empty: flags.allow_empty || self.allow_empty.unwrap_or(false),
-            pace: Pace::default(),
+            pace: Default::default(),
         })
     }
 
