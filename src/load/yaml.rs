@@ -372,6 +372,8 @@ fn as_key(node: Node<'_>) -> (Key<'_>, Option<Issue>) {
         return (Key::Dropped, None);
     }
     match node.value {
+        // A null key is the text `null`, for yaml-cpp.
+        _ if node.is_null() => (Key::Text(Cow::Borrowed("null"), node.span), None),
         Value::Scalar(text, Style::Plain) if text == "<<" && node.tag.is_none() => (Key::Merge, None),
         Value::Scalar(text, _) => (Key::Text(text, node.span), None),
         _ => {
