@@ -6,6 +6,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+mod draw;
+mod machine;
+mod place;
+
+pub use draw::human;
+pub use machine::{json, sarif};
+pub use place::{Located, located};
+
 /// How much a finding matters, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {

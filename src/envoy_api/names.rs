@@ -6,7 +6,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Hashes of names with the index of what they name, sorted by hash.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct NameIndex(Box<[(u64, u32)]>);
 
 impl NameIndex {

@@ -17,6 +17,9 @@ static EMBEDDED: &[u8] = include_bytes!("../../proto/envoy-v3.fds.zz");
 /// A set that holds this file is a whole Envoy API, not an addition to one.
 pub(super) const ROOT_OF_AN_API: &str = "envoy/config/bootstrap/v3/bootstrap.proto";
 
+/// What files may say of their syntax; proto2 says nothing.
+const SYNTAXES: [&str; 3] = ["", "proto2", "proto3"];
+
 /// Why there is no API. All of them stop the daemon before it serves.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -35,7 +38,7 @@ pub enum ApiError {
         reason: String,
     },
     /// The files do not fit together or not to the rest of the API.
-    #[error("descriptor set {set} does not fit: {reason}")]
+    #[error("descriptor set {set} does not fit: {reason} (of a file that is built in, our version counts)")]
     DoesNotLink {
         /// Which of the user's sets, from one.
         set: usize,
@@ -75,6 +78,8 @@ struct FileHead {
     name: String,
     #[prost(string, repeated, tag = "3")]
     dependency: Vec<String>,
+    #[prost(string, tag = "12")]
+    syntax: String,
 }
 
 /// A file of a set.
@@ -158,6 +163,13 @@ fn add(
     files: Vec<File>,
     failure: &impl Fn(String) -> ApiError,
 ) -> Result<(), ApiError> {
+    // The linker would panic.
+    if let Some(file) = files.iter().find(|file| !SYNTAXES.contains(&file.head.syntax.as_str())) {
+        let FileHead { name, syntax, .. } = &file.head;
+        return Err(failure(format!(
+            "{name}: its syntax is {syntax:?}, and only proto2 and proto3 are understood"
+        )));
+    }
     let known: HashSet<String> = pool.files().map(|file| file.name().to_owned()).collect();
     let mut seen = HashSet::new();
     let fresh = files
@@ -264,7 +276,12 @@ pub(super) mod tests {
         let good = encoded_set("a.proto", |file| file.message_type = one_message("A", string_field("a", 1)));
         let missing = encoded_set("b.proto", |file| file.dependency = vec!["nowhere.proto".to_owned()]);
         let twice = encoded_set("c.proto", |file| file.message_type = one_message("A", string_field("a", 1)));
+        let editions = encoded_set("d.proto", |file| file.syntax = Some("editions".to_owned()));
         for (set, expected) in [
+            (
+                editions.as_slice(),
+                "descriptor set 2 does not fit: d.proto: its syntax is \"editions\", and only proto2 and proto3",
+            ),
             (
                 missing.as_slice(),
                 "descriptor set 2 does not fit: b.proto: imported file 'nowhere.proto' has not been added",
