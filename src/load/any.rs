@@ -129,7 +129,9 @@ impl<'a> Decoder<'a> {
     /// An extension that is given by its name alone: Envoy goes by the type of its configuration, and
     /// refuses it unless it is said to be optional.
     pub(super) fn check_extension(&mut self, ty: &MessageType, node: &Node<'_>) {
-        const KEYS: [&str; 4] = ["typed_config", "typedConfig", "config_discovery", "configDiscovery"];
+        // `config` is the old name, and a finding by itself.
+        const KEYS: [&str; 5] =
+            ["typed_config", "typedConfig", "config_discovery", "configDiscovery", "config"];
         if !EXTENSION_POINTS.contains(&&*ty.name) || node.get(&KEYS).is_some() {
             return;
         }
