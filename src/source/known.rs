@@ -77,6 +77,8 @@ fn subtree<V>(map: &BTreeMap<Place, V>, top: &Place) -> Vec<Place> {
 pub(super) enum Trust<'a> {
     /// At once, except what may pass: something was renamed into place.
     Renamed,
+    /// At once, its absence above all: it was renamed to another place that counts.
+    Moved,
     /// After they have settled; `written` if something was just written there.
     Settle { written: bool },
     /// At once, except files written so lately that the writer may not be done.
@@ -390,6 +392,11 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn compare(&mut self, top: &Place, found: Found) {
+        let is_there = found.files.contains_key(&top.rel) || found.dirs.contains_key(&top.rel);
+        if matches!(self.trust, Trust::Renamed) && !is_there {
+            // It came by a rename and is gone again: the way that it went is not known.
+            self.trust = Trust::Settle { written: true };
+        }
         let place = |rel: &Arc<str>| Place { root: top.root.clone(), rel: rel.clone() };
         let hidden = |place: &Place| found.unknown.iter().any(|dir| place.is_within(dir));
         let found_spots: BTreeMap<Place, Vec<Spot>> =
@@ -433,7 +440,7 @@ impl Pass<'_> {
         }
         let believed = match self.trust {
             Trust::Forced => true,
-            Trust::Renamed => !seen.as_ref().is_some_and(Seen::is_passing),
+            Trust::Renamed | Trust::Moved => !seen.as_ref().is_some_and(Seen::is_passing),
             Trust::Settle { .. } => false,
             Trust::Start => match &seen {
                 Some(Seen::File(_, stamp)) => !stamp.is_younger_than(self.settle.quiet()),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RemoveKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::disk::FileId;
@@ -115,9 +115,14 @@ impl Notices {
             // Our own reads open and close files, too.
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.hint(path, Hint::Written),
             EventKind::Access(_) => {}
-            EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) if tracker.is_some() => {
                 self.left = tracker.map(|tracker| (tracker, path.clone()));
                 self.hint(path, Hint::Left(None));
+            }
+            // The watched directory itself has left, or was deleted. Its parent tells more if it is
+            // watched, too, perhaps of the one that has taken its place, and says so before.
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(RemoveKind::Folder) => {
+                self.hints.entry(path).or_insert(Hint::Left(None));
             }
             EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
                 if let Some((_, from)) = self.left.take_if(|(left, _)| Some(*left) == tracker) {

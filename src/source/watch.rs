@@ -276,7 +276,7 @@ impl Watch {
         for (path, hint) in renamed.into_iter().chain(rest) {
             let trust = match &hint {
                 Hint::Arrived => Trust::Renamed,
-                Hint::Left(Some(to)) if self.counts(to) => Trust::Renamed,
+                Hint::Left(Some(to)) if self.counts(to) => Trust::Moved,
                 Hint::Touched => Trust::Settle { written: false },
                 Hint::Left(_) | Hint::Written => Trust::Settle { written: true },
             };
