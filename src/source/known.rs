@@ -117,6 +117,8 @@ pub(super) struct Table {
     dirs: BTreeMap<Place, SeenDir>,
     spots: BTreeMap<Place, Vec<Spot>>,
     dirs_by_path: HashMap<PathBuf, BTreeSet<Place>>,
+    /// The places of each file that was read: several if it has hard links.
+    by_file: HashMap<FileId, BTreeSet<Place>>,
     spots_by_dir: HashMap<PathBuf, HashMap<OsString, BTreeSet<Place>>>,
     sources: Sources,
     /// Names whose content was altered since they were taken out.
@@ -184,7 +186,7 @@ impl Table {
         for gone in old.difference(&self.extras).cloned().collect::<Vec<_>>() {
             let place = Place::root(Root::Extra(gone.clone()));
             settle.forget(&place);
-            self.known.remove(&place);
+            self.set_known(&place, None);
             self.set_spots(&place, Vec::new());
             self.sources.extra.remove(&gone);
             self.altered_extra.insert(gone);
@@ -193,9 +195,12 @@ impl Table {
         new.map(|path| Place::root(Root::Extra(path))).collect()
     }
 
-    /// Every directory in which a name matters.
-    pub(super) fn watched_dirs(&self) -> BTreeSet<PathBuf> {
-        self.dirs_by_path.keys().chain(self.spots_by_dir.keys()).cloned().collect()
+    /// Every directory in which a name matters, and every file with several names.
+    pub(super) fn watched_paths(&self, settle: &Settle) -> BTreeSet<PathBuf> {
+        let dirs = self.dirs_by_path.keys().chain(self.spots_by_dir.keys()).map(PathBuf::as_path);
+        let known = self.known.values().filter_map(|known| known.seen.hard_linked());
+        let waiting = settle.waiting().values().filter_map(|waiting| waiting.seen.as_ref()?.hard_linked());
+        dirs.chain(known).chain(waiting).map(Path::to_path_buf).collect()
     }
 
     /// The places at which this directory was walked.
@@ -239,7 +244,7 @@ impl Table {
         self.sources.clone()
     }
 
-    /// Looks at a place and below it.
+    /// Looks at a place and below it, and at the other places of files that have changed there.
     pub(super) fn look(
         &mut self,
         place: &Place,
@@ -248,20 +253,34 @@ impl Table {
         settle: &mut Settle,
         now: Instant,
     ) {
+        for other in self.look_at(place, trust, arm, settle, now) {
+            let trust = if matches!(trust, Trust::Forced) { trust } else { Trust::Settle { written: true } };
+            self.look_at(&other, trust, arm, settle, now);
+        }
+    }
+
+    fn look_at(
+        &mut self,
+        place: &Place,
+        trust: Trust<'_>,
+        arm: &mut dyn Arm,
+        settle: &mut Settle,
+        now: Instant,
+    ) -> BTreeSet<Place> {
         let place = self.anchor(place, settle);
         let walk = Walk::new(arm);
         let found = match (&place.root, place.split()) {
             (Root::Extra(path), _) => walk.named_file(path),
             (Root::Layer(layer), None) => walk.root(&self.layers[*layer].path),
             (Root::Layer(_), Some((dir, name))) => {
-                let Some(parent) = self.dirs.get(&dir) else { return };
+                let Some(parent) = self.dirs.get(&dir) else { return BTreeSet::new() };
                 walk.below(&dir.rel, &parent.path.clone(), name, &mut self.above(&dir))
             }
         };
         if let (Root::Layer(layer), Some(state)) = (&place.root, &found.root) {
             self.layers[*layer].observed = state.clone();
         }
-        Pass { table: self, trust, settle, now }.compare(&place, found);
+        Pass { table: self, trust, settle, now, others: BTreeSet::new() }.compare(&place, found)
     }
 
     /// The place itself if its directory was walked, else the lowest place above it of which that
@@ -294,6 +313,29 @@ impl Table {
         }
         ids.reverse();
         ids
+    }
+
+    fn set_known(&mut self, place: &Place, known: Option<Known>) {
+        let id = known.as_ref().and_then(|known| known.seen.id());
+        let old = match known {
+            Some(known) => self.known.insert(place.clone(), known),
+            None => self.known.remove(place),
+        };
+        let old = old.and_then(|old| old.seen.id());
+        if old == id {
+            return;
+        }
+        if let Some(old) = old
+            && let Some(places) = self.by_file.get_mut(&old)
+        {
+            places.remove(place);
+            if places.is_empty() {
+                self.by_file.remove(&old);
+            }
+        }
+        if let Some(id) = id {
+            self.by_file.entry(id).or_default().insert(place.clone());
+        }
     }
 
     fn set_dir(&mut self, place: &Place, dir: Option<SeenDir>) {
@@ -388,10 +430,12 @@ struct Pass<'a> {
     trust: Trust<'a>,
     settle: &'a mut Settle,
     now: Instant,
+    others: BTreeSet<Place>,
 }
 
 impl Pass<'_> {
-    fn compare(mut self, top: &Place, found: Found) {
+    /// Gives the other places of the files that have changed.
+    fn compare(mut self, top: &Place, found: Found) -> BTreeSet<Place> {
         let is_there = found.files.contains_key(&top.rel) || found.dirs.contains_key(&top.rel);
         if matches!(self.trust, Trust::Renamed) && !is_there {
             // It came by a rename and is gone again: the way that it went is not known.
@@ -423,9 +467,11 @@ impl Pass<'_> {
                 self.judge(&gone, None);
             }
         }
+        let all: BTreeSet<Place> = found.files.keys().map(place).collect();
         for (rel, seen) in found.files {
             self.judge(&place(&rel), Some(seen));
         }
+        self.others.difference(&all).cloned().collect()
     }
 
     fn judge(&mut self, place: &Place, seen: Option<Seen>) {
@@ -437,6 +483,10 @@ impl Pass<'_> {
         };
         if same {
             return self.settle.forget(place);
+        }
+        if let Some(seen) = seen.as_ref().filter(|seen| seen.hard_linked().is_some()) {
+            let same_file = seen.id().and_then(|id| self.table.by_file.get(&id));
+            self.others.extend(same_file.into_iter().flatten().cloned());
         }
         let believed = match self.trust {
             Trust::Forced => true,
@@ -466,7 +516,7 @@ impl Pass<'_> {
         let (seen, racy, content) = match seen {
             None => {
                 self.settle.forget(place);
-                self.table.known.remove(place);
+                self.table.set_known(place, None);
                 return self.table.update(place);
             }
             Some(Seen::Mask) => (Seen::Mask, false, None),
@@ -488,15 +538,13 @@ impl Pass<'_> {
             }
         };
         self.settle.forget(place);
-        let old = self.table.known.get_mut(place);
-        if let Some(old) = old
-            && old.content == content
-        {
+        let old = self.table.known.get(place).map(|old| &old.content);
+        if let Some(old) = old.filter(|old| **old == content).cloned() {
             // The old bytes stay: what refers to them goes on sharing them.
-            (old.seen, old.racy) = (seen, racy);
+            self.table.set_known(place, Some(Known { seen, racy, content: old }));
             return;
         }
-        self.table.known.insert(place.clone(), Known { seen, racy, content });
+        self.table.set_known(place, Some(Known { seen, racy, content }));
         self.table.update(place);
     }
 
@@ -533,7 +581,13 @@ mod tests {
         let mut settle = Settle::new(options.settle, options.settle_limit, now);
         let top = Place::root(Root::Layer(0));
         let mut names = |found: Found| {
-            let pass = Pass { table: &mut table, trust: Trust::Forced, settle: &mut settle, now };
+            let pass = Pass {
+                table: &mut table,
+                trust: Trust::Forced,
+                settle: &mut settle,
+                now,
+                others: BTreeSet::new(),
+            };
             pass.compare(&top, found);
             let sources = table.present(&settle);
             sources.files.keys().map(ToString::to_string).collect::<Vec<_>>()

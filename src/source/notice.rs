@@ -165,13 +165,13 @@ impl Drop for Listener {
     }
 }
 
-/// The directories that the kernel watches for us.
+/// The directories, and files with several names, that the kernel watches for us.
 #[derive(Debug, Default)]
 pub(super) struct Armed {
     watcher: Option<RecommendedWatcher>,
     alive: Arc<AtomicBool>,
     paths: BTreeMap<PathBuf, FileId>,
-    /// One directory can have several paths (bind mounts), but is watched once.
+    /// One can have several paths (bind mounts, hard links), but is watched once.
     by_id: HashMap<FileId, BTreeSet<PathBuf>>,
     /// Why the kernel does not watch everything that it was asked to.
     pub(super) refused: Option<notify::Error>,
@@ -205,7 +205,7 @@ impl Armed {
         self.paths.contains_key(path)
     }
 
-    /// The paths of the directory that is watched as `path`.
+    /// All paths of what is watched as `path`, itself among them.
     pub(super) fn paths_of(&self, path: &Path) -> Vec<PathBuf> {
         let same = self.paths.get(path).and_then(|id| self.by_id.get(id));
         same.into_iter().flatten().cloned().collect()
@@ -251,27 +251,27 @@ fn id_of(path: &Path) -> Option<FileId> {
 }
 
 impl Arm for Armed {
-    fn arm(&mut self, dir: &Path) -> bool {
+    fn arm(&mut self, path: &Path) -> bool {
         // Where the limit is reached, asking again for each directory would only cost time.
         if !self.is_open() || self.refused.is_some() {
             return false;
         }
-        let Some(id) = id_of(dir) else { return false };
-        if self.paths.get(dir) == Some(&id) {
+        let Some(id) = id_of(path) else { return false };
+        if self.paths.get(path) == Some(&id) {
             return false;
         }
-        self.release(dir);
+        self.release(path);
         for other in self.by_id.get(&id).cloned().into_iter().flatten() {
             if id_of(&other) == Some(id) {
-                self.record(dir, id);
+                self.record(path, id);
                 return true;
             }
             self.release(&other);
         }
         let Some(watcher) = &mut self.watcher else { return false };
-        match watcher.watch(dir, RecursiveMode::NonRecursive) {
+        match watcher.watch(path, RecursiveMode::NonRecursive) {
             // If it was replaced meanwhile, the wrong identity makes the next look arm it again.
-            Ok(()) => self.record(dir, id),
+            Ok(()) => self.record(path, id),
             Err(error) => {
                 if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
                     self.refused = Some(error);
