@@ -122,7 +122,10 @@ pub(super) fn resolve(start: &Path, target: &Path) -> Resolved {
                 let path = dir.join(&name);
                 let meta = fs::symlink_metadata(&path);
                 let link = meta.as_ref().is_ok_and(Metadata::is_symlink);
-                spots.push(Spot { dir: dir.clone(), name, link });
+                let spot = Spot { dir: dir.clone(), name, link };
+                if !spots.contains(&spot) {
+                    spots.push(spot);
+                }
                 let meta = match meta {
                     Ok(meta) => meta,
                     Err(error) => return Resolved { end: failed(error), spots },

@@ -284,14 +284,14 @@ impl Watch {
                 Hint::Left(Some(to)) if self.counts(to) => Trust::Moved,
                 _ => settle,
             };
-            // What is watched under this path may have others: bind mounts, hard links.
-            let same = self.armed.paths_of(&path);
             let mut places = self.places_at(&path, trust);
+            // What is watched under this path may have others: bind mounts, hard links.
+            let same = match hint {
+                Hint::Touched => self.armed.paths_of(&path),
+                _ => self.armed.forget(&path),
+            };
             for other in same.iter().filter(|other| **other != path) {
                 places.append(&mut self.places_at(other, settle));
-            }
-            if !matches!(hint, Hint::Touched) {
-                same.iter().for_each(|path| self.armed.forget(path));
             }
             for (place, trust) in places {
                 self.look(&place, trust);
@@ -310,11 +310,8 @@ impl Watch {
 
     /// The places that something at this path may matter to.
     fn places_at(&self, path: &Path, trust: Trust<'static>) -> BTreeMap<Place, Trust<'static>> {
-        let mut places = BTreeSet::new();
-        if self.armed.contains(path) {
-            places.extend(self.table.places_of_dir(path).cloned());
-            places.extend(self.table.places_through(path, None));
-        }
+        let mut places: BTreeSet<Place> = self.table.places_of_dir(path).cloned().collect();
+        places.extend(self.table.places_through(path, None));
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
             for dir in self.armed.paths_of(parent) {
                 places.extend(self.table.places_through(&dir, Some(name)));
