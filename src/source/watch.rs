@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::known::{Place, Table, Trust, absolute};
+use super::judge::Trust;
+use super::known::{Place, Table, absolute};
 use super::notice::{Armed, Hint, Inbox, Notices};
 use super::settle::Settle;
 use super::{Options, Sources, scan};
