@@ -112,12 +112,21 @@ impl Holding {
 
     /// Puts everything that the view has into the gap, as not held, except what is there already.
     pub fn want_all(&mut self, view: &View, kind: Kind) {
+        // What is still on its way from before may or may not be held: it must be told.
+        for name in self.in_flight.iter().flat_map(|in_flight| in_flight.sent.keys()) {
+            self.gap.entry(name.clone()).or_insert(Held::Asked(None));
+        }
         for resource in view.iter(kind) {
             let named = self.subscription.contains(resource.name());
             // What was named before is held as the view has it, unless the gap says otherwise.
-            if !named && !self.gap.contains_key(resource.name()) {
-                self.gap.insert(resource.name().clone(), Held::Known(None));
+            if named || self.gap.contains_key(resource.name()) {
+                continue;
             }
+            // What is still on its way from before may or may not be held: it must be told.
+            let on_its_way =
+                self.in_flight.as_ref().is_some_and(|sent| sent.sent.contains_key(resource.name()));
+            let held = if on_its_way { Held::Asked(None) } else { Held::Known(None) };
+            self.gap.insert(resource.name().clone(), held);
         }
     }
 

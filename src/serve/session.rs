@@ -310,7 +310,7 @@ impl Session {
         }
         for kind in Kind::ALL {
             let Some(holding) = &mut self.types[kind as usize] else { continue };
-            for (name, held) in &mut holding.gap {
+            for held in holding.gap.values_mut() {
                 // What was refused is offered once more when something that it names has changed.
                 if let Held::Rejected { refused: Some(refused), before, .. } = held
                     && refused
