@@ -130,6 +130,30 @@ impl Holding {
         }
     }
 
+    /// A name may differ between two views: if it was held, it enters the gap as it was held.
+    pub fn enter(&mut self, old: &View, new: &View, kind: Kind, name: &Name) {
+        if self.gap.contains_key(name) {
+            return;
+        }
+        let covers = |resource: &&Arc<Resource>| self.subscription.covers_resource(resource);
+        let before = old.get(kind, name).filter(covers);
+        if before.is_some() || new.get(kind, name).filter(covers).is_some() {
+            let kept = before.map(|r| Kept { version: old.version_of(r), resource: Some(r.clone()) });
+            self.gap.insert(name.clone(), Held::Known(kept));
+        }
+    }
+
+    /// What was refused is offered once more when something that it names has changed.
+    pub fn offer_again(&mut self, old: &View, new: &View) {
+        for held in self.gap.values_mut() {
+            if let Held::Rejected { refused: Some(refused), before, .. } = held
+                && refused.references().iter().any(|r| old.get(r.kind, &r.name) != new.get(r.kind, &r.name))
+            {
+                *held = Held::Asked(before.take());
+            }
+        }
+    }
+
     /// The client asked for this name: it will be told, whatever it holds.
     pub fn ask(&mut self, view: Option<&View>, kind: Kind, name: &Name, already_covered: bool) {
         let kept = match self.gap.remove(name) {

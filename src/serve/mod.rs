@@ -11,6 +11,7 @@ mod holding;
 mod journal;
 mod phases;
 mod session;
+mod siblings;
 mod sotw;
 mod subscription;
 #[cfg(test)]

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::holding::{Due, Held, Holding, InFlight, Kept, Sent};
+use super::holding::{Due, Holding, InFlight, Sent};
 use super::journal::{Event, Rejection};
-use super::phases::{Dependencies, Gate, Pace, RecentAcks, StillUsed};
+use super::phases::{Dependencies, Gate, Pace, StillUsed};
+use super::siblings::{Holdings, Shared, Siblings, StreamId};
 use super::wire::{Identity, Item, Names, Request, Response, Variant};
 use super::{delta, sotw};
 use crate::resource::{Digest, Kind, Name, Resource};
@@ -69,9 +70,8 @@ pub struct Session {
     rules: Arc<Rules>,
     identity: Option<Arc<Identity>>,
     started: bool,
-    view: Option<View>,
-    types: [Option<Box<Holding>>; Kind::COUNT],
-    acks: RecentAcks,
+    siblings: Arc<Siblings>,
+    id: StreamId,
     /// Nothing is sent before this: the client is still telling what it holds.
     quiet_until: Option<Instant>,
     foreign: Vec<(Arc<str>, bool)>,
@@ -82,20 +82,27 @@ pub struct Session {
 impl Session {
     /// A stream that has just been opened, for all types or for one.
     pub fn new(variant: Variant, only: Option<Kind>, rules: Arc<Rules>) -> Session {
+        let siblings = Arc::new(Siblings::default());
+        let id = siblings.lock().enter();
         Session {
             variant,
             only,
             rules,
             identity: None,
             started: false,
-            view: None,
-            types: Default::default(),
-            acks: RecentAcks::default(),
+            siblings,
+            id,
             quiet_until: None,
             foreign: Vec::new(),
             nonces: 0,
             events: Vec::new(),
         }
+    }
+
+    /// Makes this stream, before its first request, one of several of the same client.
+    pub(crate) fn join(&mut self, siblings: Arc<Siblings>) {
+        self.id = siblings.lock().enter();
+        self.siblings = siblings;
     }
 
     /// Who the client said it is.
@@ -122,13 +129,16 @@ impl Session {
             Names::Sotw(names) => names.iter().chain([].as_slice()),
         };
         check_names(names_given, kind)?;
-        let first = self.types[kind as usize].is_none();
-        let stale = !self.settle(kind, &request.nonce, request.error, now);
+        let siblings = self.siblings.clone();
+        let mut shared = siblings.lock();
+        let first = shared.holdings.get(kind, self.id).is_none();
+        let stale = !self.settle(&mut shared, kind, &request.nonce, request.error, now);
         if stale && self.variant == Variant::Sotw {
             return Ok(());
         }
-        let view = self.view.as_ref();
-        let holding = self.types[kind as usize].get_or_insert_default();
+        let Shared { view, holdings, .. } = &mut *shared;
+        let view = view.as_ref();
+        let holding = holdings.get_or_start(kind, self.id);
         match request.names {
             Names::Delta { subscribe, unsubscribe, initial } => {
                 if first {
@@ -146,6 +156,7 @@ impl Session {
         if holding.subscription.named() > MAX_NAMES {
             return Err(Refusal::ResourceExhausted(format!("a stream may name at most {MAX_NAMES} {kind}s")));
         }
+        siblings.stir();
         Ok(())
     }
 
@@ -154,28 +165,30 @@ impl Session {
         if !self.started || !snapshot.is_loaded() {
             return;
         }
+        let siblings = self.siblings.clone();
+        let mut shared = siblings.lock();
         let node = self.identity.as_ref().map(|identity| &identity.node);
-        match self.view.take() {
-            Some(old) if Arc::ptr_eq(old.snapshot(), snapshot) => self.view = Some(old),
+        let old = shared.view.take();
+        let new = match &old {
+            // A sibling was here first, perhaps with a newer one.
+            Some(old) if old.snapshot().generation() >= snapshot.generation() => old.clone(),
             Some(old) => {
                 let new = old.of(snapshot.clone(), node);
-                self.advance(&old, &new);
-                self.report_contested(Some(&old), &new);
-                self.view = Some(new);
+                advance(&mut shared.holdings, old, &new);
+                self.report_contested(Some(old), &new);
+                new
             }
             None => {
                 let new = View::new(snapshot.clone(), node);
                 for kind in Kind::ALL {
-                    if let Some(holding) = &mut self.types[kind as usize]
-                        && holding.subscription.is_wildcard()
-                    {
-                        holding.want_all(&new, kind);
-                    }
+                    let wild = shared.holdings.of_mut(kind).filter(|h| h.subscription.is_wildcard());
+                    wild.for_each(|holding| holding.want_all(&new, kind));
                 }
                 self.report_contested(None, &new);
-                self.view = Some(new);
+                new
             }
-        }
+        };
+        shared.view = Some(new);
     }
 
     fn report_contested(&mut self, old: Option<&View>, new: &View) {
@@ -193,22 +206,22 @@ impl Session {
         if self.quiet_until.is_some() {
             return Next { response: None, wake_at: self.quiet_until };
         }
-        let Some(view) = self.view.take() else { return Next::default() };
-        self.acks.forget_old(now, &self.rules.pace);
+        let siblings = self.siblings.clone();
+        let mut shared = siblings.lock();
+        let Some(view) = shared.view.clone() else { return Next::default() };
+        shared.acks.forget_old(now, &self.rules.pace);
         let mut wake_at: Option<Instant> = None;
-        let mut response = None;
         for kind in Kind::ALL {
-            let plan = self.plan(&view, kind, now);
+            let plan = self.plan(&shared, &view, kind, now);
             if let Some(at) = plan.wake_at {
                 wake_at = Some(wake_at.map_or(at, |known| known.min(at)));
             }
-            response = self.carry_out(&view, kind, plan, now);
+            let response = self.carry_out(&mut shared, &view, kind, plan, now);
             if response.is_some() {
-                break;
+                return Next { response, wake_at };
             }
         }
-        self.view = Some(view);
-        Next { response, wake_at }
+        Next { response: None, wake_at }
     }
 
     fn start(&mut self, identity: Option<Identity>, snapshot: &Arc<Snapshot>) {
@@ -262,8 +275,15 @@ impl Session {
     }
 
     /// Pairs a nonce with the response in flight. False if it belongs to no response or an older one.
-    fn settle(&mut self, kind: Kind, nonce: &str, error: Option<String>, now: Instant) -> bool {
-        let Some(holding) = &mut self.types[kind as usize] else { return true };
+    fn settle(
+        &mut self,
+        shared: &mut Shared,
+        kind: Kind,
+        nonce: &str,
+        error: Option<String>,
+        now: Instant,
+    ) -> bool {
+        let Some(holding) = shared.holdings.get_mut(kind, self.id) else { return true };
         // Without a nonce, or before any response, there is nothing to pair: it is a subscription.
         let Some(last) = holding.last_nonce.as_deref().filter(|_| !nonce.is_empty()) else { return true };
         if last != nonce {
@@ -276,7 +296,7 @@ impl Session {
                     for name in
                         in_flight.sent.into_iter().filter(|(_, sent)| sent.version.is_some()).map(|(n, _)| n)
                     {
-                        self.acks.insert(name, now);
+                        shared.acks.insert(name, now);
                     }
                 }
                 self.events
@@ -291,51 +311,23 @@ impl Session {
         true
     }
 
-    /// From one view to the next: what changed and was held enters the gap as it was held.
-    fn advance(&mut self, old: &View, new: &View) {
-        let changed = new.changed_since(old);
-        for (kind, name) in &changed {
-            let Some(holding) = &mut self.types[*kind as usize] else { continue };
-            if holding.gap.contains_key(name) {
-                continue;
-            }
-            let before = old.get(*kind, name);
-            let covers = |r: &Arc<Resource>| holding.subscription.covers_resource(r);
-            let was_held = before.is_some_and(covers);
-            if was_held || new.get(*kind, name).is_some_and(covers) {
-                let kept = before.filter(|_| was_held);
-                let kept = kept.map(|r| Kept { version: old.version_of(r), resource: Some(r.clone()) });
-                holding.gap.insert(name.clone(), Held::Known(kept));
-            }
-        }
-        for kind in Kind::ALL {
-            let Some(holding) = &mut self.types[kind as usize] else { continue };
-            for held in holding.gap.values_mut() {
-                // What was refused is offered once more when something that it names has changed.
-                if let Held::Rejected { refused: Some(refused), before, .. } = held
-                    && refused
-                        .references()
-                        .iter()
-                        .any(|r| old.get(r.kind, &r.name) != new.get(r.kind, &r.name))
-                {
-                    *held = Held::Asked(before.take());
-                }
-            }
-        }
-    }
-
     /// What of one type is to be sent now.
-    fn plan(&self, view: &View, kind: Kind, now: Instant) -> Plan {
+    fn plan(&self, shared: &Shared, view: &View, kind: Kind, now: Instant) -> Plan {
         let mut plan = Plan::default();
-        let Some(holding) = &self.types[kind as usize] else { return plan };
+        let Some(holding) = shared.holdings.get(kind, self.id) else { return plan };
         if holding.in_flight.is_some() || (holding.gap.is_empty() && !holding.answer_due) {
             return plan;
         }
         let deadline = self.rules.pace.deadline;
         let overdue = holding.waiting_since.is_some_and(|since| since + deadline <= now);
         let room = if self.is_full_state(kind, holding) { usize::MAX } else { self.max_response() };
-        let dependencies =
-            Dependencies { view, types: &self.types, acks: &self.acks, pace: &self.rules.pace, now };
+        let dependencies = Dependencies {
+            view,
+            holdings: &shared.holdings,
+            acks: &shared.acks,
+            pace: &self.rules.pace,
+            now,
+        };
         let mut used: Option<StillUsed> = None;
         let mut size = 0;
         for (name, held) in &holding.gap {
@@ -377,9 +369,16 @@ impl Session {
         plan
     }
 
-    fn carry_out(&mut self, view: &View, kind: Kind, plan: Plan, now: Instant) -> Option<Response> {
+    fn carry_out(
+        &mut self,
+        shared: &mut Shared,
+        view: &View,
+        kind: Kind,
+        plan: Plan,
+        now: Instant,
+    ) -> Option<Response> {
         let variant = self.variant;
-        let holding = self.types[kind as usize].as_mut()?;
+        let holding = shared.holdings.get_mut(kind, self.id)?;
         for name in &plan.settled {
             holding.gap.remove(name);
         }
@@ -406,7 +405,6 @@ impl Session {
             return None;
         }
         let mut response = self.response(kind.type_url().into(), view.type_version(kind));
-        let holding = self.types[kind as usize].as_mut()?;
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
         holding.in_flight = Some(InFlight { sent, at: now });
@@ -438,6 +436,24 @@ impl Session {
             Some(identity) if identity.agent == "envoy" => self.rules.max_response_envoy,
             _ => self.rules.max_response,
         }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.siblings.leave(self.id);
+    }
+}
+
+/// From one view to the next: what changed and was held enters the gap as it was held.
+fn advance(holdings: &mut Holdings, old: &View, new: &View) {
+    for (kind, name) in &new.changed_since(old) {
+        for holding in holdings.of_mut(*kind) {
+            holding.enter(old, new, *kind, name);
+        }
+    }
+    for kind in Kind::ALL {
+        holdings.of_mut(kind).for_each(|holding| holding.offer_again(old, new));
     }
 }
 

@@ -456,6 +456,41 @@ fn rule_22_a_rename_goes_cluster_endpoints_route_and_then_the_removals() {
 }
 
 #[test]
+fn rule_22_streams_of_single_types_of_one_client_keep_the_order_together() {
+    let route = |cluster: &str, content| put(resource(Route, "r", content, &[(Cluster, cluster)]));
+    let family = Arc::new(crate::serve::siblings::Siblings::default());
+    let first = [put(eds("old", 1)), plain(Endpoint, "old", 1), route("old", 1)];
+    let second = [
+        put(eds("new", 1)),
+        plain(Endpoint, "new", 1),
+        route("new", 2),
+        remove(Cluster, "old"),
+        remove(Endpoint, "old"),
+    ];
+    let mut streams = [Cluster, Endpoint, Route].map(|kind| {
+        let mut stream = Stream::open(Delta, Some(kind));
+        stream.session.join(family.clone());
+        stream.publish(first.clone());
+        stream
+    });
+    let names: [&[&str]; 3] = [&[], &["old"], &["r"]];
+    for (stream, (kind, names)) in streams.iter_mut().zip([Cluster, Endpoint, Route].into_iter().zip(names)) {
+        stream.subscribe(kind, names, &[]);
+        stream.take(kind);
+    }
+    streams.iter_mut().for_each(|stream| stream.publish(second.clone()));
+    let [clusters, endpoints, routes] = &mut streams;
+    routes.expect_nothing();
+    assert_eq!(clusters.take(Cluster), ["new"]);
+    clusters.expect_nothing();
+    routes.expect_nothing();
+    endpoints.subscribe(Endpoint, &["new"], &[]);
+    assert_eq!(endpoints.take(Endpoint), ["new"]);
+    assert_eq!(routes.take(Route), ["r"]);
+    assert_eq!(clusters.take(Cluster), ["-old"]);
+}
+
+#[test]
 fn rule_23_a_cluster_that_resolves_names_gets_time_to_settle() {
     let dns = || {
         let cluster = Resource::new(Cluster, "dns", &[1]).warming_slowly();
