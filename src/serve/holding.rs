@@ -85,6 +85,8 @@ pub(crate) struct Holding {
     pub last_nonce: Option<String>,
     /// Since when something of this type waits for other types.
     pub waiting_since: Option<Instant>,
+    /// When the client is to be told next that what it holds goes on being valid.
+    pub next_beat: Option<Instant>,
 }
 
 impl Holding {

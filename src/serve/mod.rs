@@ -7,6 +7,7 @@
 
 mod delta;
 mod grpc;
+mod heartbeat;
 mod holding;
 mod journal;
 mod phases;

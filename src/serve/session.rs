@@ -14,7 +14,7 @@ use super::journal::{Event, Rejection};
 use super::phases::{Dependencies, Gate, Pace, StillUsed};
 use super::siblings::{Holdings, Shared, Siblings, StreamId};
 use super::wire::{Identity, Item, Names, Request, Response, Variant};
-use super::{delta, sotw};
+use super::{delta, heartbeat, sotw};
 use crate::resource::{Digest, Kind, Name, Resource};
 use crate::snapshot::{Snapshot, View};
 
@@ -221,7 +221,46 @@ impl Session {
                 return Next { response, wake_at };
             }
         }
-        Next { response: None, wake_at }
+        let beat = self.beat(&mut shared, &view, now);
+        let wake_at = [wake_at, beat.wake_at].into_iter().flatten().min();
+        Next { response: beat.response, wake_at }
+    }
+
+    /// Tells a client that understands TTLs what goes on being valid, when it is time.
+    fn beat(&mut self, shared: &mut Shared, view: &View, now: Instant) -> Next {
+        let mut next = Next::default();
+        if !self.supports_ttl() {
+            return next;
+        }
+        for kind in Kind::ALL {
+            let Some(holding) = shared.holdings.get_mut(kind, self.id) else { continue };
+            let Some(at) = heartbeat::schedule(holding, view, kind, now) else { continue };
+            if holding.in_flight.is_some() {
+                continue;
+            }
+            if at > now {
+                next.wake_at = Some(next.wake_at.map_or(at, |known| known.min(at)));
+                continue;
+            }
+            holding.next_beat = None;
+            // Where absence deletes, a heartbeat cannot leave anything out: everything is sent again.
+            let full_state = self.is_full_state(kind, holding);
+            let items = match full_state {
+                true => sotw::content(view, kind, holding, &[], true).items,
+                false => heartbeat::items(holding, view, kind),
+            };
+            let mut response = self.response(kind.type_url().into(), view.type_version(kind));
+            holding.last_nonce = Some(response.nonce.clone());
+            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now });
+            response.items = items;
+            next.response = Some(response);
+            return next;
+        }
+        next
+    }
+
+    fn supports_ttl(&self) -> bool {
+        self.identity.as_ref().is_some_and(|identity| identity.supports_ttl())
     }
 
     fn start(&mut self, identity: Option<Identity>, snapshot: &Arc<Snapshot>) {
@@ -405,10 +444,14 @@ impl Session {
             return None;
         }
         let mut response = self.response(kind.type_url().into(), view.type_version(kind));
+        let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
         holding.in_flight = Some(InFlight { sent, at: now });
         response.items = content.items;
+        if !supports_ttl {
+            response.items.iter_mut().for_each(|item| item.ttl = None);
+        }
         response.removed = content.removed;
         self.events.push(Event::Sent { kind, items: response.items.len(), removed: response.removed.len() });
         Some(response)
