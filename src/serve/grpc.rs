@@ -37,8 +37,8 @@ pub const MAX_REQUEST: usize = 128 * 1024 * 1024;
 /// Requests taken in one turn before other streams get theirs.
 const REQUESTS_PER_TURN: usize = 64;
 
-/// The aggregated service.
-const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+/// The full name of the aggregated service.
+pub const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 
 /// What a method path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +172,7 @@ impl StreamingService<Request> for Opening {
             only,
             identity: None,
         };
+        shared.journal.note(&stream, &Event::Opened);
         let exchange = Exchange {
             session: Session::new(variant, only, shared.rules.clone()),
             requests: requests.into_inner(),

@@ -60,6 +60,8 @@ pub(crate) enum Due<'a> {
 pub(crate) struct Sent {
     /// What the client held before.
     pub before: Option<Kept>,
+    /// The client had refused what it was sent before this.
+    pub after_refusal: bool,
     /// The version sent; none is a removal.
     pub version: Option<Digest>,
     /// The resource sent: what the client holds if it takes it.

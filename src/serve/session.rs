@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::holding::{Due, Holding, InFlight, Sent};
+use super::holding::{Due, Held, Holding, InFlight, Sent};
 use super::journal::{Event, Rejection};
 use super::phases::{Dependencies, Gate, Pace, StillUsed};
 use super::siblings::{Holdings, Shared, Siblings, StreamId};
@@ -139,6 +139,7 @@ impl Session {
         let Shared { view, holdings, .. } = &mut *shared;
         let view = view.as_ref();
         let holding = holdings.get_or_start(kind, self.id);
+        let before = (holding.subscription.is_wildcard(), holding.subscription.named());
         match request.names {
             Names::Delta { subscribe, unsubscribe, initial } => {
                 if first {
@@ -152,6 +153,10 @@ impl Session {
                 delta::drop(holding, view, kind, unsubscribe);
             }
             Names::Sotw(names) => sotw::replace(holding, view, kind, names),
+        }
+        let wanted = (holding.subscription.is_wildcard(), holding.subscription.named());
+        if first || wanted != before {
+            self.events.push(Event::Subscribed { kind, wildcard: wanted.0, names: wanted.1 });
         }
         if holding.subscription.named() > MAX_NAMES {
             return Err(Refusal::ResourceExhausted(format!("a stream may name at most {MAX_NAMES} {kind}s")));
@@ -331,6 +336,9 @@ impl Session {
         match error {
             None => {
                 let Some(in_flight) = holding.acknowledge() else { return true };
+                let mended = in_flight.sent.iter().filter(|(_, sent)| sent.after_refusal);
+                let mended = mended.map(|(name, _)| name.clone()).collect();
+                let after = now.saturating_duration_since(in_flight.at);
                 if kind == Kind::Cluster {
                     for name in
                         in_flight.sent.into_iter().filter(|(_, sent)| sent.version.is_some()).map(|(n, _)| n)
@@ -338,8 +346,7 @@ impl Session {
                         shared.acks.insert(name, now);
                     }
                 }
-                self.events
-                    .push(Event::Acknowledged { kind, after: now.saturating_duration_since(in_flight.at) });
+                self.events.push(Event::Acknowledged { kind, after, mended });
             }
             Some(message) => {
                 let Some(in_flight) = holding.reject() else { return true };
@@ -453,7 +460,12 @@ impl Session {
             response.items.iter_mut().for_each(|item| item.ttl = None);
         }
         response.removed = content.removed;
-        self.events.push(Event::Sent { kind, items: response.items.len(), removed: response.removed.len() });
+        self.events.push(Event::Sent {
+            kind,
+            version: response.version,
+            items: response.items.len(),
+            removed: response.removed.len(),
+        });
         Some(response)
     }
 
@@ -555,12 +567,14 @@ pub(crate) struct Content {
 /// The names leave the gap; what the client held under them is kept for a NACK.
 fn take_steps(holding: &mut Holding, steps: Vec<(Name, Step)>) -> BTreeMap<Name, Sent> {
     let sent = |(name, step): (Name, Step)| {
-        let before = holding.gap.remove(&name).and_then(|held| held.kept().cloned());
+        let held = holding.gap.remove(&name);
+        let after_refusal = matches!(held, Some(Held::Rejected { .. }));
+        let before = held.and_then(|held| held.kept().cloned());
         let (resource, version) = match step {
             Step::Send(resource, version) => (Some(resource), Some(version)),
             Step::Remove { .. } => (None, None),
         };
-        (name, Sent { before, version, resource })
+        (name, Sent { before, after_refusal, version, resource })
     };
     steps.into_iter().map(sent).collect()
 }
