@@ -49,6 +49,11 @@ impl<'a> Findings<'a> {
         self.errors
     }
 
+    /// Whether further findings will not be shown: then it is not worth to look for advice.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= MAX_FINDINGS
+    }
+
     /// The file's name.
     pub(super) fn file(&self) -> &Arc<str> {
         self.file
