@@ -14,7 +14,7 @@ use crate::diagnostic::{Diagnostic, Severity, Span};
 const MAX_FINDINGS: usize = 1_000;
 
 /// How much of a value is shown.
-const SHOWN_CHARS: usize = 60;
+const SHOWN_CHARS: usize = 120;
 
 /// Collects findings.
 pub(super) struct Findings<'a> {
@@ -47,6 +47,11 @@ impl<'a> Findings<'a> {
     /// How many errors there are so far.
     pub(super) fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// Whether further findings will not be shown: then it is not worth to look for advice.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= MAX_FINDINGS
     }
 
     /// The file's name.
