@@ -76,6 +76,8 @@ pub(super) struct Spot {
     /// Absolute and free of symbolic links.
     pub(super) dir: PathBuf,
     pub(super) name: OsString,
+    /// It is a symbolic link.
+    pub(super) link: bool,
 }
 
 /// Where a path leads.
@@ -88,8 +90,8 @@ pub(super) enum End {
     Failed(io::Error),
 }
 
-/// Where a path leads, and what that depends on: every symbolic link on the way, and the last name
-/// (of a missing path: the first name that is missing).
+/// Where a path leads, and the names that it leads through (of a missing path: up to the first that
+/// is missing).
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) end: End,
@@ -111,16 +113,14 @@ pub(super) fn resolve(start: &Path, target: &Path) -> Resolved {
             }
             Some(Component::Normal(_)) => {
                 let path = dir.join(&name);
-                let spot = Spot { dir: dir.clone(), name };
-                let meta = match fs::symlink_metadata(&path) {
+                let meta = fs::symlink_metadata(&path);
+                let link = meta.as_ref().is_ok_and(Metadata::is_symlink);
+                spots.push(Spot { dir: dir.clone(), name, link });
+                let meta = match meta {
                     Ok(meta) => meta,
-                    Err(error) => {
-                        spots.push(spot);
-                        return Resolved { end: failed(error), spots };
-                    }
+                    Err(error) => return Resolved { end: failed(error), spots },
                 };
-                if meta.is_symlink() {
-                    spots.push(spot);
+                if link {
                     links += 1;
                     if links > MAX_LINKS {
                         return Resolved { end: End::Loop, spots };
@@ -130,7 +130,6 @@ pub(super) fn resolve(start: &Path, target: &Path) -> Resolved {
                         Err(error) => return Resolved { end: failed(error), spots },
                     }
                 } else if rest.is_empty() {
-                    spots.push(spot);
                     return Resolved { end: End::Found(path, meta), spots };
                 } else {
                     dir = path;

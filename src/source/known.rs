@@ -77,6 +77,8 @@ fn subtree<V>(map: &BTreeMap<Place, V>, top: &Place) -> Vec<Place> {
 pub(super) enum Trust<'a> {
     /// At once, except what may pass: something was renamed into place.
     Renamed,
+    /// At once, its absence above all: it was renamed to another place that counts.
+    Moved,
     /// After they have settled; `written` if something was just written there.
     Settle { written: bool },
     /// At once, except files written so lately that the writer may not be done.
@@ -389,7 +391,12 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn compare(&mut self, top: &Place, found: Found) {
+    fn compare(mut self, top: &Place, found: Found) {
+        let is_there = found.files.contains_key(&top.rel) || found.dirs.contains_key(&top.rel);
+        if matches!(self.trust, Trust::Renamed) && !is_there {
+            // It came by a rename and is gone again: the way that it went is not known.
+            self.trust = Trust::Settle { written: true };
+        }
         let place = |rel: &Arc<str>| Place { root: top.root.clone(), rel: rel.clone() };
         let hidden = |place: &Place| found.unknown.iter().any(|dir| place.is_within(dir));
         let found_spots: BTreeMap<Place, Vec<Spot>> =
@@ -433,7 +440,7 @@ impl Pass<'_> {
         }
         let believed = match self.trust {
             Trust::Forced => true,
-            Trust::Renamed => !seen.as_ref().is_some_and(Seen::is_passing),
+            Trust::Renamed | Trust::Moved => !seen.as_ref().is_some_and(Seen::is_passing),
             Trust::Settle { .. } => false,
             Trust::Start => match &seen {
                 Some(Seen::File(_, stamp)) => !stamp.is_younger_than(self.settle.quiet()),
@@ -500,5 +507,44 @@ impl Pass<'_> {
             Trust::Due(due) => due.get(place).is_some_and(|before| self.settle.is_overdue(before, self.now)),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A walk of a root that was read but for the directory `unknown`, and these files.
+    fn found(files: &[(&str, ReadProblem)], unknown: &[&str], state: DirState) -> Found {
+        let seen = |(rel, problem): &(&str, ReadProblem)| (Arc::from(*rel), Seen::Problem(problem.clone()));
+        Found {
+            files: files.iter().map(seen).collect(),
+            unknown: unknown.iter().map(|rel| Arc::from(*rel)).collect(),
+            root: Some(state),
+            ..Found::default()
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_stays_as_it_was() {
+        let now = Instant::now();
+        let options = Options::new(["d"]);
+        let mut table = Table::new(&options);
+        let mut settle = Settle::new(options.settle, options.settle_limit, now);
+        let top = Place::root(Root::Layer(0));
+        let mut names = |found: Found| {
+            let pass = Pass { table: &mut table, trust: Trust::Forced, settle: &mut settle, now };
+            pass.compare(&top, found);
+            let sources = table.present(&settle);
+            sources.files.keys().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let (file, refused) = (ReadProblem::Changing, ReadProblem::PermissionDenied);
+        let all = [("a.yaml", file.clone()), ("sub/b.yaml", file.clone()), ("sub-c.yaml", file.clone())];
+        assert_eq!(names(found(&all, &[], DirState::Present)), ["a.yaml", "sub-c.yaml", "sub/b.yaml"]);
+        let closed = found(&[("sub", refused)], &["sub"], DirState::Present);
+        assert_eq!(names(closed), ["sub", "sub/b.yaml"], "only what is known to have gone has gone");
+        let closed = found(&[], &[""], DirState::Unreadable("refused".into()));
+        assert_eq!(names(closed), ["sub", "sub/b.yaml"]);
+        assert_eq!(names(found(&[], &[], DirState::Missing)), [] as [&str; 0]);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RemoveKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::disk::FileId;
@@ -115,9 +115,16 @@ impl Notices {
             // Our own reads open and close files, too.
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.hint(path, Hint::Written),
             EventKind::Access(_) => {}
-            EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) if tracker.is_some() => {
                 self.left = tracker.map(|tracker| (tracker, path.clone()));
                 self.hint(path, Hint::Left(None));
+            }
+            // The watched directory itself has left, or was deleted. Its parent tells more if it is
+            // watched, too, perhaps of the one that has taken its place, and says so before.
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(RemoveKind::Folder) => {
+                if self.hints.get(&path).is_none_or(|hint| *hint == Hint::Touched) {
+                    self.hint(path, Hint::Left(None));
+                }
             }
             EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
                 if let Some((_, from)) = self.left.take_if(|(left, _)| Some(*left) == tracker) {
@@ -273,5 +280,96 @@ impl Arm for Armed {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+impl Armed {
+    /// The watcher ends, as if its thread had died.
+    pub(super) fn break_watcher(&mut self) {
+        self.watcher = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, Flag, MetadataKind};
+
+    use super::*;
+
+    fn name(mode: RenameMode, cookie: Option<usize>, path: &str) -> notify::Event {
+        let event = notify::Event::new(EventKind::Modify(ModifyKind::Name(mode))).add_path(path.into());
+        cookie.map_or(event.clone(), |cookie| event.set_tracker(cookie))
+    }
+
+    fn plain(kind: EventKind, path: &str) -> notify::Event {
+        notify::Event::new(kind).add_path(path.into())
+    }
+
+    fn hints(events: impl IntoIterator<Item = notify::Event>) -> Vec<(String, Hint)> {
+        let mut notices = Notices::default();
+        events.into_iter().for_each(|event| notices.event(event));
+        let hints = notices.hints.into_iter();
+        hints.map(|(path, hint)| (path.display().to_string(), hint)).collect()
+    }
+
+    #[test]
+    fn both_ends_of_a_rename_are_known_together() {
+        let events = [
+            name(RenameMode::From, Some(7), "/d/a"),
+            name(RenameMode::To, Some(7), "/d/b"),
+            name(RenameMode::From, Some(8), "/d/c"),
+            name(RenameMode::To, Some(9), "/d/e"),
+        ];
+        let want = [
+            ("/d/a".to_owned(), Hint::Left(Some("/d/b".into()))),
+            ("/d/b".to_owned(), Hint::Arrived),
+            ("/d/c".to_owned(), Hint::Left(None)),
+            ("/d/e".to_owned(), Hint::Arrived),
+        ];
+        assert_eq!(hints(events), want);
+    }
+
+    #[test]
+    fn the_last_event_counts_but_metadata_takes_nothing_back() {
+        let modified = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let touched = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
+        let events = [
+            plain(EventKind::Create(CreateKind::File), "/d/a"),
+            name(RenameMode::To, Some(1), "/d/a"),
+            plain(touched, "/d/a"),
+            name(RenameMode::To, Some(2), "/d/b"),
+            plain(modified, "/d/b"),
+            plain(touched, "/d/c"),
+            plain(EventKind::Remove(RemoveKind::Folder), "/d/c"),
+            name(RenameMode::To, Some(3), "/d/d"),
+            name(RenameMode::From, None, "/d/d"),
+        ];
+        let want = [
+            ("/d/a".to_owned(), Hint::Arrived),
+            ("/d/b".to_owned(), Hint::Written),
+            ("/d/c".to_owned(), Hint::Left(None)),
+            ("/d/d".to_owned(), Hint::Arrived),
+        ];
+        assert_eq!(hints(events), want);
+    }
+
+    #[test]
+    fn what_we_read_ourselves_wakes_nobody() {
+        let kinds =
+            [AccessKind::Open(AccessMode::Any), AccessKind::Close(AccessMode::Read), AccessKind::Read];
+        assert_eq!(hints(kinds.map(|kind| plain(EventKind::Access(kind), "/d/a"))), []);
+    }
+
+    #[test]
+    fn more_than_can_be_kept_apart_is_a_look_at_everything() {
+        let mut notices = Notices::default();
+        for number in 0..=MAX_HINTS {
+            notices.event(plain(EventKind::Create(CreateKind::File), &format!("/d/{number}")));
+        }
+        assert!(notices.lost && notices.hints.is_empty());
+        let mut overflow = Notices::default();
+        overflow.event(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan));
+        assert!(overflow.lost);
     }
 }

@@ -158,13 +158,17 @@ impl<'a> Walk<'a> {
         self.found
     }
 
-    /// Follows a path, and arms every directory that the way depends on.
+    /// Follows a path, and arms the directories in which the way is likely to be altered: those
+    /// of its symbolic links, and the last two. To arm all would mean to be woken by every file
+    /// that anybody opens in `/etc`; what is renamed farther up is found by the regular looks.
     fn follow(&mut self, start: &Path, target: &Path) -> Resolved {
         let mut resolved = disk::resolve(start, target);
         for _ in 0..MAX_REARMS {
+            let last_two = resolved.spots.len().saturating_sub(2);
+            let spots = resolved.spots.iter().enumerate();
+            let likely = spots.filter(|(number, spot)| spot.link || *number >= last_two);
             // Not `any`: all of them are to be armed.
-            let news = resolved.spots.iter().filter(|spot| self.arm.arm(&spot.dir)).count();
-            if news == 0 {
+            if likely.filter(|(_, spot)| self.arm.arm(&spot.dir)).count() == 0 {
                 break;
             }
             resolved = disk::resolve(start, target);

@@ -276,7 +276,7 @@ impl Watch {
         for (path, hint) in renamed.into_iter().chain(rest) {
             let trust = match &hint {
                 Hint::Arrived => Trust::Renamed,
-                Hint::Left(Some(to)) if self.counts(to) => Trust::Renamed,
+                Hint::Left(Some(to)) if self.counts(to) => Trust::Moved,
                 Hint::Touched => Trust::Settle { written: false },
                 Hint::Left(_) | Hint::Written => Trust::Settle { written: true },
             };
@@ -289,6 +289,8 @@ impl Watch {
             self.looked = true;
         } else if notices.lost {
             tracing::debug!("notices were lost, looking at everything");
+            // Among the lost ones may be the end of a watched directory whose number a new one has.
+            self.armed.forget(Path::new("/"));
             self.next_scan = self.next_scan.min(self.earliest_scan);
         }
     }
@@ -389,5 +391,81 @@ impl Watch {
         }
         self.given = Some(sources.clone());
         Next::Changed(Change { sources, changed, changed_extra, looked })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    /// A watch that looks at nothing by itself, at a directory with one old file.
+    fn watch(dir: &Path, poll: Option<Duration>) -> Watch {
+        let file = fs::File::create(dir.join("a.yaml")).unwrap();
+        file.set_modified(std::time::SystemTime::now() - NEVER * 2).unwrap();
+        let settle = Duration::from_millis(50);
+        let options = Options { settle, rescan: NEVER, poll, ..Options::new([dir]) };
+        let mut watch = Watch::new(options).unwrap();
+        assert!(matches!(watch.next(NEVER), Next::Changed(_)));
+        watch
+    }
+
+    fn replace(dir: &Path, text: &str) {
+        fs::write(dir.join(".new"), text).unwrap();
+        fs::rename(dir.join(".new"), dir.join("a.yaml")).unwrap();
+    }
+
+    fn next_is(watch: &mut Watch, text: &'static str) {
+        match watch.next(Duration::from_secs(20)) {
+            Next::Changed(change) => assert_eq!(change.sources.files["a.yaml"].content, Ok(text.into())),
+            other => panic!("{other:?} instead of {text:?}"),
+        }
+    }
+
+    #[test]
+    fn lost_notices_are_made_up_for_by_a_look_at_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = watch(dir.path(), Some(NEVER));
+        replace(dir.path(), "unnoticed");
+        assert!(matches!(watch.next(Duration::from_millis(100)), Next::Idle));
+        watch.inbox.note(|notices| notices.lost = true);
+        next_is(&mut watch, "unnoticed");
+    }
+
+    #[test]
+    fn a_watcher_that_died_is_replaced_and_nothing_is_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = watch(dir.path(), None);
+        watch.armed.break_watcher();
+        replace(dir.path(), "while nobody watched");
+        next_is(&mut watch, "while nobody watched");
+        let patience = Instant::now() + Duration::from_secs(20);
+        while !watch.armed.is_open() {
+            assert!(Instant::now() < patience, "no new watcher was started");
+            assert!(matches!(watch.next(Duration::from_millis(100)), Next::Idle));
+        }
+        let scans = watch.full_scans;
+        replace(dir.path(), "watched again");
+        next_is(&mut watch, "watched again");
+        assert_eq!(watch.full_scans, scans, "it was the kernel that told");
+    }
+
+    #[test]
+    fn exhausted_watches_are_made_up_for_by_polling_until_there_are_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = watch(dir.path(), None);
+        // As after a look during which the limit was reached, with no directory armed.
+        watch.armed.forget(Path::new("/"));
+        watch.armed.refused = Some(notify::Error::new(notify::ErrorKind::MaxFilesWatch));
+        assert!(!watch.watches_everything() && watch.complained);
+        watch.next_scan = Instant::now() + Duration::from_millis(100);
+        replace(dir.path(), "polled");
+        next_is(&mut watch, "polled");
+        assert!(watch.watches_everything() && !watch.complained, "the next look has tried again");
+        let scans = watch.full_scans;
+        replace(dir.path(), "watched again");
+        next_is(&mut watch, "watched again");
+        assert_eq!(watch.full_scans, scans, "it was the kernel that told");
     }
 }
