@@ -120,7 +120,7 @@ impl<'a> Decoder<'a> {
         } else {
             match nearest_type(name, &self.api.message_names().collect::<Vec<_>>()) {
                 Some(near) if !self.findings.secret => format!("did you mean `{near}`?"),
-                _ => "if it is an extension of your own Envoy, give its API with --descriptors".to_owned(),
+                _ => "if your Envoys know it, tell with --descriptors-from /path/to/envoy, or with --descriptors FILE".to_owned(),
             }
         };
         let message = format!("the type {} is not known", self.findings.quote(name));

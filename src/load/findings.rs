@@ -14,7 +14,7 @@ use crate::diagnostic::{Diagnostic, Severity, Span};
 const MAX_FINDINGS: usize = 1_000;
 
 /// How much of a value is shown.
-const SHOWN_CHARS: usize = 60;
+const SHOWN_CHARS: usize = 120;
 
 /// Collects findings.
 pub(super) struct Findings<'a> {

@@ -137,7 +137,14 @@ impl Decoder<'_> {
             _ => None,
         };
         if value.is_none() {
-            self.findings.wrong_type(node, "true or false");
+            let meant = match typed(node) {
+                Some(Typed::Number(1)) => Some("write true"),
+                Some(Typed::Number(0)) => Some("write false"),
+                _ => None,
+            };
+            let is_secret = self.findings.secret;
+            self.findings.wrong_type(node, "true or false").hint =
+                meant.filter(|_| !is_secret).map(str::to_owned);
         }
         value
     }
@@ -176,7 +183,8 @@ impl Decoder<'_> {
         let read = read.and_then(|value| {
             if (low..=high).contains(&value) { Ok(value) } else { Err(NumberError::OutOfRange) }
         });
-        read.map_err(|error| self.bad_integer(node, error, "an integer", &format!("{low} to {high}"))).ok()
+        read.map_err(|error| self.bad_integer(node, error, "a whole number", &format!("{low} to {high}")))
+            .ok()
     }
 
     fn unsigned(&mut self, scalar: Scalar, node: &Node<'_>) -> Option<u64> {
@@ -189,8 +197,7 @@ impl Decoder<'_> {
         };
         let read =
             read.and_then(|value| if value <= high { Ok(value) } else { Err(NumberError::OutOfRange) });
-        read.map_err(|error| self.bad_integer(node, error, "a positive integer", &format!("0 to {high}")))
-            .ok()
+        read.map_err(|error| self.bad_integer(node, error, "a whole number", &format!("0 to {high}"))).ok()
     }
 
     fn bad_integer(&mut self, node: &Node<'_>, error: NumberError, expected: &str, range: &str) {

@@ -372,6 +372,8 @@ fn as_key(node: Node<'_>) -> (Key<'_>, Option<Issue>) {
         return (Key::Dropped, None);
     }
     match node.value {
+        // A null key is the text `null`, for yaml-cpp.
+        _ if node.is_null() => (Key::Text(Cow::Borrowed("null"), node.span), None),
         Value::Scalar(text, Style::Plain) if text == "<<" && node.tag.is_none() => (Key::Merge, None),
         Value::Scalar(text, _) => (Key::Text(text, node.span), None),
         _ => {
@@ -399,4 +401,87 @@ fn too_deep(span: Span) -> Issue {
     let mut issue = Issue::new(Severity::Error, "nesting-too-deep", span, message);
     issue.hint = Some("Envoy reads no more levels than that either".to_owned());
     issue
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(text: &str) -> Node<'_> {
+        let mut parsed = parse(text);
+        assert!(parsed.issues.is_empty(), "{:?}", parsed.issues);
+        assert_eq!(parsed.documents.len(), 1);
+        parsed.documents.remove(0)
+    }
+
+    fn shown(text: &str, span: Span) -> &str {
+        &text[span.start as usize..span.end as usize]
+    }
+
+    #[test]
+    fn spans_are_the_very_text_of_keys_and_values() {
+        let text =
+            "\u{feff}# é\r\na: 'x'\r\nlist:\r\n  - b: { c: é }   # end\r\n\r\n  - |\r\n    block\r\nz: ~\r\n";
+        let root = only(text);
+        let entries = root.entries().unwrap();
+        assert_eq!(shown(text, entries[0].key_span), "a");
+        assert_eq!(shown(text, entries[0].value.span), "'x'");
+        let list = &entries[1].value;
+        assert_eq!(shown(text, entries[1].key_span), "list");
+        assert_eq!(shown(text, list.elements()[0].span), "b: { c: é }");
+        assert_eq!(shown(text, list.elements()[0].get(&["b"]).unwrap().span), "{ c: é }");
+        assert_eq!(list.elements()[1].text(), Some("block\n"));
+        assert!(entries[2].value.is_null());
+    }
+
+    #[test]
+    fn texts_without_escapes_are_borrowed() {
+        let root = only("a: plain\nb: 'quoted'\nc: \"double\"\n");
+        for entry in root.entries().unwrap() {
+            assert!(matches!(&entry.value.value, Value::Scalar(Cow::Borrowed(_), _)), "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn a_used_alias_counts_with_all_that_it_stands_for() {
+        let hundred = "x, ".repeat(100);
+        let fits = format!("a: &a [{hundred}]\nb: [{}]\n", "*a, ".repeat(9_000));
+        only(&fits);
+        let too_much = format!("a: &a [{hundred}]\nb: [{}]\n", "*a, ".repeat(10_000));
+        let issues = parse(&too_much).issues;
+        assert_eq!(issues.len(), 1);
+        assert_eq!(issues[0].code, "alias-bomb");
+    }
+
+    #[test]
+    fn a_long_text_weighs_by_its_length() {
+        let text = format!("a: &a \"{}\\n\"\nb: [{}]\n", "x".repeat(1_000_000), "*a, ".repeat(100));
+        assert_eq!(parse(&text).issues[0].code, "alias-bomb");
+    }
+
+    #[test]
+    fn anchors_inside_of_anchors_are_bounded_too() {
+        let inside = "[1, 2, 3], ".repeat(5_000);
+        let nested: String = (0..90).map(|level| format!("&a{level} [")).collect();
+        let text = format!("x: {nested}{inside}{}\n", "]".repeat(90));
+        assert_eq!(parse(&text).issues[0].code, "alias-bomb");
+        only(&format!("x: &all [{inside}]\ny: 1\n"));
+    }
+
+    #[test]
+    fn depth_counts_through_aliases() {
+        let half = |name: &str, inside: &str| {
+            format!("{name}: &{name} {}{inside}{}\n", "[".repeat(50), "]".repeat(50))
+        };
+        let text = half("a", "1") + &half("b", "*a");
+        assert_eq!(parse(&text).issues[0].code, "nesting-too-deep");
+        only(&half("a", "1"));
+    }
+
+    #[test]
+    fn a_syntax_error_keeps_the_documents_before_it() {
+        let parsed = parse("a: 1\n---\nb: [\n");
+        assert_eq!(parsed.documents.len(), 1);
+        assert_eq!(parsed.issues[0].code, "yaml-syntax");
+    }
 }
