@@ -56,6 +56,18 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// What a `TypedStruct` holds is free-form on the wire, but Envoy reads it as the message that it
+    /// names: so it is checked as one here, and what it refers to counts.
+    pub(super) fn typed_struct(&mut self, node: &Node<'_>) {
+        let url = node.get(&["type_url", "typeUrl"]).and_then(Node::text);
+        let ty = url.and_then(|url| self.api.message(url.rsplit('/').next()?));
+        if let (Some(ty), Some(value)) = (ty.filter(|ty| ty.well_known.is_none()), node.get(&["value"])) {
+            let before = self.findings.enter("value");
+            self.fields(ty, value, false, &mut Vec::new());
+            self.findings.back(before);
+        }
+    }
+
     /// The type that `@type` names; with a finding if it is missing or unknown.
     pub(super) fn any_type<'n>(&mut self, node: &'n Node<'_>) -> Option<Named<'a, 'n>> {
         let Value::Mapping(entries) = &node.value else {
@@ -118,13 +130,29 @@ impl<'a> Decoder<'a> {
         let hint = if is_v2(name) {
             "this is a name of Envoy's old v2 API; `xds-bridge import` converts whole files".to_owned()
         } else {
-            match nearest_type(name, &self.api.message_names().collect::<Vec<_>>()) {
+            match self.meant_type(name) {
                 Some(near) if !self.findings.secret => format!("did you mean `{near}`?"),
-                _ => "if your Envoys know it, tell with --descriptors-from /path/to/envoy, or with --descriptors FILE".to_owned(),
+                _ => "if your Envoys know it, tell with --descriptors-from /path/to/envoy, or with --descriptors FILE"
+                    .to_owned(),
             }
         };
         let message = format!("the type {} is not known", self.findings.quote(name));
         self.findings.add(severity, "unknown-type", span, message).hint = Some(hint);
+    }
+
+    /// The type that was probably meant. The same name often comes many times, and there are thousands
+    /// of types to compare with, so the answer is kept.
+    fn meant_type(&mut self, name: &str) -> Option<String> {
+        if self.findings.is_full() {
+            return None;
+        }
+        if let Some(known) = self.meant_types.get(name) {
+            return known.clone();
+        }
+        let all: Vec<&str> = self.api.message_names().collect();
+        let meant = nearest_type(name, &all).map(str::to_owned);
+        self.meant_types.insert(name.to_owned(), meant.clone());
+        meant
     }
 }
 

@@ -65,14 +65,10 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str) -> Loaded {
         items: Vec::new(),
         defined: HashMap::new(),
     };
-    let is_broken = parsed.issues.iter().any(|issue| issue.code == "yaml-syntax");
     for issue in parsed.issues {
         reader.decoder.findings.add_issue(issue, &parsed.documents);
     }
-    // Behind a syntax error the structure is guesswork, and findings about it would be noise.
-    if !is_broken {
-        reader.documents(&parsed.documents, text);
-    }
+    reader.documents(&parsed.documents, text);
     Loaded { items: reader.items, diagnostics: reader.decoder.findings.finish() }
 }
 

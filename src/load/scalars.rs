@@ -51,7 +51,8 @@ impl Decoder<'_> {
         }
         let message = format!("{} is not a value of {kind}", self.findings.quote(&text));
         let names = ty.values.iter().map(|value| &*value.name);
-        let hint = match suggest::nearest(&text, names.clone()) {
+        let near = if self.findings.is_full() { None } else { suggest::nearest(&text, names.clone()) };
+        let hint = match near {
             Some(_) if self.findings.secret => None,
             Some(name) => Some(format!("did you mean `{name}`?")),
             None => suggest::hint("", names),

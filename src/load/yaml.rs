@@ -6,9 +6,10 @@
 //! than the text plus [`ALIAS_BUDGET`], so that walking it is bounded in time and stack.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::events::{Event, Events, Properties};
+use super::findings::MAX_FINDINGS;
 use crate::diagnostic::{Severity, Span};
 
 /// How deep mappings and lists may nest: what Envoy's own JSON reader takes.
@@ -141,7 +142,7 @@ pub fn parse(text: &str) -> Parsed<'_> {
             Err(issue) => Some(issue),
         };
         if let Some(issue) = stop {
-            builder.parsed.issues.push(issue);
+            builder.report(issue);
             break;
         }
     }
@@ -188,6 +189,8 @@ struct Builder<'t> {
     /// What was copied to be there for aliases, and how much there is in all.
     kept: u64,
     seen: u64,
+    /// How many issues there are, by severity.
+    reported: [usize; 3],
 }
 
 /// A node that counts one for each of this many bytes of a text that had to be copied.
@@ -225,7 +228,16 @@ impl<'t> Builder<'t> {
     }
 
     fn issue(&mut self, code: &'static str, span: Span, message: String) {
-        self.parsed.issues.push(Issue::new(Severity::Error, code, span, message));
+        self.report(Issue::new(Severity::Error, code, span, message));
+    }
+
+    /// Keeps an issue, unless there are more of its severity than will be shown.
+    fn report(&mut self, issue: Issue) {
+        let count = &mut self.reported[issue.severity as usize];
+        *count += 1;
+        if *count <= MAX_FINDINGS + 1 {
+            self.parsed.issues.push(issue);
+        }
     }
 
     fn open(&mut self, open: Open<'t>, start: Span, properties: Properties) -> Result<(), Issue> {
@@ -244,8 +256,8 @@ impl<'t> Builder<'t> {
             Open::Sequence(nodes) => Value::Sequence(nodes),
             Open::Mapping { entries, merges, .. } => {
                 let mut entries = self.last_of_equal_keys(entries);
-                for merge in merges {
-                    self.merge(&mut entries, merge);
+                if !merges.is_empty() {
+                    self.merge(&mut entries, merges);
                 }
                 Value::Mapping(entries)
             }
@@ -305,7 +317,9 @@ impl<'t> Builder<'t> {
                 None => {
                     let (taken, complaint) = as_key(node);
                     *key = Some(taken);
-                    self.parsed.issues.extend(complaint);
+                    if let Some(complaint) = complaint {
+                        self.report(complaint);
+                    }
                 }
                 Some(Key::Text(key, key_span)) => entries.push(Entry { key, key_span, value: node }),
                 Some(Key::Merge) => merges.push(node),
@@ -319,7 +333,7 @@ impl<'t> Builder<'t> {
         let doubled = if entries.len() <= 8 {
             (1..entries.len()).any(|at| entries[..at].iter().any(|entry| entry.key == entries[at].key))
         } else {
-            let mut seen = std::collections::HashSet::with_capacity(entries.len());
+            let mut seen = HashSet::with_capacity(entries.len());
             !entries.iter().all(|entry| seen.insert(&*entry.key))
         };
         if !doubled {
@@ -334,7 +348,7 @@ impl<'t> Builder<'t> {
                 let mut issue = Issue::new(Severity::Warning, "duplicate-key", entry.key_span, message);
                 issue.hint = Some("remove one of them".to_owned());
                 issue.related = Some((*before, "first defined here"));
-                self.parsed.issues.push(issue);
+                self.report(issue);
             } else {
                 first.insert(entry.key.clone(), entry.key_span);
             }
@@ -345,24 +359,23 @@ impl<'t> Builder<'t> {
     }
 
     /// YAML 1.1's `<<`: what is there already wins, of several merged mappings the first one.
-    fn merge(&mut self, entries: &mut Vec<Entry<'t>>, merged: Node<'t>) {
-        let sources = match merged.value {
-            _ if merged.is_null() => return,
+    fn merge(&mut self, entries: &mut Vec<Entry<'t>>, merges: Vec<Node<'t>>) {
+        let mut known: HashSet<Cow<'t, str>> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let sources = merges.into_iter().flat_map(|merge| match merge.value {
+            _ if merge.is_null() => Vec::new(),
             Value::Sequence(nodes) => nodes,
-            _ => vec![merged],
-        };
+            _ => vec![merge],
+        });
         for source in sources {
-            let Value::Mapping(more) = source.value else {
+            if let Value::Mapping(more) = source.value {
+                entries.extend(more.into_iter().filter(|entry| known.insert(entry.key.clone())));
+            } else {
                 self.issue(
                     "bad-merge",
                     source.span,
                     "`<<` merges a mapping, or a list of mappings".to_owned(),
                 );
-                continue;
-            };
-            let known: std::collections::HashSet<Cow<'t, str>> =
-                entries.iter().map(|entry| entry.key.clone()).collect();
-            entries.extend(more.into_iter().filter(|entry| !known.contains(&entry.key)));
+            }
         }
     }
 }

@@ -53,6 +53,9 @@ fn show_fields(api: &Api, message: &DynamicMessage, depth: usize, out: &mut Stri
 
 fn show_any(api: &Api, any: &DynamicMessage, depth: usize, out: &mut String) {
     let url = any.get_field_by_name("type_url").unwrap().as_str().unwrap().to_owned();
+    if url.is_empty() {
+        return;
+    }
     writeln!(out, "{}@type: {url}", "  ".repeat(depth)).unwrap();
     let full_name = url.rsplit('/').next().unwrap();
     let descriptor = api.pool().get_message_by_name(full_name).expect("a known type");
