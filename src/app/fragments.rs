@@ -273,7 +273,7 @@ fn look_at(api: &Api, file: &SourceFile) -> Arc<Look> {
             Look {
                 path,
                 text: Bytes::new(),
-                loaded: Loaded { items: Vec::new(), diagnostics: vec![finding] },
+                loaded: Loaded { diagnostics: vec![finding], ..Loaded::default() },
             }
         }
     })
