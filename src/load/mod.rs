@@ -23,6 +23,7 @@ mod references;
 pub mod scalar;
 mod scalars;
 mod suggest;
+mod unresolved;
 mod well_known;
 mod wire;
 pub mod yaml;
@@ -34,6 +35,8 @@ use crate::envoy_api::Api;
 use crate::resource::{Resource, Selector};
 
 pub use catalog::{Catalog, Home, Key};
+pub use references::Mention;
+pub use unresolved::{Dangling, References};
 
 use decode::Decoder;
 use findings::Findings;
@@ -65,6 +68,8 @@ pub struct Item {
     pub span: Span,
     /// Where its name stands, or its beginning if its name was made up.
     pub name_span: Span,
+    /// What it names, in the order of the file.
+    pub mentions: Arc<[Mention]>,
 }
 
 /// Reads a fragment. `file` is its name as people name it, used in findings only.
@@ -100,6 +105,11 @@ pub fn load_message(
     }
     let is_sound = decoder.findings.errors() == 0;
     (is_sound.then_some(out), decoder.findings.finish())
+}
+
+/// The path to what stands at a place of a text, such as `clusters[0].name`.
+pub fn path_at(text: &str, span: Span) -> String {
+    findings::path_to(&yaml::parse(text).documents, span)
 }
 
 fn utf8<'t>(file: &Arc<str>, text: &'t [u8]) -> Result<&'t str, Box<Diagnostic>> {
