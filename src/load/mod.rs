@@ -107,9 +107,14 @@ pub fn load_message(
     (is_sound.then_some(out), decoder.findings.finish())
 }
 
-/// The path to what stands at a place of a text, such as `clusters[0].name`.
-pub fn path_at(text: &str, span: Span) -> String {
-    findings::path_to(&yaml::parse(text).documents, span)
+/// The paths to what stands at these places of a text, such as `clusters[0].name`.
+pub fn paths_at(text: &str, spans: impl IntoIterator<Item = Span>) -> Vec<(Span, String)> {
+    let mut spans = spans.into_iter().peekable();
+    if spans.peek().is_none() {
+        return Vec::new();
+    }
+    let parsed = yaml::parse(text);
+    spans.map(|span| (span, findings::path_to(&parsed.documents, span))).collect()
 }
 
 fn utf8<'t>(file: &Arc<str>, text: &'t [u8]) -> Result<&'t str, Box<Diagnostic>> {

@@ -157,7 +157,9 @@ fn endpoints_of<'n, 't>(cluster: &'n Node<'t>) -> Option<&'n Node<'t>> {
     }
     let eds = cluster.get(&["eds_cluster_config", "edsClusterConfig"])?;
     served_here(eds.get(&["eds_config", "edsConfig"]))?;
-    let own = eds.get(&["service_name", "serviceName"]).filter(|name| name.text().is_some_and(|text| !text.is_empty()));
+    let own = eds
+        .get(&["service_name", "serviceName"])
+        .filter(|name| name.text().is_some_and(|text| !text.is_empty()));
     own.or_else(|| cluster.get(&["name"]))
 }
 

@@ -110,7 +110,8 @@ impl<'a> References<'a> {
                 candidates.insert(key.clone());
             }
             let before = self.before.homes(key.0, &key.1).iter().filter(|_| key.0 == Kind::Cluster);
-            let used = before.flat_map(|home| home.mentions.iter()).filter(|used| used.to.kind == Kind::Endpoint);
+            let used =
+                before.flat_map(|home| home.mentions.iter()).filter(|used| used.to.kind == Kind::Endpoint);
             candidates.extend(used.map(|used| (Kind::Endpoint, used.to.name.clone())));
         }
         let mut findings = Vec::new();
@@ -133,7 +134,8 @@ impl<'a> References<'a> {
     /// What to say of dangling references, each with its severity.
     pub fn findings(&self, dangling: &[(Dangling<'_>, Severity)]) -> Vec<Diagnostic> {
         let mut budget = MAX_COMPARED;
-        let say = |(dangling, severity): &(Dangling<'_>, Severity)| self.finding(dangling, *severity, &mut budget);
+        let say =
+            |(dangling, severity): &(Dangling<'_>, Severity)| self.finding(dangling, *severity, &mut budget);
         dangling.iter().map(say).collect()
     }
 

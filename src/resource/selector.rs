@@ -243,7 +243,9 @@ mod tests {
         for (a, b) in [("a*", "*b"), ("edge-?", "*-1"), ("*", ""), ("a", "a"), ("a*c*", "*bc"), ("**", "?")] {
             assert!(meet(a, b), "{a} {b}");
         }
-        for (a, b) in [("a", "b"), ("a*", "b*"), ("edge-?", "edge-10"), ("?", ""), ("a*c", "*b"), ("a?", "?b*c")] {
+        for (a, b) in
+            [("a", "b"), ("a*", "b*"), ("edge-?", "edge-10"), ("?", ""), ("a*c", "*b"), ("a?", "?b*c")]
+        {
             assert!(!meet(a, b), "{a} {b}");
         }
         let cluster = Selector(vec![NodePattern { cluster: Some("x".into()), ..NodePattern::default() }]);
