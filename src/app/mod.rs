@@ -11,6 +11,8 @@ mod look;
 mod record;
 mod standing;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::PathBuf;
