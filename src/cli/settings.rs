@@ -16,7 +16,6 @@ use crate::app::{Address, OnError, Policy, Settings};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, descriptors_in};
 use crate::resource::Name;
-use crate::serve::Pace;
 use crate::source;
 
 /// Where the settings file is looked for.
@@ -106,7 +105,7 @@ impl File {
             policy: self.policy(flags),
             state_dir: self
                 .state_dir(flags.state_dir.as_deref(), std::env::var_os("STATE_DIRECTORY").as_deref()),
-            pace: Pace::default(),
+            pace: Default::default(),
         })
     }
 

@@ -83,6 +83,7 @@ impl<'a> Decoder<'a> {
             self.field(ty, &ty.fields[index], entry, out);
         }
         self.mentions.extend(references::of_message(ty, node));
+        self.check_extension(ty, node);
         if TYPED_STRUCTS.contains(&&*ty.name) {
             self.typed_struct(node);
         }

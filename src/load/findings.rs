@@ -57,6 +57,11 @@ impl<'a> Findings<'a> {
         self.errors() >= MAX_FINDINGS
     }
 
+    /// What it is that a type is missing or unknown: no harm where nothing is served.
+    pub(super) fn severity_of_types(&self) -> Severity {
+        if self.unserved { Severity::Warning } else { Severity::Error }
+    }
+
     /// The file's name.
     pub(super) fn file(&self) -> &Arc<str> {
         self.file

@@ -18,6 +18,7 @@ mod fragment;
 mod item;
 mod maps;
 mod naming;
+mod node;
 mod nodes;
 mod references;
 pub mod scalar;
