@@ -116,6 +116,15 @@ impl Place {
     }
 }
 
+/// What one value says that the other does not.
+fn apart(this: &Sources, that: &Sources) -> Vec<String> {
+    let files = this.files.iter().filter(|(name, file)| that.files.get(*name) != Some(file));
+    let extra = this.extra.iter().filter(|(path, content)| that.extra.get(*path) != Some(content));
+    let dirs = this.dirs.iter().filter(|dir| !that.dirs.contains(dir));
+    let said = files.map(|said| format!("{said:?}")).chain(extra.map(|said| format!("{said:?}")));
+    said.chain(dirs.map(|said| format!("{said:?}"))).collect()
+}
+
 /// A watch and the last value that it gave.
 struct Seen {
     watch: Watch,
@@ -179,7 +188,12 @@ impl Seen {
             if self.last == fresh {
                 return;
             }
-            assert!(start.elapsed() < PATIENCE, "seen: {:#?}\non disk: {fresh:#?}", self.last);
+            assert!(
+                start.elapsed() < PATIENCE,
+                "seen, not on disk: {:#?}\non disk, not seen: {:#?}",
+                apart(&self.last, &fresh),
+                apart(&fresh, &self.last)
+            );
             self.step(Duration::from_millis(20));
         }
     }
@@ -562,6 +576,24 @@ fn links_of_all_kinds_lead_to_their_content() {
 }
 
 #[test]
+fn a_file_with_two_names_is_seen_to_change_through_either() {
+    let place = Place::new();
+    place.write("outside", "one");
+    let mut seen = place.watch();
+    fs::hard_link(place.at("outside"), place.at("config.d/a.yaml")).unwrap();
+    seen.becomes(&[("a.yaml", "one")]);
+    place.write("outside", "through the name outside");
+    seen.becomes(&[("a.yaml", "through the name outside")]);
+    fs::hard_link(place.at("outside"), place.at("config.d/b.yaml")).unwrap();
+    seen.becomes(&[("a.yaml", "through the name outside"), ("b.yaml", "through the name outside")]);
+    place.write("config.d/b.yaml", "through another");
+    seen.becomes(&[("a.yaml", "through another"), ("b.yaml", "through another")]);
+    place.remove("config.d/a.yaml");
+    place.write("outside", "outside again");
+    seen.becomes(&[("b.yaml", "outside again")]);
+}
+
+#[test]
 fn a_directory_deleted_and_recreated_keeps_its_files_meanwhile() {
     let place = Place::new();
     place.write("config.d/sub/a.yaml", "one");
@@ -871,6 +903,9 @@ fn play(place: &Place, dice: &mut Dice) -> std::io::Result<()> {
         }
         5 => fs::remove_file(&this),
         6 | 7 => fs::rename(&this, &that),
+        // A second name for a file, at a place where nobody looks, is told by no event of the kernel;
+        // what is then written through it is for the regular look.
+        8 if that.extension().is_none_or(|e| e == "yaml~") || that.starts_with(place.at("store")) => Ok(()),
         8 => fs::hard_link(&this, &that),
         9 => symlink(&this, &that),
         10 => {
@@ -917,7 +952,7 @@ fn hundreds_of_random_operations_always_end_in_what_is_on_disk() {
                     seen.step(Duration::from_millis(1));
                 }
             }
-            println!("seed {seed:#x}, round {round}");
+            println!("seed {seed:#x}, round {round}: to agree");
             seen.agrees();
         }
     }

@@ -126,11 +126,31 @@ impl<'a> Decoder<'a> {
                 None => "add \"@type\": type.googleapis.com/<the message's full name>".to_owned(),
             }
         };
-        self.findings.error("missing-type", span, message).hint = Some(hint);
+        let severity = self.findings.severity_of_types();
+        self.findings.add(severity, "missing-type", span, message).hint = Some(hint);
+    }
+
+    /// An extension that is given by its name alone: Envoy goes by the type of its configuration, and
+    /// refuses it unless it is said to be optional.
+    pub(super) fn check_extension(&mut self, ty: &MessageType, node: &Node<'_>) {
+        // `config` is the old name, and a finding by itself.
+        const KEYS: [&str; 5] =
+            ["typed_config", "typedConfig", "config_discovery", "configDiscovery", "config"];
+        if !EXTENSION_POINTS.contains(&&*ty.name) || node.get(&KEYS).is_some() {
+            return;
+        }
+        let optional = node.get(&["is_optional", "isOptional"]).and_then(typed);
+        // Without a name nothing is there at all, which is another mistake.
+        let (Some(name), None | Some(Typed::Bool(false))) = (node.get(&["name"]), optional) else { return };
+        let message =
+            "this extension has a name but no `typed_config`, and the name alone means nothing to Envoy";
+        let severity = self.findings.severity_of_types();
+        self.findings.add(severity, "missing-typed-config", name.span, message).hint =
+            Some("add `typed_config` with at least its \"@type\"".to_owned());
     }
 
     pub(super) fn unknown_type(&mut self, name: &str, span: Span) {
-        let severity = if self.findings.unserved { Severity::Warning } else { Severity::Error };
+        let severity = self.findings.severity_of_types();
         let hint = if is_v2(name) {
             "this is a name of Envoy's old v2 API; `xds-bridge import` converts whole files".to_owned()
         } else {
@@ -159,6 +179,15 @@ impl<'a> Decoder<'a> {
         meant
     }
 }
+
+/// Messages that stand for an extension: its name and its configuration.
+const EXTENSION_POINTS: [&str; 5] = [
+    "envoy.config.accesslog.v3.AccessLog",
+    "envoy.config.core.v3.TransportSocket",
+    "envoy.config.listener.v3.Filter",
+    "envoy.config.listener.v3.ListenerFilter",
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+];
 
 /// Whether a name belongs to the API that was removed from Envoy in 2021.
 fn is_v2(name: &str) -> bool {

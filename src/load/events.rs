@@ -118,6 +118,10 @@ fn syntax_error(text: &str, error: &ScanError) -> Issue {
         issue.message = "this key is not in the column of the mapping that it belongs to".to_owned();
         issue.hint = Some(ALIGN.to_owned());
     }
+    if *error.kind() == (ErrorKind::UnexpectedCharacter { character: '%' }) && text[..start].ends_with('{') {
+        issue.message = "this is a template (`{% … %}`), not yet YAML".to_owned();
+        issue.hint = Some("fill it in before it is put here".to_owned());
+    }
     if let Some(tab) = tab_near(text, start) {
         issue.span = Span::new(tab, tab + 1);
         issue.message = "a tab is used as indentation, which YAML does not allow".to_owned();

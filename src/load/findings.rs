@@ -64,6 +64,11 @@ impl<'a> Findings<'a> {
         self.errors() >= MAX_FINDINGS
     }
 
+    /// What it is that a type is missing or unknown: no harm where nothing is served.
+    pub(super) fn severity_of_types(&self) -> Severity {
+        if self.unserved { Severity::Warning } else { Severity::Error }
+    }
+
     /// The file's name.
     pub(super) fn file(&self) -> &Arc<str> {
         self.file
@@ -243,7 +248,7 @@ fn push_map_key(path: &mut String, key: &str) {
 }
 
 /// The path to what stands at a place. Findings about YAML are rare, so it is looked for afterwards.
-fn path_to(roots: &[Node<'_>], span: Span) -> String {
+pub(super) fn path_to(roots: &[Node<'_>], span: Span) -> String {
     let holds = |outer: Span| outer.start <= span.start && span.end <= outer.end;
     let mut path = String::new();
     let mut at = roots.iter().find(|root| holds(root.span));

@@ -129,6 +129,16 @@ impl Drawn {
         self.files.keys().map(PathBuf::as_path)
     }
 
+    /// The variables that it refers to, with their values.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.variables.iter().map(|(name, value)| (&**name, value.as_deref()))
+    }
+
+    /// The content of a file that it names, if there is one.
+    pub fn content(&self, path: &Path) -> Option<&Bytes> {
+        self.files.get(path)?.as_ref()?.as_ref().ok()
+    }
+
     /// Whether a file that it names had not been read: it is to be loaded again when it has.
     pub fn is_waiting(&self) -> bool {
         self.files.values().any(Option::is_none)

@@ -22,6 +22,7 @@ mod inputs;
 mod item;
 mod maps;
 mod naming;
+mod node;
 mod nodes;
 mod references;
 pub mod scalar;
@@ -29,6 +30,7 @@ mod scalars;
 mod sensitive;
 mod substitute;
 mod suggest;
+mod unresolved;
 mod well_known;
 mod wire;
 pub mod yaml;
@@ -42,9 +44,12 @@ use crate::resource::{Resource, Selector};
 pub use catalog::{Catalog, Home, Key};
 pub use env_file::{EnvFileError, parse_env_file};
 pub use inputs::{Drawn, FileContent, Files, Inputs, VariableUse, Variables};
+pub use references::Mention;
+pub use unresolved::{Dangling, References};
 
 use decode::Decoder;
 use findings::Findings;
+use substitute::Template;
 
 /// What one file gives.
 #[derive(Debug, Default)]
@@ -60,9 +65,9 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Whether the file can be served: nothing in it is wrong.
+    /// Whether the file can be served: nothing in it is wrong or yet to be read.
     pub fn is_sound(&self) -> bool {
-        !self.diagnostics.iter().any(Diagnostic::is_error)
+        !self.drawn.is_waiting() && !self.diagnostics.iter().any(Diagnostic::is_error)
     }
 }
 
@@ -79,6 +84,8 @@ pub struct Item {
     pub name_span: Span,
     /// When the first of its certificates expires, in seconds since 1970.
     pub expires: Option<i64>,
+    /// What it names, in the order of the file.
+    pub mentions: Arc<[Mention]>,
 }
 
 /// Reads a fragment as it stands: references to variables and `!file` are left alone. `file` is its
@@ -122,6 +129,17 @@ pub fn load_message(
     }
     let is_sound = decoder.findings.errors() == 0;
     (is_sound.then_some(out), decoder.findings.finish())
+}
+
+/// The paths to what stands at these places of a text, such as `clusters[0].name`.
+pub fn paths_at(text: &str, spans: impl IntoIterator<Item = Span>) -> Vec<(Span, String)> {
+    let mut spans = spans.into_iter().peekable();
+    if spans.peek().is_none() {
+        return Vec::new();
+    }
+    let template = Template::new(text, &Variables::new::<&str, &str>([]));
+    let parsed = yaml::parse(template.masked());
+    spans.map(|span| (span, findings::path_to(&parsed.documents, span))).collect()
 }
 
 fn utf8<'t>(file: &Arc<str>, text: &'t [u8]) -> Result<&'t str, Box<Diagnostic>> {

@@ -35,7 +35,7 @@ impl Decoder<'_> {
             Some(Typed::Null) => return 0,
             _ => {
                 let finding = self.findings.wrong_type(node, &format!("a value of {kind}"));
-                finding.hint = suggest::hint("", ty.values.iter().map(|value| &*value.name));
+                finding.hint = suggest::possible(ty.values.iter().map(|value| &*value.name));
                 return 0;
             }
         };
@@ -55,7 +55,7 @@ impl Decoder<'_> {
         let hint = match near {
             Some(_) if self.findings.secret => None,
             Some(name) => Some(format!("did you mean `{name}`?")),
-            None => suggest::hint("", names),
+            None => suggest::possible(names),
         };
         let span = self.findings.head(node.span);
         self.findings.error("unknown-enum-value", span, message).hint = hint;

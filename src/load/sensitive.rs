@@ -45,10 +45,12 @@ impl Sensitive {
         }
     }
 
-    /// All scalars of a value. Keys stay, so that a mistake can still be seen.
+    /// All scalars of a value. Keys stay, so that a mistake can still be seen, and paths of files: their
+    /// content does not stand here.
     pub(super) fn mark(&mut self, node: &Node<'_>) {
         match &node.value {
-            Value::Scalar(..) | Value::File(_) | Value::Unknown => self.add(node.span),
+            Value::Scalar(..) | Value::Unknown => self.add(node.span),
+            Value::File(_) => {}
             Value::Sequence(nodes) => nodes.iter().for_each(|node| self.mark(node)),
             Value::Mapping(entries) => entries.iter().for_each(|entry| self.mark(&entry.value)),
         }

@@ -30,7 +30,7 @@ pub(crate) enum Held {
     /// It asked and must be told, whatever it holds.
     Asked(Option<Kept>),
     /// It refused this version. It may have applied it in part, and holds what it held before.
-    Rejected { version: Option<Digest>, before: Option<Kept> },
+    Rejected { version: Option<Digest>, refused: Option<Arc<Resource>>, before: Option<Kept> },
 }
 
 impl Held {
@@ -62,6 +62,8 @@ pub(crate) struct Sent {
     pub before: Option<Kept>,
     /// The version sent; none is a removal.
     pub version: Option<Digest>,
+    /// The resource sent: what the client holds if it takes it.
+    pub resource: Option<Arc<Resource>>,
 }
 
 /// The response that waits for its ACK.
@@ -94,7 +96,7 @@ impl Holding {
             Found::One(resource) => due_to_send(view, resource, held),
             Found::Nothing => match held {
                 Held::Known(None) => Due::Settled,
-                Held::Known(Some(_)) if !self.covers_removed(name, held) => Due::Settled,
+                _ if !self.covers_removed(name, held) => Due::Settled,
                 Held::Rejected { version: None, .. } => Due::Withheld,
                 _ => Due::Remove,
             },
@@ -139,7 +141,17 @@ impl Holding {
     pub fn reject(&mut self) -> Option<InFlight> {
         let in_flight = self.in_flight.take()?;
         for (name, sent) in &in_flight.sent {
-            let rejected = Held::Rejected { version: sent.version, before: sent.before.clone() };
+            // What the client has dropped meanwhile, it starts afresh with if it asks again.
+            let resource = sent.resource.as_ref();
+            let covered = resource.is_some_and(|resource| self.subscription.covers_resource(resource));
+            if !covered && !self.subscription.covers(name) {
+                continue;
+            }
+            let rejected = Held::Rejected {
+                version: sent.version,
+                refused: sent.resource.clone(),
+                before: sent.before.clone(),
+            };
             self.gap.insert(name.clone(), rejected);
         }
         Some(in_flight)

@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::holding::{Due, Held, Holding};
+use super::holding::{Due, Held, Holding, Kept};
 use crate::resource::{Kind, Name, Resource};
 use crate::snapshot::{Found, View};
 
@@ -22,6 +22,9 @@ pub struct Pace {
     /// How long a client may take to ask for the endpoints of a cluster after its ACK. One that never
     /// asks holds nothing up for longer.
     pub ask: Duration,
+    /// How long requests that bring versions from an earlier stream must be quiet. The client asks for
+    /// all its types in one go; only when all are there can it be told what it may drop.
+    pub resume: Duration,
     /// After this time a client that stays silent gets what waits for its ACK.
     pub deadline: Duration,
 }
@@ -33,6 +36,7 @@ impl Default for Pace {
             settle: Duration::from_millis(300),
             // Envoy asks in the same turn of its main loop in which it applies the cluster.
             ask: Duration::from_millis(500),
+            resume: Duration::from_millis(50),
             // An Envoy that applies 20 000 clusters was seen to take 8 s to its ACK.
             deadline: Duration::from_secs(15),
         }
@@ -190,13 +194,14 @@ impl Dependencies<'_> {
             let Some(holding) = self.holding(*user) else { continue };
             if let Some(in_flight) = &holding.in_flight {
                 for sent in in_flight.sent.values() {
-                    used.note(sent.before.as_ref().map(|kept| kept.resource.as_deref()), kind, false);
+                    used.note(sent.before.as_ref(), *user, kind, false);
+                    used.waiting.extend(sent.resource.iter().flat_map(|r| r.references_to(kind).cloned()));
                 }
             }
             for (name, held) in &holding.gap {
                 let refused = matches!(held, Held::Rejected { .. });
                 if !matches!(holding.due(self.view, *user, name, held), Due::Settled) {
-                    used.note(held.kept().map(|kept| kept.resource.as_deref()), kind, refused);
+                    used.note(held.kept(), *user, kind, refused);
                 }
             }
         }
@@ -228,10 +233,11 @@ pub(crate) struct StillUsed {
 }
 
 impl StillUsed {
-    fn note(&mut self, kept: Option<Option<&Resource>>, kind: Kind, refused: bool) {
-        match kept {
+    fn note(&mut self, kept: Option<&Kept>, user: Kind, kind: Kind, refused: bool) {
+        match kept.map(|kept| &kept.resource) {
             None => {}
-            Some(None) => self.unknown = true,
+            // Clusters that name clusters are rare; an unknown one must not hold all the others.
+            Some(None) => self.unknown |= user != kind,
             Some(Some(resource)) => {
                 let set = if refused { &mut self.refused } else { &mut self.waiting };
                 set.extend(resource.references_to(kind).cloned());

@@ -72,6 +72,8 @@ pub struct Session {
     view: Option<View>,
     types: [Option<Box<Holding>>; Kind::COUNT],
     acks: RecentAcks,
+    /// Nothing is sent before this: the client is still telling what it holds.
+    quiet_until: Option<Instant>,
     foreign: Vec<(Arc<str>, bool)>,
     nonces: u64,
     events: Vec<Event>,
@@ -89,6 +91,7 @@ impl Session {
             view: None,
             types: Default::default(),
             acks: RecentAcks::default(),
+            quiet_until: None,
             foreign: Vec::new(),
             nonces: 0,
             events: Vec::new(),
@@ -129,6 +132,9 @@ impl Session {
         match request.names {
             Names::Delta { subscribe, unsubscribe, initial } => {
                 if first {
+                    if !initial.is_empty() {
+                        self.quiet_until = Some(now + self.rules.pace.resume);
+                    }
                     delta::start(holding, view, kind, subscribe, initial);
                 } else {
                     delta::change(holding, view, kind, subscribe);
@@ -182,6 +188,10 @@ impl Session {
     pub fn next(&mut self, now: Instant) -> Next {
         if let Some(response) = self.next_foreign() {
             return Next { response: Some(response), wake_at: None };
+        }
+        self.quiet_until = self.quiet_until.filter(|until| *until > now);
+        if self.quiet_until.is_some() {
+            return Next { response: None, wake_at: self.quiet_until };
         }
         let Some(view) = self.view.take() else { return Next::default() };
         self.acks.forget_old(now, &self.rules.pace);
@@ -302,9 +312,11 @@ impl Session {
             let Some(holding) = &mut self.types[kind as usize] else { continue };
             for (name, held) in &mut holding.gap {
                 // What was refused is offered once more when something that it names has changed.
-                if let Held::Rejected { before, .. } = held
-                    && let Some(resource) = new.get(kind, name)
-                    && resource.references().iter().any(|r| changed.contains(&(r.kind, r.name.clone())))
+                if let Held::Rejected { refused: Some(refused), before, .. } = held
+                    && refused
+                        .references()
+                        .iter()
+                        .any(|r| old.get(r.kind, &r.name) != new.get(r.kind, &r.name))
                 {
                     *held = Held::Asked(before.take());
                 }
@@ -485,11 +497,11 @@ pub(crate) struct Content {
 fn take_steps(holding: &mut Holding, steps: Vec<(Name, Step)>) -> BTreeMap<Name, Sent> {
     let sent = |(name, step): (Name, Step)| {
         let before = holding.gap.remove(&name).and_then(|held| held.kept().cloned());
-        let version = match step {
-            Step::Send(_, version) => Some(version),
-            Step::Remove { .. } => None,
+        let (resource, version) = match step {
+            Step::Send(resource, version) => (Some(resource), Some(version)),
+            Step::Remove { .. } => (None, None),
         };
-        (name, Sent { before, version })
+        (name, Sent { before, version, resource })
     };
     steps.into_iter().map(sent).collect()
 }

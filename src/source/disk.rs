@@ -37,7 +37,8 @@ impl FileId {
 /// What is the same as long as a file is not written to (but see [`Stamp::is_racy`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
-    id: FileId,
+    pub(super) id: FileId,
+    links: u64,
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -47,10 +48,16 @@ impl Stamp {
     pub(super) fn of(meta: &Metadata) -> Stamp {
         Stamp {
             id: FileId::of(meta),
+            links: meta.nlink(),
             size: meta.size(),
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),
         }
+    }
+
+    /// Whether the file has several names: it may be written to through one that is not watched.
+    pub(super) fn is_hard_linked(&self) -> bool {
+        self.links > 1
     }
 
     /// Whether the file was written within `span` of now (either way: clocks differ).
@@ -115,7 +122,10 @@ pub(super) fn resolve(start: &Path, target: &Path) -> Resolved {
                 let path = dir.join(&name);
                 let meta = fs::symlink_metadata(&path);
                 let link = meta.as_ref().is_ok_and(Metadata::is_symlink);
-                spots.push(Spot { dir: dir.clone(), name, link });
+                let spot = Spot { dir: dir.clone(), name, link };
+                if !spots.contains(&spot) {
+                    spots.push(spot);
+                }
                 let meta = match meta {
                     Ok(meta) => meta,
                     Err(error) => return Resolved { end: failed(error), spots },

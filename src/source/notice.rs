@@ -165,13 +165,13 @@ impl Drop for Listener {
     }
 }
 
-/// The directories that the kernel watches for us.
+/// The directories, and files with several names, that the kernel watches for us.
 #[derive(Debug, Default)]
 pub(super) struct Armed {
     watcher: Option<RecommendedWatcher>,
     alive: Arc<AtomicBool>,
     paths: BTreeMap<PathBuf, FileId>,
-    /// One directory can have several paths (bind mounts), but is watched once.
+    /// One can have several paths (bind mounts, hard links), but is watched once.
     by_id: HashMap<FileId, BTreeSet<PathBuf>>,
     /// Why the kernel does not watch everything that it was asked to.
     pub(super) refused: Option<notify::Error>,
@@ -200,30 +200,40 @@ impl Armed {
         self.alive.load(Ordering::SeqCst)
     }
 
-    /// Whether this very path is watched.
-    pub(super) fn contains(&self, path: &Path) -> bool {
-        self.paths.contains_key(path)
-    }
-
-    /// The paths of the directory that is watched as `path`.
+    /// All paths of what is watched as `path`, itself among them.
     pub(super) fn paths_of(&self, path: &Path) -> Vec<PathBuf> {
         let same = self.paths.get(path).and_then(|id| self.by_id.get(id));
         same.into_iter().flatten().cloned().collect()
     }
 
-    /// Something happened to the directory itself, and the watcher may have given it and all
-    /// below it up: they are armed anew when they are looked at.
-    pub(super) fn forget(&mut self, dir: &Path) {
-        let below = self.paths.range(dir.to_path_buf()..).map(|(path, _)| path);
-        let below: Vec<PathBuf> = below.take_while(|path| path.starts_with(dir)).cloned().collect();
-        below.iter().for_each(|path| self.release(path));
+    /// Something happened to the very thing at this path, and the watcher may have given it and
+    /// all below it up. Gives the other paths of these, which are not watched any more either: all
+    /// are armed anew when they are looked at.
+    pub(super) fn forget(&mut self, top: &Path) -> Vec<PathBuf> {
+        let below = self.paths.range(top.to_path_buf()..).map(|(path, _)| path);
+        let below: Vec<PathBuf> = below.take_while(|path| path.starts_with(top)).cloned().collect();
+        let mut others = Vec::new();
+        for path in &below {
+            let same = self.paths_of(path).into_iter().filter(|other| !other.starts_with(top));
+            others.extend(same);
+            self.release(path);
+        }
+        others.iter().for_each(|path| self.release(path));
+        others
     }
 
     /// Gives up what is not needed any more.
     pub(super) fn keep_only(&mut self, wanted: &BTreeSet<PathBuf>) {
         let unwanted: Vec<PathBuf> =
             self.paths.keys().filter(|path| !wanted.contains(*path)).cloned().collect();
-        unwanted.iter().for_each(|path| self.release(path));
+        for path in unwanted {
+            // The watcher may have known all of them by this path.
+            let same = self.paths_of(&path);
+            same.iter().for_each(|path| self.release(path));
+            for other in same.iter().filter(|other| wanted.contains(*other)) {
+                self.arm(other);
+            }
+        }
     }
 
     fn release(&mut self, path: &Path) {
@@ -235,7 +245,7 @@ impl Armed {
             }
         }
         if let (true, Some(watcher)) = (self.is_open(), &mut self.watcher) {
-            // It fails where the watcher has noticed first that the directory is gone.
+            // It fails where the watcher has noticed first that it is gone.
             let _ = watcher.unwatch(path);
         }
     }
@@ -251,27 +261,32 @@ fn id_of(path: &Path) -> Option<FileId> {
 }
 
 impl Arm for Armed {
-    fn arm(&mut self, dir: &Path) -> bool {
+    fn arm(&mut self, path: &Path) -> bool {
         // Where the limit is reached, asking again for each directory would only cost time.
         if !self.is_open() || self.refused.is_some() {
             return false;
         }
-        let Some(id) = id_of(dir) else { return false };
-        if self.paths.get(dir) == Some(&id) {
+        let Some(id) = id_of(path) else { return false };
+        if self.paths.get(path) == Some(&id) {
             return false;
         }
-        self.release(dir);
+        // What was at this path before has left it; its other paths need a watch of their own.
+        let others = self.paths_of(path);
+        others.iter().for_each(|other| self.release(other));
+        for other in others.iter().filter(|other| *other != path) {
+            self.arm(other);
+        }
         for other in self.by_id.get(&id).cloned().into_iter().flatten() {
             if id_of(&other) == Some(id) {
-                self.record(dir, id);
+                self.record(path, id);
                 return true;
             }
             self.release(&other);
         }
         let Some(watcher) = &mut self.watcher else { return false };
-        match watcher.watch(dir, RecursiveMode::NonRecursive) {
+        match watcher.watch(path, RecursiveMode::NonRecursive) {
             // If it was replaced meanwhile, the wrong identity makes the next look arm it again.
-            Ok(()) => self.record(dir, id),
+            Ok(()) => self.record(path, id),
             Err(error) => {
                 if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
                     self.refused = Some(error);

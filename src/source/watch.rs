@@ -4,8 +4,12 @@
 //! Invariants: a value is given out only if its bytes differ from those given out before; what was
 //! renamed into place is given out at once, everything else when it has settled; a burst of any
 //! size ends in a handful of values.
+//!
+//! What the kernel does not tell is left to the regular looks: changes on network file systems, a
+//! directory renamed far above a link's target, and what is written to a known file through a hard
+//! link that was made later, outside.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::known::{Place, Table, Trust, absolute};
+use super::judge::Trust;
+use super::known::{Place, Table, absolute};
 use super::notice::{Armed, Hint, Inbox, Notices};
 use super::settle::Settle;
 use super::{Options, Sources, scan};
@@ -232,7 +237,7 @@ impl Watch {
         for root in self.table.roots() {
             self.look(&root, trust);
         }
-        self.armed.keep_only(&self.table.watched_dirs());
+        self.armed.keep_only(&self.table.watched_paths(&self.settle));
         self.full_scans += 1;
         let pause = if let Some(poll) = self.options.poll {
             poll
@@ -274,13 +279,22 @@ impl Watch {
         let (renamed, rest): (Vec<_>, Vec<_>) =
             notices.hints.into_iter().partition(|(_, hint)| matches!(hint, Hint::Arrived | Hint::Left(_)));
         for (path, hint) in renamed.into_iter().chain(rest) {
-            let trust = match &hint {
+            let settle = Trust::Settle { written: !matches!(hint, Hint::Touched) };
+            let trust: Trust<'static> = match &hint {
                 Hint::Arrived => Trust::Renamed,
                 Hint::Left(Some(to)) if self.counts(to) => Trust::Moved,
-                Hint::Touched => Trust::Settle { written: false },
-                Hint::Left(_) | Hint::Written => Trust::Settle { written: true },
+                _ => settle,
             };
-            for place in self.places_at(&path, &hint) {
+            let mut places = self.places_at(&path, trust);
+            // What is watched under this path may have others: bind mounts, hard links.
+            let same = match hint {
+                Hint::Touched => self.armed.paths_of(&path),
+                _ => self.armed.forget(&path),
+            };
+            for other in same.iter().filter(|other| **other != path) {
+                places.append(&mut self.places_at(other, settle));
+            }
+            for (place, trust) in places {
                 self.look(&place, trust);
             }
         }
@@ -296,30 +310,20 @@ impl Watch {
     }
 
     /// The places that something at this path may matter to.
-    fn places_at(&mut self, path: &Path, hint: &Hint) -> BTreeSet<Place> {
-        let mut places = BTreeSet::new();
-        if self.armed.contains(path) {
-            for dir in self.armed.paths_of(path) {
-                places.extend(self.table.places_of_dir(&dir).cloned());
-                places.extend(self.table.places_through(&dir, None));
-            }
-            if *hint != Hint::Touched {
-                self.armed.forget(path);
+    fn places_at(&self, path: &Path, trust: Trust<'static>) -> BTreeMap<Place, Trust<'static>> {
+        let mut places: BTreeSet<Place> = self.table.places_of_dir(path).cloned().collect();
+        places.extend(self.table.places_through(path, None));
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            for dir in self.armed.paths_of(parent) {
+                places.extend(self.table.places_through(&dir, Some(name)));
+                let dirs = self.table.places_of_dir(&dir).filter(|_| !scan::is_hidden(name.as_bytes()));
+                places.extend(dirs.map(|dir| match name.to_str() {
+                    Some(name) => dir.below(name),
+                    None => dir.clone(),
+                }));
             }
         }
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return places };
-        for dir in self.armed.paths_of(parent) {
-            places.extend(self.table.places_through(&dir, Some(name)));
-            if scan::is_hidden(name.as_bytes()) {
-                continue;
-            }
-            let dirs = self.table.places_of_dir(&dir);
-            places.extend(dirs.map(|dir| match name.to_str() {
-                Some(name) => dir.below(name),
-                None => dir.clone(),
-            }));
-        }
-        places
+        places.into_iter().map(|place| (place, trust)).collect()
     }
 
     /// Whether what was renamed to this path is configuration there: then it is not lost.

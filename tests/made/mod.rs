@@ -96,6 +96,12 @@ impl Maker<'_> {
             message.set_field(&field, value);
             fields.push((field.name().to_owned(), field.json_name().to_owned(), tree));
         }
+        // A name without its `typed_config` is refused wherever Envoy wants both.
+        let has_config = fields.iter().any(|(name, ..)| name == "typed_config" || name == "config_discovery");
+        if !has_config && descriptor.get_field_by_name("typed_config").is_some() {
+            message.clear_field_by_name("name");
+            fields.retain(|(name, ..)| name != "name");
+        }
         (message, Tree::Fields(fields))
     }
 

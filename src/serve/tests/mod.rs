@@ -17,7 +17,9 @@ use crate::snapshot::{Builder, Edit, Snapshot};
 /// A resource whose content is a number, and which names others: clusters `c` their endpoints, routes
 /// and listeners what is given.
 pub fn resource(kind: Kind, name: &str, content: u8, refs: &[(Kind, &str)]) -> Arc<Resource> {
-    let body = [0x10, content, u8::try_from(refs.len()).expect("few")];
+    let mut body = vec![0x10, content];
+    // As in real messages, what is named is part of the content.
+    body.extend(refs.iter().flat_map(|(_, name)| name.bytes()));
     let refs = refs.iter().map(|(kind, name)| Reference { kind: *kind, name: (*name).into() });
     Arc::new(Resource::new(kind, name, &body).with_references(refs))
 }

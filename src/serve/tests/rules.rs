@@ -96,10 +96,13 @@ fn rule_7_what_is_equal_is_not_sent_again_and_what_is_gone_is_told() {
         Stream::ads(Delta, [plain(Cluster, "a", 1), plain(Cluster, "b", 1), plain(Cluster, "new", 1)]);
     let a = version(&stream, Cluster, "a");
     stream.resume(Cluster, &[], &[("a", &a), ("b", "older"), ("gone", "x")]);
+    stream.expect_nothing();
+    stream.wait(Pace::default().resume);
     assert_eq!(stream.take(Cluster), ["b", "new", "-gone"]);
     stream.expect_nothing();
     stream.reopen();
     stream.resume(Cluster, &["a", "b", "gone", "never"], &[("a", &a), ("b", "older"), ("gone", "x")]);
+    stream.wait(Pace::default().resume);
     assert_eq!(stream.take(Cluster), ["b", "-gone", "-never"]);
     stream.expect_nothing();
 }
@@ -111,8 +114,21 @@ fn rule_7_a_reconnect_before_the_first_load_is_answered_as_after_it() {
     let a = version(&known, Cluster, "a");
     stream.resume(Cluster, &[], &[("a", &a), ("gone", "x")]);
     stream.expect_nothing();
+    stream.wait(Pace::default().resume);
     stream.publish(two_clusters());
     assert_eq!(stream.take(Cluster), ["b", "-gone"]);
+}
+
+#[test]
+fn rule_7_a_cluster_that_went_while_the_client_was_away_goes_after_the_route_that_used_it() {
+    let route = put(resource(Route, "r", 2, &[(Cluster, "b")]));
+    let mut stream = Stream::ads(Delta, [plain(Cluster, "b", 1), route]);
+    stream.resume(Cluster, &[], &[("gone", "x")]);
+    stream.resume(Route, &["r"], &[("r", "y")]);
+    stream.wait(Pace::default().resume);
+    assert_eq!(stream.take(Cluster), ["b"]);
+    assert_eq!(stream.take(Route), ["r"]);
+    assert_eq!(stream.take(Cluster), ["-gone"]);
 }
 
 #[test]
