@@ -196,8 +196,8 @@ impl Folder {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                // Left by a sudden end; what it was to replace is whole.
-                fs::remove_file(entry.path())?;
+                // Left by a sudden end; what it was to replace is whole. One that stays is written over.
+                let _ = fs::remove_file(entry.path());
                 continue;
             }
             if !entry.file_type()?.is_file() {
