@@ -165,7 +165,8 @@ fn damaged_files_and_other_formats_are_ignored_with_a_warning() {
     bench.bridge.kill();
     let files = list(&bench.fragments());
     assert_eq!(files.len(), 2);
-    let damages: [fn(&[u8]) -> Vec<u8>; 4] = [
+    type Damage = fn(&[u8]) -> Vec<u8>;
+    let damages: [Damage; 4] = [
         |bytes| bytes[..bytes.len() - 3].to_vec(),
         |bytes| [bytes, b"more"].concat(),
         |bytes| String::from_utf8_lossy(bytes).replace("name: ", "name: x").into_bytes(),
