@@ -436,9 +436,9 @@ impl Fragments {
         let references = References { before, now, external: &self.policy.external_clusters };
         // What is missing may stand in a file that could not be read.
         let at_first = if self.is_incomplete() { Severity::Warning } else { self.policy.unresolved };
-        let severity = |dangling: &load::Dangling<'_>| match dangling.mention.carries_traffic {
+        let severity = |dangling: &load::Dangling<'_>| match dangling.is_urgent() {
             true if first => at_first,
-            true if dangling.is_new && !accept.unresolved => Severity::Error,
+            true if !accept.unresolved => Severity::Error,
             _ => Severity::Warning,
         };
         let dangling = references.dangling(&mix.touched);
