@@ -8,6 +8,9 @@ mod fragments;
 mod guard;
 mod listen;
 mod look;
+mod mix;
+mod outcome;
+mod policy;
 mod record;
 mod standing;
 mod state;
@@ -35,8 +38,11 @@ use crate::serve::{Discovery, Pace, Rules};
 use crate::snapshot::Store;
 use crate::source::{self, Next, Watch};
 
-pub use fragments::{Accept, Drew, Fragments, OnError, Outcome, Places, Policy, Saved, Verdict};
-pub use look::{FileName, Look, load_all};
+pub use fragments::Fragments;
+pub use look::{Drew, FileName, Look, Saved, load_all};
+pub use mix::Places;
+pub use outcome::{Outcome, Verdict};
+pub use policy::{Accept, OnError, Policy};
 pub use standing::{Condition, Hold, Standing, reasons};
 pub use surroundings::{Environment, VariableSources};
 
