@@ -5,10 +5,17 @@
 //! and prints nothing: what people should see goes to a [`Reporter`].
 
 mod fragments;
+mod guard;
 mod listen;
+mod look;
 mod record;
+mod standing;
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,9 +33,13 @@ use crate::serve::{Discovery, Pace, Rules};
 use crate::snapshot::Store;
 use crate::source::{self, Next, Watch};
 
-pub use fragments::{Fragments, Look, Outcome, Places, Verdict, load_all};
+pub use fragments::{Accept, Fragments, OnError, Outcome, Places, Policy, Saved, Verdict};
+pub use look::{FileName, Look, load_all};
+pub use standing::{Condition, Hold, Standing, reasons};
+
 pub use listen::{Address, AddressError, ListenError, Listener};
 pub use record::Record;
+use state::State;
 
 /// How long streams may take to end after SIGTERM. They end at once when they can be written to.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -55,8 +66,10 @@ pub struct Settings {
     pub listen: Vec<Address>,
     /// Plain text may leave the machine.
     pub insecure: bool,
-    /// An empty configuration is served as such from the start.
-    pub allow_empty: bool,
+    /// What to serve, and what not.
+    pub policy: Policy,
+    /// Where the last good content of every fragment is kept.
+    pub state_dir: Option<PathBuf>,
     /// How long changes wait for each other at a client.
     pub pace: Pace,
 }
@@ -114,7 +127,9 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     let record = Arc::new(Record::default());
     let watching = Watch::new(settings.source.clone())?;
     let handle = watching.handle();
-    let fragments = Fragments::new(api, settings.allow_empty);
+    let (state, saved) = State::open(settings.state_dir.as_deref())
+        .map_err(|error| AppError::System { what: "a thread to keep state", error })?;
+    let fragments = Fragments::new(api, settings.policy.clone(), saved);
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
     let loader = Loader {
         watching,
@@ -122,6 +137,7 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         store: store.clone(),
         record: record.clone(),
         reporter: reporter.clone(),
+        state,
         _ended: ended,
     };
     let loader = loader.start()?;
@@ -214,6 +230,7 @@ struct Loader {
     store: Arc<Store>,
     record: Arc<Record>,
     reporter: Arc<dyn Reporter>,
+    state: State,
     /// Dropped when the thread ends, however it ends.
     _ended: mpsc::Sender<()>,
 }
@@ -234,18 +251,20 @@ impl Loader {
                     self.publish(&outcome);
                 }
                 Next::Looked | Next::Idle => {}
-                Next::Stopped => return,
+                Next::Stopped => return self.state.finish(DRAIN),
             }
         }
     }
 
-    fn publish(&self, outcome: &Outcome) {
+    fn publish(&mut self, outcome: &Outcome) {
         // Places first: a refusal that comes back at once already finds them.
         self.record.set_places(self.fragments.places());
-        if let Verdict::Publish(snapshot) = &outcome.verdict {
+        if let Verdict::Publish(snapshot) | Verdict::Restored(snapshot, _) = &outcome.verdict {
             self.store.publish(snapshot.clone());
         }
         self.reporter.looked(outcome, &self.store);
+        // Last: what is on the disk matters at the next start, what is served matters now.
+        self.state.keep(self.fragments.take_unsaved());
     }
 }
 

@@ -1,5 +1,6 @@
 //! `check`: the very load that `serve` does, with every finding shown.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::args::{Check, Common, Deny, FindingsFormat};
 use super::findings::{Texts, count};
 use super::settings::File;
 use super::{Exit, logging, output};
-use crate::app::{Fragments, Look};
+use crate::app::{Fragments, Look, Policy};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{self, DirState};
 
@@ -25,7 +26,15 @@ pub fn run(common: &Common, command: &Check) -> Result<Exit> {
             DirState::Unreadable(reason) => return Err(anyhow!("{}: {reason}", dir.path)),
         }
     }
-    let mut fragments = Fragments::new(file.api(&command.descriptors)?, true);
+    // Of single files, what they name may be in others; of directories, it must be there.
+    let whole = options.dirs.iter().all(|path| path.is_dir());
+    let policy = Policy {
+        allow_empty: true,
+        unresolved: if whole { Severity::Error } else { Severity::Warning },
+        external_clusters: file.external_clusters(&command.outside),
+        ..Policy::default()
+    };
+    let mut fragments = Fragments::new(file.api(&command.descriptors)?, policy, BTreeMap::new());
     let names: Vec<Arc<str>> = sources.files.keys().cloned().collect();
     let outcome = fragments.update(&sources, &names);
     show(command.format, &outcome.looks, &outcome.diagnostics);

@@ -11,14 +11,13 @@ use std::collections::{HashMap, HashSet};
 use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::findings::Findings;
-use super::references;
+use super::references::{self, Mention};
 use super::scalars::{default_scalar, wire_type};
 use super::suggest;
 use super::wire;
 use super::yaml::{Entry, Node, Value};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, FieldType, MessageType, Shape, ValueType, WellKnown};
-use crate::resource::{Kind, Reference};
 
 /// Messages that name a type and hold its content as a `Struct`.
 const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
@@ -27,8 +26,8 @@ const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.Typed
 pub(super) struct Decoder<'a> {
     pub api: &'a Api,
     pub findings: Findings<'a>,
-    /// What the current item refers to.
-    pub references: Vec<Reference>,
+    /// What the current item names.
+    pub mentions: Vec<Mention>,
     /// Secrets of the bootstrap that is being read: its resources may name them without a source.
     pub static_secrets: HashSet<String>,
     /// For types that are not known, the one that was probably meant.
@@ -46,7 +45,7 @@ impl<'a> Decoder<'a> {
         Decoder {
             api,
             findings,
-            references: Vec::new(),
+            mentions: Vec::new(),
             static_secrets: HashSet::new(),
             meant_types: HashMap::new(),
         }
@@ -83,7 +82,7 @@ impl<'a> Decoder<'a> {
         for Given { index, entry } in given {
             self.field(ty, &ty.fields[index], entry, out);
         }
-        self.references.extend(references::of_message(ty, node));
+        self.mentions.extend(references::of_message(ty, node));
         self.check_extension(ty, node);
         if TYPED_STRUCTS.contains(&&*ty.name) {
             self.typed_struct(node);
@@ -183,15 +182,12 @@ impl<'a> Decoder<'a> {
             Shape::Map(key) => self.map(field, key, &entry.value, out),
         }
         if let Some(kind) = references::of_field(ty, field) {
-            self.refer(kind, &entry.value);
+            let carries_traffic = references::carries_traffic(&ty.name);
+            let names = entry.value.elements().iter();
+            self.mentions.extend(names.filter_map(|name| Mention::of(name, kind, carries_traffic)));
         }
         self.findings.secret = secret;
         self.findings.back(before);
-    }
-
-    fn refer(&mut self, kind: Kind, value: &Node<'_>) {
-        let names = value.elements().iter().filter_map(Node::text).filter(|name| !name.is_empty());
-        self.references.extend(names.map(|name| Reference { kind, name: name.into() }));
     }
 
     fn single(&mut self, field: &'a FieldType, value: &Node<'_>, out: &mut Vec<u8>) {

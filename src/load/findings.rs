@@ -213,7 +213,7 @@ fn push_map_key(path: &mut String, key: &str) {
 }
 
 /// The path to what stands at a place. Findings about YAML are rare, so it is looked for afterwards.
-fn path_to(roots: &[Node<'_>], span: Span) -> String {
+pub(super) fn path_to(roots: &[Node<'_>], span: Span) -> String {
     let holds = |outer: Span| outer.start <= span.start && span.end <= outer.end;
     let mut path = String::new();
     let mut at = roots.iter().find(|root| holds(root.span));

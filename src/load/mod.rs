@@ -24,6 +24,7 @@ mod references;
 pub mod scalar;
 mod scalars;
 mod suggest;
+mod unresolved;
 mod well_known;
 mod wire;
 pub mod yaml;
@@ -35,6 +36,8 @@ use crate::envoy_api::Api;
 use crate::resource::{Resource, Selector};
 
 pub use catalog::{Catalog, Home, Key};
+pub use references::Mention;
+pub use unresolved::{Dangling, References};
 
 use decode::Decoder;
 use findings::Findings;
@@ -66,6 +69,8 @@ pub struct Item {
     pub span: Span,
     /// Where its name stands, or its beginning if its name was made up.
     pub name_span: Span,
+    /// What it names, in the order of the file.
+    pub mentions: Arc<[Mention]>,
 }
 
 /// Reads a fragment. `file` is its name as people name it, used in findings only.
@@ -101,6 +106,16 @@ pub fn load_message(
     }
     let is_sound = decoder.findings.errors() == 0;
     (is_sound.then_some(out), decoder.findings.finish())
+}
+
+/// The paths to what stands at these places of a text, such as `clusters[0].name`.
+pub fn paths_at(text: &str, spans: impl IntoIterator<Item = Span>) -> Vec<(Span, String)> {
+    let mut spans = spans.into_iter().peekable();
+    if spans.peek().is_none() {
+        return Vec::new();
+    }
+    let parsed = yaml::parse(text);
+    spans.map(|span| (span, findings::path_to(&parsed.documents, span))).collect()
 }
 
 fn utf8<'t>(file: &Arc<str>, text: &'t [u8]) -> Result<&'t str, Box<Diagnostic>> {
