@@ -143,7 +143,9 @@ impl Session {
             }
             Names::Sotw(names) => sotw::replace(holding, view, kind, names),
         }
-        if holding.subscription.named() > MAX_NAMES {
+        // Names that were given and dropped again wait for their answer, too.
+        let waiting = holding.gap.len().saturating_sub(view.map_or(0, |view| view.count(kind)));
+        if holding.subscription.named().max(waiting) > MAX_NAMES {
             return Err(Refusal::ResourceExhausted(format!("a stream may name at most {MAX_NAMES} {kind}s")));
         }
         Ok(())

@@ -261,7 +261,14 @@ impl From<prost_types::Any> for Got {
         }
         let name = Named::decode(&*any.value).expect("a resource with a name").name;
         let aliases = Vec::new();
-        Got { name, version: String::new(), aliases, type_url: Some(any.type_url), body: any.value, ttl: None }
+        Got {
+            name,
+            version: String::new(),
+            aliases,
+            type_url: Some(any.type_url),
+            body: any.value,
+            ttl: None,
+        }
     }
 }
 
@@ -344,7 +351,9 @@ impl Client {
         let mut channel = self.channel.clone();
         let answer = async {
             use tower_service::Service;
-            std::future::poll_fn(|context| channel.poll_ready(context)).await.expect("the connection is there");
+            std::future::poll_fn(|context| channel.poll_ready(context))
+                .await
+                .expect("the connection is there");
             let response = channel.call(request).await.expect("an answer");
             let status = response.status().as_u16();
             let mut code = Status::from_header_map(response.headers()).map(|status| status.code());
@@ -398,7 +407,8 @@ impl Stream {
             Variant::Sotw => {
                 self.told.entry(type_url.clone()).or_default().0 = own(ask.subscribe);
                 let version = ask.version.to_owned();
-                SotwRequest { version, node, names: own(ask.subscribe), type_url, nonce, error }.encode_to_vec()
+                SotwRequest { version, node, names: own(ask.subscribe), type_url, nonce, error }
+                    .encode_to_vec()
             }
         };
         self.send_bytes(message);

@@ -97,7 +97,9 @@ fn item(kind: Kind, name: &str, content: u32) -> String {
     let sum: u32 = name.bytes().map(u32::from).sum();
     let name = full_name(kind, name);
     match kind {
-        Kind::Secret => format!("{{name: {name}, generic_secret: {{secret: {{inline_string: n{content}}}}}}}"),
+        Kind::Secret => {
+            format!("{{name: {name}, generic_secret: {{secret: {{inline_string: n{content}}}}}}}")
+        }
         Kind::Runtime => format!("{{name: {name}, layer: {{some.value: {content}}}}}"),
         Kind::ExtensionConfig => format!(
             "{{name: {name}, typed_config: {{\

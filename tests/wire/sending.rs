@@ -30,7 +30,11 @@ fn rule_16_delta_sends_what_changed_and_nothing_else() {
                 said.extend(stream.take(kind).says());
             }
             said.sort();
-            assert_eq!(said, [format!("-{}", full_name(kind, "n050")), full_name(kind, "n007")], "{stream:?}");
+            assert_eq!(
+                said,
+                [format!("-{}", full_name(kind, "n050")), full_name(kind, "n007")],
+                "{stream:?}"
+            );
             world.put(&format!("{}.yaml", kind.fragment_key()), &items(0));
             let mut said = stream.take(kind).says();
             said.sort();
@@ -43,7 +47,9 @@ fn rule_16_delta_sends_what_changed_and_nothing_else() {
 fn rule_17_sotw_listeners_clusters_and_scopes_are_full_state_and_other_types_are_not() {
     let both = |a: u32, b: Option<u32>| {
         let list = Kind::ALL.into_iter().flat_map(|kind| {
-            [Some((kind, "a", a)), Some((kind, "z", 1)), b.map(|content| (kind, "b", content))].into_iter().flatten()
+            [Some((kind, "a", a)), Some((kind, "z", 1)), b.map(|content| (kind, "b", content))]
+                .into_iter()
+                .flatten()
         });
         fragment(&list.collect::<Vec<_>>())
     };
@@ -98,7 +104,7 @@ fn rule_18_nothing_is_sent_before_the_first_load() {
 
 #[test]
 fn rule_18_a_change_that_changes_nothing_sends_nothing() {
-    let world = World::new(&[("all.yaml", &one_of_each("a", 1)), ("mark.yaml", "x: 1\n")]);
+    let world = World::new(&[("all.yaml", &one_of_each("a", 1)), ("mark.yaml", "x-nothing: 1\n")]);
     for variant in [Delta, Sotw] {
         let mut stream = world.client.ads(variant);
         for kind in Kind::ALL {
@@ -159,7 +165,7 @@ fn rule_20_every_answer_is_marked_and_every_resource_has_its_name_and_version() 
 fn many_clusters(count: usize) -> String {
     let mut text = String::from("clusters:\n");
     for n in 0..count {
-        writeln!(text, "- {{name: {n:0>100}, type: STATIC, connect_timeout: 1s}}").unwrap();
+        writeln!(text, "- {{name: n{n:0>100}, type: STATIC, connect_timeout: 1s}}").unwrap();
     }
     text
 }
@@ -173,7 +179,8 @@ fn rule_21_a_reconnect_with_fifty_thousand_names_is_taken_and_nothing_is_sent_ag
     let first = stream.take(Kind::Cluster);
     assert_eq!(first.resources.len(), COUNT);
     let versions = first.versions();
-    let kept: Vec<(&str, &str)> = versions.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
+    let kept: Vec<(&str, &str)> =
+        versions.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
     world.bridge.restart();
     let client = Client::connect(world.bridge.address());
     for only in [None, Some(Kind::Cluster)] {
@@ -190,7 +197,6 @@ fn rule_21_a_reconnect_with_fifty_thousand_names_is_taken_and_nothing_is_sent_ag
     stream.resume(Kind::Cluster, &names, &kept);
     stream.expect_silence();
     world.put("new.yaml", &fragment(&[(Kind::Cluster, "new", 1)]));
-    world.put("more.yaml", &many_clusters(COUNT).replace("1s}", "2s}").replace("name: 0", "name: 1"));
     let mut all = client.ads(Sotw);
     all.ask(Kind::Cluster, &[]);
     all.take_until(Kind::Cluster, "the new one", |answer| answer.says().contains(&"new".to_owned()));

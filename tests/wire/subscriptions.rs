@@ -10,7 +10,10 @@ fn two_of_each() -> String {
 
 /// The same with `a` and `b` of this type at these contents, or without them.
 fn with(kind: Kind, a: Option<u32>, b: Option<u32>) -> String {
-    let others = Kind::ALL.into_iter().filter(|other| *other != kind).flat_map(|kind| [(kind, "a", 1), (kind, "b", 1)]);
+    let others = Kind::ALL
+        .into_iter()
+        .filter(|other| *other != kind)
+        .flat_map(|kind| [(kind, "a", 1), (kind, "b", 1)]);
     let these = [("a", a), ("b", b)].into_iter().filter_map(|(name, content)| Some((kind, name, content?)));
     fragment(&others.chain(these).collect::<Vec<_>>())
 }

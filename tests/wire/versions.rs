@@ -29,7 +29,8 @@ fn rule_01_the_same_resources_have_the_same_versions_after_a_restart_and_in_anot
     assert_eq!(versions(&world), before);
     // The other daemon has them in other files, in another order, written differently.
     let first: Vec<_> = Kind::ALL.into_iter().rev().map(|kind| (kind, "b", 2)).collect();
-    let cluster = "# a comment\r\nclusters:\r\n  - \"connectTimeout\": '2s'\r\n    type: static\r\n    name: a\r\n";
+    let cluster =
+        "# a comment\r\nclusters:\r\n  - \"connectTimeout\": '2s'\r\n    type: static\r\n    name: a\r\n";
     let others = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Cluster);
     let others: Vec<_> = others.map(|kind| (kind, "a", 1)).collect();
     let other = World::new(&[
