@@ -159,7 +159,9 @@ impl Session {
         if first || wanted != before {
             self.events.push(Event::Subscribed { kind, wildcard: wanted.0, names: wanted.1 });
         }
-        if holding.subscription.named() > MAX_NAMES {
+        // Names that were given and dropped again wait for their answer, too.
+        let waiting = holding.gap.len().saturating_sub(view.map_or(0, |view| view.count(kind)));
+        if holding.subscription.named().max(waiting) > MAX_NAMES {
             return Err(Refusal::ResourceExhausted(format!("a stream may name at most {MAX_NAMES} {kind}s")));
         }
         siblings.stir();

@@ -106,6 +106,12 @@ impl Bridge {
         self.process.kill();
     }
 
+    /// Its resident memory in bytes.
+    #[track_caller]
+    pub fn memory(&self) -> u64 {
+        self.process.memory()
+    }
+
     /// Everything it has logged, over restarts too.
     pub fn log(&self) -> String {
         self.process.log()

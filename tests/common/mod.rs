@@ -13,6 +13,7 @@ pub mod http;
 pub mod peek;
 pub mod process;
 pub mod upstream;
+pub mod xds;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
