@@ -96,6 +96,27 @@ fn a_start_with_a_broken_file_serves_its_last_good_content() {
 }
 
 #[test]
+fn a_start_without_a_file_that_a_fragment_names_serves_what_it_held() {
+    let fragment = "clusters:\n- name: a\n  alt_stat_name: !file ../name.txt\n";
+    let mut bench = Bench::new(&[("b.yaml", &cluster("b"))]);
+    bench.wait_until_served(&["b"]);
+    put(bench.dir.path(), "name.txt", "held");
+    put(&bench.config(), "a.yaml", fragment);
+    bench.wait_until_served(&["a", "b"]);
+    bench.wait_until_saved("!file");
+    bench.bridge.kill();
+    remove(bench.dir.path(), "name.txt");
+    bench.bridge.restart();
+    bench.wait_until_served(&["a", "b"]);
+    let clusters = || common::peek::peek(bench.bridge.address(), common::peek::CLUSTERS, "peek");
+    assert!(String::from_utf8_lossy(&clusters()["a"]).contains("held"));
+    put(bench.dir.path(), "name.txt", "mended");
+    wait_until(SOON, "the mended file to count", || {
+        String::from_utf8_lossy(&clusters()["a"]).contains("mended")
+    });
+}
+
+#[test]
 fn without_a_last_good_content_a_start_with_a_broken_file_serves_nothing_until_it_is_mended() {
     let mut bench = Bench::new(&[("a.yaml", BROKEN), ("b.yaml", &cluster("b"))]);
     bench.bridge.wait_for_line(0, "not serving");
