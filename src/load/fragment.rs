@@ -269,7 +269,8 @@ impl<'a> Reader<'a> {
         let kinds = Kind::ALL.iter().map(|kind| kind.fragment_key());
         let fields = self.bootstrap.map(|ty| &ty.fields[..]).unwrap_or_default();
         let names = own.into_iter().chain(kinds).chain(fields.iter().map(|field| &*field.name));
-        let hint = match suggest::nearest(&entry.key, names) {
+        let near = if self.decoder.findings.is_full() { None } else { suggest::nearest(&entry.key, names) };
+        let hint = match near {
             Some(name) => format!("did you mean `{name}`?"),
             None => "resources stand under `listeners`, `clusters`, `routes` …; a key that begins with `x-` may hold anything"
                 .to_owned(),
