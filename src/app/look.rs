@@ -1,6 +1,9 @@
-//! One look at one file: its text and what is in it.
+//! One look at one file: its text and what is in it, now or before the daemon was started.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering};
 
@@ -36,6 +39,32 @@ impl Look {
     /// The text, as far as it is one.
     pub fn text(&self) -> Option<&str> {
         std::str::from_utf8(&self.text).ok()
+    }
+}
+
+/// The last good content of a fragment, from before the daemon was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The path as people named it.
+    pub path: Arc<str>,
+    /// Its bytes.
+    pub text: Bytes,
+    /// What it drew on besides them.
+    pub drew: Drew,
+}
+
+/// The variables and files that a fragment drew on. Values are not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Drew {
+    /// Those that were set.
+    pub variables: BTreeMap<String, String>,
+    /// Those that could be read, by their path as the fragment's directory and its text make it.
+    pub files: BTreeMap<PathBuf, Bytes>,
+}
+
+impl fmt::Debug for Drew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Drew({} variables, {} files)", self.variables.len(), self.files.len())
     }
 }
 

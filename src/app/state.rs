@@ -20,8 +20,7 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::fragments::{Drew, Saved};
-use super::look::{FileName, Look};
+use super::look::{Drew, FileName, Look, Saved};
 use crate::resource::Digest;
 
 /// The folder of this format in the state directory. Another format gets another folder, so that

@@ -10,8 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use imbl::OrdMap;
 
-use super::fragments::Drew;
-use super::look::Look;
+use super::look::{Drew, Look};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::load::{FileContent, Inputs, Variables, parse_env_file};
 use crate::source::{Content, Sources};

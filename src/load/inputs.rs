@@ -146,6 +146,11 @@ impl Drawn {
         self.files.get(path)?.as_ref()?.as_ref().ok()
     }
 
+    /// Whether its text was all.
+    pub fn is_nothing(&self) -> bool {
+        self.variables.is_empty() && self.files.is_empty()
+    }
+
     /// Whether a file that it names had not been read: it is to be loaded again when it has.
     pub fn is_waiting(&self) -> bool {
         self.files.values().any(Option::is_none)

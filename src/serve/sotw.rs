@@ -47,7 +47,8 @@ pub(crate) fn content(
     let stepped: HashSet<&Name> = steps.iter().map(|(name, _)| name).collect();
     let mut content = Content::default();
     let mut push = |name: &Name, version: Digest, resource: &Arc<Resource>| {
-        content.items.push(Item { name: name.clone(), version, resource: Some(resource.clone()) });
+        let ttl = resource.ttl();
+        content.items.push(Item { name: name.clone(), version, resource: Some(resource.clone()), ttl });
     };
     for (name, step) in steps {
         if let Step::Send(resource, version) = step {

@@ -42,7 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn make(kind: Kind, name: u8, content: u8) -> Arc<Resource> {
     let other = format!("n{}", content % 4);
     match kind {
-        Kind::Cluster if content % 2 == 0 => {
+        Kind::Cluster if content.is_multiple_of(2) => {
             resource(kind, &format!("n{name}"), content, &[(Kind::Endpoint, &other)])
         }
         Kind::Route => resource(kind, &format!("n{name}"), content, &[(Kind::Cluster, &other)]),
@@ -98,11 +98,7 @@ impl Client {
                     })
                     .collect();
                 self.stream.publish(edits);
-                // One that was taken away and comes back is offered afresh.
-                let view = View::new(self.stream.snapshot.clone(), None);
-                for (kind, known) in &mut self.known {
-                    known.refused.retain(|name, _| view.get(*kind, name).is_some());
-                }
+                self.forgive();
             }
             Step::Subscribe(kind, names, star) => self.subscribe(*kind, names, *star),
             Step::Unsubscribe(kind, names, star) => self.unsubscribe(*kind, names, *star),
@@ -112,6 +108,14 @@ impl Client {
             Step::Answer(kind, ack) => self.answer(*kind, *ack),
             Step::Reconnect => self.reconnect(),
             Step::Wait => self.stream.wait(Pace::default().deadline * 2),
+        }
+    }
+
+    /// One that was taken away and comes back is offered afresh.
+    fn forgive(&mut self) {
+        let view = View::new(self.stream.snapshot.clone(), None);
+        for (kind, known) in &mut self.known {
+            known.refused.retain(|name, _| view.get(*kind, name).is_some());
         }
     }
 
@@ -225,7 +229,7 @@ impl Client {
                 );
             }
             // One that names others may be offered again when those have changed.
-            if item.resource.as_ref().is_some_and(|r| r.references().is_empty()) {
+            if !full_state && item.resource.as_ref().is_some_and(|r| r.references().is_empty()) {
                 let refused = known.refused.get(&name) == Some(&version);
                 assert!(asked || !refused, "{kind} {name} sent again after a NACK");
             }
@@ -263,7 +267,8 @@ impl Client {
             }
             if ack {
                 // A full state repeats what was held before: that mends nothing.
-                if before.get(&name) != Some(&version) {
+                let repeats = variant == Variant::Sotw && kind == Kind::Cluster;
+                if !repeats || before.get(&name) != Some(&version) {
                     known.refused.remove(&name);
                 }
                 known.held.insert(name, version);
@@ -292,6 +297,7 @@ impl Client {
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         self.stream.answer(&response, (!ack).then_some("no"), &names);
+        self.forgive();
     }
 
     fn reconnect(&mut self) {
@@ -359,7 +365,12 @@ impl Client {
             return;
         }
         // A route that needs something refused is withheld.
-        let refused = |kind: Kind, name: &str| self.known[&kind].refused.contains_key(name);
+        let refused = |kind: Kind, name: &str| {
+            let version = view.version(kind, name);
+            version.is_some_and(|version| {
+                self.known[&kind].refused_versions.contains(&(name.to_owned(), version))
+            })
+        };
         let lacking: BTreeSet<String> = view
             .iter(Kind::Cluster)
             .filter(|c| {
