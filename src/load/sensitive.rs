@@ -4,7 +4,7 @@
 //! places, in order and apart. Keeps the invariant that after a syntax error all that was not read is
 //! hidden, if it may belong to something sensitive.
 
-use super::yaml::{Node, Value};
+use super::yaml::{Entry, Node, Value};
 use crate::diagnostic::Span;
 
 /// Keys under which secrets stand. Where the type of a message is not known, this is all there is to go
@@ -51,19 +51,40 @@ impl Sensitive {
         match &node.value {
             Value::Scalar(..) | Value::Unknown => self.add(node.span),
             Value::File(_) => {}
+            Value::Sequence(nodes) if nodes.iter().any(|node| matches!(node.value, Value::Scalar(..))) => {
+                self.add(node.span);
+                nodes.iter().for_each(|node| self.mark(node));
+            }
             Value::Sequence(nodes) => nodes.iter().for_each(|node| self.mark(node)),
-            Value::Mapping(entries) => entries.iter().for_each(|entry| self.mark(&entry.value)),
+            Value::Mapping(entries) => {
+                if !entries.iter().all(looks_like_a_field) {
+                    self.add(node.span);
+                }
+                entries.iter().for_each(|entry| self.mark_entry(entry));
+            }
         }
     }
 
-    /// All scalars of a `Secret` but its name, which is no secret.
+    /// All scalars under a key. What looks like a tag or an anchor may be the beginning of a password.
+    pub(super) fn mark_entry(&mut self, entry: &Entry<'_>) {
+        self.mark(&entry.value);
+        let (key, value) = (entry.key_span, entry.value.span);
+        // What came by an alias stands before its key.
+        if matches!(entry.value.value, Value::Scalar(..) | Value::Unknown) && value.start > key.end {
+            self.add(Span { start: key.end + 1, end: value.end });
+        }
+    }
+
+    /// All scalars of a `Secret` but its name and type, which are no secrets.
     pub(super) fn mark_secret(&mut self, node: &Node<'_>) {
         let Some(entries) = node.entries() else { return self.mark(node) };
         for entry in entries {
-            let is_open =
-                matches!(&*entry.key, "name" | "@type") && entry.value.text().is_some_and(|t| !t.is_empty());
-            if !is_open {
-                self.mark(&entry.value);
+            let text = entry.value.text().unwrap_or_default();
+            match &*entry.key {
+                "name" if !text.is_empty() => {}
+                "@type" if text.contains('/') => {}
+                _ if looks_like_a_field(entry) => self.mark_entry(entry),
+                _ => self.add(node.span),
             }
         }
     }
@@ -76,7 +97,7 @@ impl Sensitive {
             Value::Mapping(entries) => {
                 for entry in entries {
                     if SUSPECT_KEYS.contains(&&*entry.key) {
-                        self.mark(&entry.value);
+                        self.mark_entry(entry);
                     } else {
                         self.mark_suspects(&entry.value);
                     }
@@ -110,6 +131,11 @@ impl Sensitive {
         });
         self.0.clone()
     }
+}
+
+/// Whether a key was meant as one, and is no text that came to be a key.
+pub(super) fn looks_like_a_field(entry: &Entry<'_>) -> bool {
+    !entry.value.is_null() && entry.key.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
 /// Whether one of these places, in order and apart, overlaps with this one.
