@@ -38,6 +38,8 @@ pub enum Command {
     Check(Check),
     /// Print an Envoy bootstrap that connects to this bridge
     Bootstrap(Bootstrap),
+    /// Let the running bridge read everything at once, and say what came of it
+    Reload(Reload),
 }
 
 /// Where Envoy's API comes from.
@@ -78,6 +80,9 @@ pub struct Serve {
     /// Address for Envoys, IP:PORT or unix:PATH; may be repeated [default: 127.0.0.1:18000]
     #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_LISTEN", value_delimiter = ',')]
     pub listen: Vec<Address>,
+    /// Address for `reload`, IP:PORT on loopback, unix:PATH, or `none` [default: 127.0.0.1:18001, if it is free]
+    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
+    pub admin: Option<AdminAddress>,
     /// Allow plain text beyond loopback addresses and unix sockets
     #[arg(long, env = "XDS_BRIDGE_INSECURE")]
     pub insecure: bool,
@@ -143,6 +148,34 @@ pub struct Bootstrap {
     /// Variant of the protocol
     #[arg(long, value_name = "API", default_value = "delta")]
     pub api: ApiVariant,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Reload {
+    /// Serve what is held because requests would go to what no fragment defines
+    #[arg(long)]
+    pub accept_unresolved: bool,
+    /// Serve what is held because so much would be removed
+    #[arg(long)]
+    pub accept_removals: bool,
+    /// The bridge's `--admin` address [default: 127.0.0.1:18001]
+    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
+    pub admin: Option<AdminAddress>,
+}
+
+/// Where a bridge is commanded, if anywhere.
+#[derive(Clone, Debug)]
+pub enum AdminAddress {
+    At(Address),
+    None,
+}
+
+impl std::str::FromStr for AdminAddress {
+    type Err = crate::app::AddressError;
+
+    fn from_str(text: &str) -> Result<AdminAddress, Self::Err> {
+        if text == "none" { Ok(AdminAddress::None) } else { text.parse().map(AdminAddress::At) }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -9,6 +9,7 @@ mod check;
 mod findings;
 mod logging;
 mod output;
+mod reload;
 mod serve;
 mod settings;
 mod terminal;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => serve::run(&args.common, &command),
         Command::Check(command) => check::run(&args.common, &command),
         Command::Bootstrap(command) => bootstrap::run(&args.common, &command),
+        Command::Reload(command) => reload::run(&args.common, &command),
     };
     match exit {
         Ok(exit) => exit.into(),
