@@ -28,11 +28,12 @@ struct Ended {
 
 impl Home {
     fn with(files: &[(&str, &str)]) -> Home {
-        let home = Home(tempfile::tempdir().unwrap());
+        let home = Home(tempfile::tempdir().expect("the folder for temporary files is writable"));
         for (name, text) in files {
             let path = home.0.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+            let parent = path.parent().expect("it was joined to one");
+            fs::create_dir_all(parent).expect("a folder of our own is writable");
+            fs::write(&path, text).expect("a folder of our own is writable");
         }
         home
     }
