@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::findings::{Texts, count};
 use super::output;
-use super::serve::{counts, inventory, nothing_in};
+use super::serve::{counts, inventory};
 use crate::app::{Address, Outcome, Reporter, Verdict};
 use crate::diagnostic::Diagnostic;
 use crate::snapshot::{Fate, Snapshot, Store};
@@ -82,7 +82,9 @@ impl Reporter for Terminal {
                 red("not serving yet"),
                 count(&outcome.diagnostics)
             ),
-            Verdict::Empty => format!("waiting for the first fragment: {}", nothing_in(&self.dirs)),
+            Verdict::Empty => {
+                format!("waiting for the first fragment: {}", super::serve::nothing_in(&self.dirs))
+            }
         };
         let clock = chrono::Local::now().format("%H:%M:%S");
         output::print(&format!("{findings}{clock} {line}\n"));
