@@ -5,10 +5,23 @@
 //! and prints nothing: what people should see goes to a [`Reporter`].
 
 mod fragments;
+mod guard;
 mod listen;
+mod look;
+mod mix;
+mod outcome;
+mod policy;
 mod record;
+mod routes;
+mod standing;
+mod state;
+mod surroundings;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,15 +33,24 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
 
 use crate::envoy_api::Api;
-use crate::serve::{Discovery, Pace, Rules};
+use crate::serve::{Clients, Discovery, Pace, Rules};
 use crate::snapshot::Store;
 use crate::source::{self, Next, Watch};
 
-pub use fragments::{Fragments, Look, Outcome, Places, Verdict, load_all};
+pub use fragments::Fragments;
+pub use look::{Drew, FileName, Look, Saved, load_all};
+pub use mix::Places;
+pub use outcome::{Outcome, Verdict};
+pub use policy::{Accept, OnError, Policy};
+pub use standing::{Condition, Hold, Standing, reasons};
+pub use surroundings::{Environment, VariableSources};
+
 pub use listen::{Address, AddressError, ListenError, Listener};
 pub use record::Record;
+use state::State;
 
 /// How long streams may take to end after SIGTERM. They end at once when they can be written to.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -55,10 +77,16 @@ pub struct Settings {
     pub listen: Vec<Address>,
     /// Plain text may leave the machine.
     pub insecure: bool,
-    /// An empty configuration is served as such from the start.
-    pub allow_empty: bool,
+    /// What to serve, and what not.
+    pub policy: Policy,
+    /// What fragments may refer to by `${NAME}`.
+    pub variables: VariableSources,
+    /// Where the last good content of every fragment is kept.
+    pub state_dir: Option<PathBuf>,
     /// How long changes wait for each other at a client.
     pub pace: Pace,
+    /// What tells this bridge from others to the clients, such as the host's name.
+    pub instance: String,
 }
 
 /// Why the daemon could not start or had to stop.
@@ -114,7 +142,10 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     let record = Arc::new(Record::default());
     let watching = Watch::new(settings.source.clone())?;
     let handle = watching.handle();
-    let fragments = Fragments::new(api, settings.allow_empty);
+    let (state, saved) = State::open(settings.state_dir.as_deref())
+        .map_err(|error| AppError::System { what: "a thread to keep state", error })?;
+    let fragments = Fragments::new(api.clone(), settings.policy.clone(), saved)
+        .with_variables(settings.variables.clone());
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
     let loader = Loader {
         watching,
@@ -122,6 +153,8 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         store: store.clone(),
         record: record.clone(),
         reporter: reporter.clone(),
+        state,
+        watched: BTreeSet::new(),
         _ended: ended,
     };
     let loader = loader.start()?;
@@ -131,12 +164,15 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         pace: settings.pace,
         max_response: MAX_RESPONSE,
         max_response_envoy: MAX_RESPONSE_ENVOY,
-        server: format!("xds-bridge/{}", env!("CARGO_PKG_VERSION")).into(),
+        server: format!("xds-bridge/{} {}", env!("CARGO_PKG_VERSION"), settings.instance).into(),
     };
-    let discovery = Discovery::new(store, rules, record, draining.clone());
+    let mut loaded = store.subscribe();
+    let clients = Arc::new(Clients::new(record));
+    let discovery = Discovery::new(store, rules, clients, draining.clone());
+    let (routes, health) = routes::routes(&api, discovery).await?;
     let mut servers = JoinSet::new();
     for listener in listeners {
-        servers.spawn(accept(listener, discovery.clone(), draining.clone()));
+        servers.spawn(accept(listener, routes.clone(), draining.clone()));
     }
 
     let outcome = loop {
@@ -145,11 +181,13 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
                 Signal::Reload => handle.look_now(),
                 Signal::End => break Ok(()),
             },
+            Ok(()) = loaded.changed() => routes::set_health(&health, ServingStatus::Serving).await,
             Some(end) = servers.join_next() => break Err(serving_ended(end)),
             _ = loader_ended.recv() => break Err(AppError::Serve("the thread that loads files is gone".into())),
         }
     };
     reporter.draining();
+    routes::set_health(&health, ServingStatus::NotServing).await;
     handle.stop();
     drain.send_replace(true);
     finish(&mut servers, &mut signals).await;
@@ -180,16 +218,13 @@ fn serving_ended(end: Result<Result<(), tonic::transport::Error>, tokio::task::J
 /// Serves one listener until told to drain.
 async fn accept(
     listener: Listener,
-    discovery: Discovery,
+    routes: Routes,
     mut draining: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let mut routes = Routes::default();
-    let router = std::mem::take(routes.axum_router_mut()).fallback_service(discovery);
-    *routes.axum_router_mut() = router;
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_routes(routes.prepare());
+        .add_routes(routes);
     let drained = async move {
         // The sender is gone only when the process ends: that is a reason to drain as well.
         let _ = draining.wait_for(|drain| *drain).await;
@@ -214,6 +249,9 @@ struct Loader {
     store: Arc<Store>,
     record: Arc<Record>,
     reporter: Arc<dyn Reporter>,
+    state: State,
+    /// The files beside the fragments that are watched.
+    watched: BTreeSet<PathBuf>,
     /// Dropped when the thread ends, however it ends.
     _ended: mpsc::Sender<()>,
 }
@@ -227,25 +265,43 @@ impl Loader {
     }
 
     fn run(&mut self) {
+        self.watch_wanted();
         loop {
             match self.watching.next(IDLE) {
                 Next::Changed(change) => {
-                    let outcome = self.fragments.update(&change.sources, &change.changed);
-                    self.publish(&outcome);
+                    let is_complete = self.fragments.stage(&change.sources, &change.changed);
+                    // Of files beside, only what a fragment draws on is news.
+                    let is_news = self.fragments.has_staged() || change.changed_extra.is_empty();
+                    if is_complete && is_news {
+                        let outcome = self.fragments.update(&change.sources, &[]);
+                        self.publish(&outcome);
+                    }
+                    self.watch_wanted();
                 }
                 Next::Looked | Next::Idle => {}
-                Next::Stopped => return,
+                Next::Stopped => return self.state.finish(DRAIN),
             }
         }
     }
 
-    fn publish(&self, outcome: &Outcome) {
+    /// What fragments name is read with the next value, and watched as they are.
+    fn watch_wanted(&mut self) {
+        let wanted = self.fragments.wanted();
+        if wanted != self.watched {
+            self.watching.also(wanted.iter().cloned());
+            self.watched = wanted;
+        }
+    }
+
+    fn publish(&mut self, outcome: &Outcome) {
         // Places first: a refusal that comes back at once already finds them.
         self.record.set_places(self.fragments.places());
-        if let Verdict::Publish(snapshot) = &outcome.verdict {
+        if let Verdict::Publish(snapshot) | Verdict::Restored(snapshot, _) = &outcome.verdict {
             self.store.publish(snapshot.clone());
         }
         self.reporter.looked(outcome, &self.store);
+        // Last: what is on the disk matters at the next start, what is served matters now.
+        self.state.keep(self.fragments.take_unsaved());
     }
 }
 

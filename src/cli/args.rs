@@ -53,6 +53,25 @@ pub struct Descriptors {
     pub descriptors_from: Option<PathBuf>,
 }
 
+/// What `${NAME}` in fragments stands for.
+#[derive(Debug, Default, Arguments)]
+pub struct VariableFlags {
+    /// File of variables, NAME=value a line; the environment is stronger; may be repeated, later ones are stronger
+    #[arg(long, value_name = "FILE", env = "XDS_BRIDGE_ENV_FILE", value_delimiter = ':')]
+    pub env_file: Vec<PathBuf>,
+    /// Replace references to these variables only, as in `NAME,OTHER`; nothing: none [default: all]
+    #[arg(long, value_name = "NAMES", env = "XDS_BRIDGE_SUBSTITUTE")]
+    pub substitute: Option<String>,
+}
+
+/// What Envoys have that is in no fragment.
+#[derive(Debug, Default, Arguments)]
+pub struct Outside {
+    /// A cluster that the Envoys' own bootstrap has, so that fragments may name it; may be repeated
+    #[arg(long, value_name = "NAME", env = "XDS_BRIDGE_EXTERNAL_CLUSTER", value_delimiter = ',')]
+    pub external_cluster: Vec<String>,
+}
+
 #[derive(Debug, Arguments)]
 pub struct Serve {
     /// Directory of fragments; may be repeated, later ones replace files of earlier ones [default: config.d]
@@ -67,6 +86,17 @@ pub struct Serve {
     /// Serve an empty configuration as such, instead of waiting for the first fragment
     #[arg(long, env = "XDS_BRIDGE_ALLOW_EMPTY", value_parser = BoolishValueParser::new())]
     pub allow_empty: bool,
+    /// What an error in a fragment does to the others [default: contain]
+    #[arg(long, value_name = "WHAT", env = "XDS_BRIDGE_ON_ERROR")]
+    pub on_error: Option<OnErrorChoice>,
+    /// Keep the last good content of every fragment here, for a start when one is broken [default: none, or what
+    /// systemd's StateDirectory= gives]
+    #[arg(long, value_name = "DIR", env = "XDS_BRIDGE_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub outside: Outside,
+    #[command(flatten)]
+    pub variables: VariableFlags,
     /// How long files that are not renamed into place must be quiet before they are read [default: 300ms]
     #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_SETTLE", value_parser = duration)]
     pub settle: Option<Duration>,
@@ -84,9 +114,16 @@ pub struct Check {
     /// How to show findings
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: FindingsFormat,
+    /// List the variables that the fragments refer to, instead of the findings; values are not shown
+    #[arg(long = "variables")]
+    pub list_variables: bool,
     /// Let findings of this severity fail the check, too
     #[arg(long, value_name = "SEVERITY")]
     pub deny: Option<Deny>,
+    #[command(flatten)]
+    pub outside: Outside,
+    #[command(flatten)]
+    pub variables: VariableFlags,
     #[command(flatten)]
     pub descriptors: Descriptors,
 }
@@ -126,6 +163,15 @@ pub enum FindingsFormat {
     Json,
     /// SARIF 2.1.0, for code hosts and editors
     Sarif,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnErrorChoice {
+    /// The fragment keeps its last good content, the others go on
+    Contain,
+    /// Every change is held back until there is no error
+    Hold,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -10,7 +10,7 @@ use super::findings::Texts;
 use super::settings::File;
 use super::terminal::Terminal;
 use super::{Exit, logging, output};
-use crate::app::{self, Address, Outcome, Reporter, Verdict};
+use crate::app::{self, Address, Outcome, Reporter, Verdict, reasons};
 use crate::diagnostic::Severity;
 use crate::resource::Kind;
 use crate::snapshot::{Fate, Snapshot, Store};
@@ -60,7 +60,21 @@ impl Reporter for Log {
                 tracing::info!(generation, added, changed, removed, files, took_ms, "serving a new snapshot");
             }
             Verdict::Unchanged => tracing::info!(files, took_ms, "nothing that is served has changed"),
-            Verdict::Held => tracing::error!("the change is held back: fragments contradict each other"),
+            Verdict::Restored(snapshot, holds) => {
+                let (resources, _, _) = counts(snapshot);
+                let why = reasons(holds);
+                tracing::error!(
+                    resources,
+                    why,
+                    "serving what was served before the start; what the files hold now is held back"
+                );
+            }
+            Verdict::Held(holds) => {
+                tracing::error!(
+                    why = reasons(holds),
+                    "the change is held back; what was served goes on being served"
+                );
+            }
             Verdict::NotYet => tracing::error!("not serving: a first start needs every fragment to be right"),
             Verdict::Empty => {
                 tracing::warn!(why = nothing_in(&self.dirs), "waiting for the first fragment");

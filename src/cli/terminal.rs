@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::findings::{Texts, count};
 use super::output;
 use super::serve::{counts, inventory};
-use crate::app::{Address, Outcome, Reporter, Verdict};
+use crate::app::{Address, Outcome, Reporter, Verdict, reasons};
 use crate::diagnostic::Diagnostic;
 use crate::snapshot::{Fate, Snapshot, Store};
 
@@ -76,7 +76,15 @@ impl Reporter for Terminal {
                 count(&outcome.diagnostics)
             ),
             Verdict::Unchanged => format!("nothing that is served has changed ({})", time(outcome)),
-            Verdict::Held => format!("{}: what was served goes on being served", red("held back")),
+            Verdict::Held(holds) => {
+                format!("{}: {}. What was served goes on being served.", red("held back"), reasons(holds))
+            }
+            Verdict::Restored(snapshot, holds) => format!(
+                "{}: {}. Serving what was served before the start: {}",
+                red("held back"),
+                reasons(holds),
+                inventory(snapshot)
+            ),
             Verdict::NotYet => format!(
                 "{}: {}; a first start needs every fragment to be right. Watching until it is mended.",
                 red("not serving yet"),

@@ -10,6 +10,7 @@ pub mod dump;
 pub mod envoy;
 pub mod files;
 pub mod http;
+pub mod peek;
 pub mod process;
 pub mod upstream;
 
