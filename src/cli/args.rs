@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
 use crate::app::Address;
@@ -22,7 +23,8 @@ pub struct Common {
     /// Settings file [default: /etc/xds-bridge/xds-bridge.yaml, if it exists]
     #[arg(long, global = true, value_name = "FILE", env = "XDS_BRIDGE_SETTINGS")]
     pub settings: Option<PathBuf>,
-    /// What to log, such as `debug` or `xds_bridge::serve=debug,info`; RUST_LOG is read, too [default: info]
+    /// What to log, such as `debug` or `xds_bridge::serve=debug,info`; RUST_LOG is read, too [default: info;
+    /// warn where people read the output: `serve` at a terminal, `check`]
     #[arg(long, global = true, value_name = "FILTER", env = "XDS_BRIDGE_LOG")]
     pub log: Option<String>,
     /// How to log [default: pretty]
@@ -84,10 +86,10 @@ pub struct Serve {
     #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
     pub admin: Option<AdminAddress>,
     /// Allow plain text beyond loopback addresses and unix sockets
-    #[arg(long, env = "XDS_BRIDGE_INSECURE")]
+    #[arg(long, env = "XDS_BRIDGE_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
     /// Serve an empty configuration as such, instead of waiting for the first fragment
-    #[arg(long, env = "XDS_BRIDGE_ALLOW_EMPTY")]
+    #[arg(long, env = "XDS_BRIDGE_ALLOW_EMPTY", value_parser = BoolishValueParser::new())]
     pub allow_empty: bool,
     /// What an error in a fragment does to the others [default: contain]
     #[arg(long, value_name = "WHAT", env = "XDS_BRIDGE_ON_ERROR")]
