@@ -9,28 +9,46 @@ use crate::diagnostic::Span;
 
 /// Keys under which secrets stand. Where the type of a message is not known, this is all there is to go
 /// by: the names of all fields that the API marks as sensitive, and where data stands inside of them.
-const SUSPECT_KEYS: [&str; 21] = [
-    "secrets",
-    "inline_string",
-    "inlineString",
-    "inline_bytes",
-    "inlineBytes",
-    "private_key",
-    "privateKey",
-    "pkcs12",
-    "password",
-    "secret",
-    "keys",
-    "token",
-    "users",
-    "auth_username",
+const SUSPECT_KEYS: [&str; 39] = [
+    "access_key_id",
+    "authPassword",
     "authUsername",
     "auth_password",
-    "authPassword",
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
+    "auth_username",
+    "backendToken",
+    "backend_token",
+    "contextExtensions",
+    "context_extensions",
     "credentials",
+    "credentialsDataSource",
+    "credentials_data_source",
+    "downstreamAuthPassword",
+    "downstreamAuthPasswords",
+    "downstreamAuthUsername",
+    "downstream_auth_password",
+    "downstream_auth_passwords",
+    "downstream_auth_username",
+    "inlineBytes",
+    "inlineString",
+    "inline_bytes",
+    "inline_string",
+    "keys",
+    "password",
+    "pkcs12",
+    "privateKey",
+    "private_key",
+    "secret",
+    "secretAccessKey",
+    "secretData",
+    "secret_access_key",
+    "secret_data",
+    "secrets",
+    "sessionToken",
+    "session_token",
+    "token",
+    "users",
+    "webIdentityTokenDataSource",
+    "web_identity_token_data_source",
 ];
 
 /// Places of sensitive values.
@@ -142,4 +160,37 @@ pub(super) fn looks_like_a_field(entry: &Entry<'_>) -> bool {
 pub(super) fn overlaps(sensitive: &[Span], span: Span) -> bool {
     let behind = sensitive.partition_point(|known| known.end <= span.start);
     sensitive.get(behind).is_some_and(|known| known.start < span.end.max(span.start + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::envoy_api::Api;
+
+    #[test]
+    fn every_sensitive_field_of_the_api_is_suspect() {
+        let api = Api::embedded().expect("the shipped set is whole");
+        let types = api.message_names().filter_map(|name| api.message(name));
+        let fields = types.flat_map(|ty| &ty.fields).filter(|field| field.sensitive);
+        let names = fields.flat_map(|field| [&*field.name, &*field.json_name]);
+        // This one is everywhere, and what is in it has its own names.
+        let missing: BTreeSet<&str> = names
+            .filter(|name| !SUSPECT_KEYS.contains(name) && !matches!(*name, "typed_config" | "typedConfig"))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn places_are_in_order_and_apart() {
+        let span = |start, end| Span { start, end };
+        let mut places = Sensitive(vec![span(5, 9), span(1, 2), span(8, 12), span(2, 3)]);
+        let places = places.spans();
+        assert_eq!(places, [span(1, 3), span(5, 12)]);
+        assert!(
+            overlaps(&places, span(11, 20)) && overlaps(&places, span(6, 6)) && overlaps(&places, span(0, 2))
+        );
+        assert!(!overlaps(&places, span(3, 5)) && !overlaps(&places, span(12, 13)));
+    }
 }
