@@ -9,6 +9,7 @@ mod guard;
 mod listen;
 mod look;
 mod record;
+mod routes;
 mod standing;
 mod state;
 #[cfg(test)]
@@ -27,9 +28,10 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
 
 use crate::envoy_api::Api;
-use crate::serve::{Discovery, Pace, Rules};
+use crate::serve::{Clients, Discovery, Pace, Rules};
 use crate::snapshot::Store;
 use crate::source::{self, Next, Watch};
 
@@ -72,6 +74,8 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// How long changes wait for each other at a client.
     pub pace: Pace,
+    /// What tells this bridge from others to the clients, such as the host's name.
+    pub instance: String,
 }
 
 /// Why the daemon could not start or had to stop.
@@ -129,7 +133,7 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     let handle = watching.handle();
     let (state, saved) = State::open(settings.state_dir.as_deref())
         .map_err(|error| AppError::System { what: "a thread to keep state", error })?;
-    let fragments = Fragments::new(api, settings.policy.clone(), saved);
+    let fragments = Fragments::new(api.clone(), settings.policy.clone(), saved);
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
     let loader = Loader {
         watching,
@@ -147,12 +151,15 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         pace: settings.pace,
         max_response: MAX_RESPONSE,
         max_response_envoy: MAX_RESPONSE_ENVOY,
-        server: format!("xds-bridge/{}", env!("CARGO_PKG_VERSION")).into(),
+        server: format!("xds-bridge/{} {}", env!("CARGO_PKG_VERSION"), settings.instance).into(),
     };
-    let discovery = Discovery::new(store, rules, record, draining.clone());
+    let mut loaded = store.subscribe();
+    let clients = Arc::new(Clients::new(record));
+    let discovery = Discovery::new(store, rules, clients, draining.clone());
+    let (routes, health) = routes::routes(&api, discovery).await?;
     let mut servers = JoinSet::new();
     for listener in listeners {
-        servers.spawn(accept(listener, discovery.clone(), draining.clone()));
+        servers.spawn(accept(listener, routes.clone(), draining.clone()));
     }
 
     let outcome = loop {
@@ -161,11 +168,13 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
                 Signal::Reload => handle.look_now(),
                 Signal::End => break Ok(()),
             },
+            Ok(()) = loaded.changed() => routes::set_health(&health, ServingStatus::Serving).await,
             Some(end) = servers.join_next() => break Err(serving_ended(end)),
             _ = loader_ended.recv() => break Err(AppError::Serve("the thread that loads files is gone".into())),
         }
     };
     reporter.draining();
+    routes::set_health(&health, ServingStatus::NotServing).await;
     handle.stop();
     drain.send_replace(true);
     finish(&mut servers, &mut signals).await;
@@ -196,16 +205,13 @@ fn serving_ended(end: Result<Result<(), tonic::transport::Error>, tokio::task::J
 /// Serves one listener until told to drain.
 async fn accept(
     listener: Listener,
-    discovery: Discovery,
+    routes: Routes,
     mut draining: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let mut routes = Routes::default();
-    let router = std::mem::take(routes.axum_router_mut()).fallback_service(discovery);
-    *routes.axum_router_mut() = router;
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_routes(routes.prepare());
+        .add_routes(routes);
     let drained = async move {
         // The sender is gone only when the process ends: that is a reason to drain as well.
         let _ = draining.wait_for(|drain| *drain).await;

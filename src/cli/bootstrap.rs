@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::args::{ApiVariant, Bootstrap, Common};
-use super::settings::File;
+use super::settings::{File, host_name};
 use super::{Exit, output};
 use crate::app::Address;
 
@@ -25,11 +25,6 @@ pub fn run(common: &Common, command: &Bootstrap) -> Result<Exit> {
     };
     output::print(&text(&node_id, command, &address));
     Ok(Exit::Done)
-}
-
-fn host_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 fn text(node_id: &str, command: &Bootstrap, address: &Address) -> String {

@@ -106,6 +106,7 @@ impl File {
             state_dir: self
                 .state_dir(flags.state_dir.as_deref(), std::env::var_os("STATE_DIRECTORY").as_deref()),
             pace: Default::default(),
+            instance: format!("{} pid {}", host_name().unwrap_or_default(), std::process::id()),
         })
     }
 
@@ -151,6 +152,12 @@ impl File {
         let sets: Vec<&[u8]> = sets.iter().map(Vec::as_slice).collect();
         Ok(if sets.is_empty() { Api::embedded() } else { Api::with_sets(&sets) }?)
     }
+}
+
+/// The host's name, if it has one.
+pub fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

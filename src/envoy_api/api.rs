@@ -3,10 +3,13 @@
 //! Invariant: an index given out stays valid, and what it points to never changes, as long as the
 //! `Api` lives; so tables hold indices instead of each other.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use prost_reflect::{DescriptorPool, EnumDescriptor, ExtensionDescriptor, MessageDescriptor};
+use prost::Message;
+use prost_reflect::{DescriptorPool, EnumDescriptor, ExtensionDescriptor, FileDescriptor, MessageDescriptor};
+use prost_types::FileDescriptorSet;
 
 use super::names::NameIndex;
 use super::{ApiError, EnumId, EnumType, MessageId, MessageType, sets, tables};
@@ -112,6 +115,21 @@ impl Api {
     pub fn message_names(&self) -> impl Iterator<Item = &str> {
         let named = self.0.messages.iter().filter(|slot| !slot.descriptor.is_map_entry());
         named.map(|slot| slot.descriptor.full_name())
+    }
+
+    /// A `FileDescriptorSet` of the files that define these services and of all that they import.
+    /// Services that this API does not have are left out.
+    pub fn descriptors_of(&self, services: &[&str]) -> Vec<u8> {
+        let defining = self.0.pool.services().filter(|service| services.contains(&service.full_name()));
+        let mut open: Vec<FileDescriptor> = defining.map(|service| service.parent_file()).collect();
+        let mut files = BTreeMap::new();
+        while let Some(file) = open.pop() {
+            if !files.contains_key(file.name()) {
+                open.extend(file.dependencies());
+                files.insert(file.name().to_owned(), file.file_descriptor_proto().clone());
+            }
+        }
+        FileDescriptorSet { file: files.into_values().collect() }.encode_to_vec()
     }
 
     /// The linked descriptors, for what the tables leave out (constraint rules, annotations).

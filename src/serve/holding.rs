@@ -60,6 +60,8 @@ pub(crate) enum Due<'a> {
 pub(crate) struct Sent {
     /// What the client held before.
     pub before: Option<Kept>,
+    /// The client had refused what it was sent before this.
+    pub after_refusal: bool,
     /// The version sent; none is a removal.
     pub version: Option<Digest>,
     /// The resource sent: what the client holds if it takes it.
@@ -85,6 +87,8 @@ pub(crate) struct Holding {
     pub last_nonce: Option<String>,
     /// Since when something of this type waits for other types.
     pub waiting_since: Option<Instant>,
+    /// When the client is to be told next that what it holds goes on being valid.
+    pub next_beat: Option<Instant>,
 }
 
 impl Holding {
@@ -127,6 +131,30 @@ impl Holding {
                 self.in_flight.as_ref().is_some_and(|sent| sent.sent.contains_key(resource.name()));
             let held = if on_its_way { Held::Asked(None) } else { Held::Known(None) };
             self.gap.insert(resource.name().clone(), held);
+        }
+    }
+
+    /// A name may differ between two views: if it was held, it enters the gap as it was held.
+    pub fn enter(&mut self, old: &View, new: &View, kind: Kind, name: &Name) {
+        if self.gap.contains_key(name) {
+            return;
+        }
+        let covers = |resource: &&Arc<Resource>| self.subscription.covers_resource(resource);
+        let before = old.get(kind, name).filter(covers);
+        if before.is_some() || new.get(kind, name).filter(covers).is_some() {
+            let kept = before.map(|r| Kept { version: old.version_of(r), resource: Some(r.clone()) });
+            self.gap.insert(name.clone(), Held::Known(kept));
+        }
+    }
+
+    /// What was refused is offered once more when something that it names has changed.
+    pub fn offer_again(&mut self, old: &View, new: &View) {
+        for held in self.gap.values_mut() {
+            if let Held::Rejected { refused: Some(refused), before, .. } = held
+                && refused.references().iter().any(|r| old.get(r.kind, &r.name) != new.get(r.kind, &r.name))
+            {
+                *held = Held::Asked(before.take());
+            }
         }
     }
 

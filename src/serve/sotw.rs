@@ -1,7 +1,8 @@
 //! The state-of-the-world variant: what its requests do to a subscription, and what its responses carry.
 
 use super::holding::{Holding, Kept};
-use super::session::{Content, Step, intern};
+use super::plan::{Content, Step};
+use super::subscription::intern;
 use super::wire::Item;
 use crate::resource::{Digest, Kind, Name, Resource};
 use crate::snapshot::View;
@@ -47,7 +48,8 @@ pub(crate) fn content(
     let stepped: HashSet<&Name> = steps.iter().map(|(name, _)| name).collect();
     let mut content = Content::default();
     let mut push = |name: &Name, version: Digest, resource: &Arc<Resource>| {
-        content.items.push(Item { name: name.clone(), version, resource: Some(resource.clone()) });
+        let ttl = resource.ttl();
+        content.items.push(Item { name: name.clone(), version, resource: Some(resource.clone()), ttl });
     };
     for (name, step) in steps {
         if let Step::Send(resource, version) = step {

@@ -48,6 +48,8 @@ pub struct Stream {
     pub snapshot: Arc<Snapshot>,
     pub now: Instant,
     pub variant: Variant,
+    /// What the client announces in its first request.
+    pub features: Vec<String>,
     started: bool,
 }
 
@@ -65,6 +67,7 @@ impl Stream {
             snapshot: Arc::new(Snapshot::unloaded()),
             now: Instant::now(),
             variant,
+            features: Vec::new(),
             started: false,
         }
     }
@@ -94,6 +97,7 @@ impl Stream {
         let identity = Identity {
             node: Node { id: "n".into(), ..Node::default() },
             agent: "envoy".into(),
+            features: self.features.clone(),
             ..Identity::default()
         };
         let first = !std::mem::replace(&mut self.started, true);
