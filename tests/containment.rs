@@ -100,7 +100,8 @@ fn a_new_machine_with_an_empty_directory_answers_nobody() {
     assert!(is_silent(bridge.address()));
     put(&config, "a.yaml", &cluster("a"));
     wait_until_served(&bridge, &["a"]);
-    let bridge = serve(folder(&[]).1.as_path(), &["--allow-empty"]);
+    let (_dir, config) = folder(&[]);
+    let bridge = serve(&config, &["--allow-empty"]);
     assert_eq!(clusters(bridge.address()), [""; 0]);
 }
 

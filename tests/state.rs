@@ -96,6 +96,27 @@ fn a_start_with_a_broken_file_serves_its_last_good_content() {
 }
 
 #[test]
+fn a_start_without_a_file_that_a_fragment_names_serves_what_it_held() {
+    let fragment = "clusters:\n- name: a\n  alt_stat_name: !file ../name.txt\n";
+    let mut bench = Bench::new(&[("b.yaml", &cluster("b"))]);
+    bench.wait_until_served(&["b"]);
+    put(bench.dir.path(), "name.txt", "held");
+    put(&bench.config(), "a.yaml", fragment);
+    bench.wait_until_served(&["a", "b"]);
+    bench.wait_until_saved("!file");
+    bench.bridge.kill();
+    remove(bench.dir.path(), "name.txt");
+    bench.bridge.restart();
+    bench.wait_until_served(&["a", "b"]);
+    let clusters = || common::peek::peek(bench.bridge.address(), common::peek::CLUSTERS, "peek");
+    assert!(String::from_utf8_lossy(&clusters()["a"]).contains("held"));
+    put(bench.dir.path(), "name.txt", "mended");
+    wait_until(SOON, "the mended file to count", || {
+        String::from_utf8_lossy(&clusters()["a"]).contains("mended")
+    });
+}
+
+#[test]
 fn without_a_last_good_content_a_start_with_a_broken_file_serves_nothing_until_it_is_mended() {
     let mut bench = Bench::new(&[("a.yaml", BROKEN), ("b.yaml", &cluster("b"))]);
     bench.bridge.wait_for_line(0, "not serving");
@@ -165,7 +186,8 @@ fn damaged_files_and_other_formats_are_ignored_with_a_warning() {
     bench.bridge.kill();
     let files = list(&bench.fragments());
     assert_eq!(files.len(), 2);
-    let damages: [fn(&[u8]) -> Vec<u8>; 4] = [
+    type Damage = fn(&[u8]) -> Vec<u8>;
+    let damages: [Damage; 4] = [
         |bytes| bytes[..bytes.len() - 3].to_vec(),
         |bytes| [bytes, b"more"].concat(),
         |bytes| String::from_utf8_lossy(bytes).replace("name: ", "name: x").into_bytes(),
@@ -207,24 +229,55 @@ fn a_state_directory_that_cannot_be_used_never_stops_serving() {
     assert_eq!(clusters(bridge.address()), ["a"]);
 }
 
-/// A file system of a few pages; unmounted when dropped.
-struct TinyDisk(PathBuf);
+/// What keeps large contents from being written.
+enum Obstacle {
+    /// A file system of a few pages, where mounting is allowed; unmounted when dropped.
+    TinyDisk(PathBuf),
+    /// A folder in the place of the file that is written first; anybody can make one.
+    InTheWay,
+}
 
-impl TinyDisk {
-    fn mount(place: PathBuf) -> TinyDisk {
-        fs::create_dir(&place).expect("created");
-        let status =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tiny"]).arg(&place).status();
-        assert!(status.is_ok_and(|status| status.success()), "this test mounts a tmpfs, which takes root");
-        TinyDisk(place)
+impl Obstacle {
+    fn at(state: &Path) -> Obstacle {
+        fs::create_dir(state).expect("created");
+        let mut mount = Command::new("mount");
+        let status = mount.args(["-t", "tmpfs", "-o", "size=64k", "tiny"]).arg(state).output();
+        match status.is_ok_and(|output| output.status.success()) {
+            true => Obstacle::TinyDisk(state.to_owned()),
+            false => Obstacle::InTheWay,
+        }
+    }
+
+    /// From now on, there is no room for the fragment that holds `text`.
+    fn fill(&self, fragments: &Path, text: &str) {
+        if let Obstacle::InTheWay = self {
+            fs::create_dir(unfinished(fragments, text)).expect("created");
+        }
+    }
+
+    /// There is room again.
+    fn clear(&self, fragments: &Path, text: &str) {
+        if let Obstacle::InTheWay = self {
+            fs::remove_dir(unfinished(fragments, text)).expect("removed");
+        }
     }
 }
 
-impl Drop for TinyDisk {
+impl Drop for Obstacle {
     fn drop(&mut self) {
-        // Lazily: the daemon may still be at work in it when a test fails.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        if let Obstacle::TinyDisk(place) = self {
+            // Lazily: the daemon may still be at work in it when a test fails.
+            let _ = Command::new("umount").arg("-l").arg(place).status();
+        }
     }
+}
+
+/// Where the next content of the fragment that holds `text` is written first.
+fn unfinished(fragments: &Path, text: &str) -> PathBuf {
+    let holds =
+        |name: &String| fs::read_to_string(fragments.join(name)).is_ok_and(|saved| saved.contains(text));
+    let name = list(fragments).into_iter().find(holds).expect("it is saved");
+    fragments.join(format!(".unfinished-{}", name.trim_end_matches(".fragment")))
 }
 
 #[test]
@@ -234,11 +287,12 @@ fn a_full_disk_never_stops_serving_and_never_harms_what_was_saved() {
     fs::create_dir(&config).expect("created");
     put(&config, "a.yaml", &cluster("a1"));
     put(&config, "b.yaml", &cluster("b1"));
-    let disk = TinyDisk::mount(dir.path().join("state"));
+    let obstacle = Obstacle::at(&dir.path().join("state"));
     let bridge = start(dir.path());
     let mut bench = Bench { dir, bridge };
     bench.wait_until_saved("name: a1");
     bench.wait_until_saved("name: b1");
+    obstacle.fill(&bench.fragments(), "name: a1");
     let large = format!("{}# {}\n", cluster("a2"), "x".repeat(100_000));
     put(&bench.config(), "a.yaml", &large);
     bench.bridge.wait_for_line(0, "cannot be saved");
@@ -251,11 +305,10 @@ fn a_full_disk_never_stops_serving_and_never_harms_what_was_saved() {
     put(&bench.config(), "a.yaml", BROKEN);
     bench.bridge.restart();
     bench.wait_until_served(&["a1", "b2"]);
-    // There is room again.
+    obstacle.clear(&bench.fragments(), "name: a1");
     put(&bench.config(), "a.yaml", &cluster("a3"));
     bench.wait_until_saved("name: a3");
     bench.bridge.kill();
-    drop(disk);
 }
 
 /// Random enough, and the same each time.

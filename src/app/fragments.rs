@@ -6,127 +6,25 @@
 //! previous snapshot stays until the mix is good or somebody accepts it. Only what changed is
 //! loaded, compared and built.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use bytes::Bytes;
 use imbl::OrdMap;
 
 use super::guard::{self, Removal};
-use super::look::{FileName, Look, load_all};
+use super::look::{FileName, Look, Saved, load_all};
+use super::mix::{Mix, Places};
+use super::outcome::{Outcome, Verdict};
+use super::policy::{Accept, OnError, Policy};
 use super::standing::{Condition, Hold, Standing};
-use crate::diagnostic::{Diagnostic, Position, Severity, Span};
+use super::surroundings::{Surroundings, VariableSources};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
-use crate::load::{self, Catalog, Key, References};
-use crate::resource::{Kind, Name};
-use crate::snapshot::{Audience, Builder, Edit, Snapshot};
+use crate::load::{self, References};
+use crate::snapshot::{Builder, Snapshot};
 use crate::source::{DirState, SourceFile, Sources};
-
-/// Where served resources stand, for those who report on them. Cloning is cheap.
-#[derive(Clone, Debug, Default)]
-pub struct Places {
-    catalog: Catalog,
-    served: OrdMap<Arc<str>, Arc<Look>>,
-}
-
-impl Places {
-    /// `file:line` of each place where this resource is defined.
-    pub fn of(&self, kind: Kind, name: &Name) -> Vec<String> {
-        let line = |home: &load::Home| {
-            let text = self.served.get(&home.file).and_then(|look| look.text()).unwrap_or_default();
-            format!("{}:{}", home.file, Position::of(text, home.name_span.start).line)
-        };
-        self.catalog.homes(kind, name).iter().map(line).collect()
-    }
-}
-
-/// What came of a look at the sources.
-#[derive(Debug)]
-pub struct Outcome {
-    /// What became of the snapshot.
-    pub verdict: Verdict,
-    /// Findings of the files that changed, and of how files fit together; by place.
-    pub diagnostics: Vec<Diagnostic>,
-    /// The texts that the findings point into: files that were loaded, then others.
-    pub looks: Vec<Arc<Look>>,
-    /// Files read and loaded for it.
-    pub files_loaded: usize,
-    /// Time from the sources to this outcome.
-    pub took: Duration,
-}
-
-/// What became of the snapshot.
-#[derive(Debug)]
-pub enum Verdict {
-    /// This is to be served from now on.
-    Publish(Snapshot),
-    /// What was served before the daemon was started is to be served again; what the files hold now
-    /// is held back, for these reasons.
-    Restored(Snapshot, Vec<Hold>),
-    /// Nothing that is served has changed.
-    Unchanged,
-    /// The change is held back, for these reasons; what was served goes on being served.
-    Held(Vec<Hold>),
-    /// Nothing was ever served, and nothing can be yet: for the findings, a start with a part only
-    /// would take away from running Envoys what is missing in it.
-    NotYet,
-    /// Nothing was ever served, and there is nothing to serve.
-    Empty,
-}
-
-/// What an error in a fragment does to the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnError {
-    /// Nothing: the fragment keeps its last good content, the others go on.
-    #[default]
-    Contain,
-    /// It holds every change back.
-    Hold,
-}
-
-/// What to serve, and what not.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// An empty directory is served as such, at once.
-    pub allow_empty: bool,
-    /// What an error in a fragment does to the others.
-    pub on_error: OnError,
-    /// How much it matters at a first look that requests would go to what no fragment defines.
-    pub unresolved: Severity,
-    /// Clusters that the Envoys' own bootstrap has.
-    pub external_clusters: BTreeSet<Name>,
-}
-
-impl Default for Policy {
-    fn default() -> Policy {
-        Policy {
-            allow_empty: false,
-            on_error: OnError::Contain,
-            // What is missing may be elsewhere, and was missing before.
-            unresolved: Severity::Warning,
-            external_clusters: BTreeSet::new(),
-        }
-    }
-}
-
-/// What somebody takes upon them for the change that is held now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Accept {
-    /// Requests may go to what no fragment defines.
-    pub unresolved: bool,
-    /// As much may be removed as it would.
-    pub removals: bool,
-}
-
-/// The last good content of a fragment, from before the daemon was started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Saved {
-    /// The path as people named it.
-    pub path: Arc<str>,
-    /// Its bytes.
-    pub text: Bytes,
-}
 
 /// All fragments. There is one, and what it builds goes to one store.
 #[derive(Debug)]
@@ -138,6 +36,8 @@ pub struct Fragments {
     looks: OrdMap<FileName, Arc<Look>>,
     /// The files whose newest look has errors.
     broken: BTreeSet<FileName>,
+    /// The files whose newest look draws on something beside its text.
+    drawing: BTreeSet<FileName>,
     /// The newest good look at each file.
     good: OrdMap<FileName, Arc<Look>>,
     /// What is served of each file.
@@ -149,15 +49,19 @@ pub struct Fragments {
     /// What was served before the daemon was started; forgotten when the first snapshot is built.
     saved: BTreeMap<FileName, Saved>,
     standings: OrdMap<FileName, Standing>,
+    surroundings: Surroundings,
+    staged: Staged,
     places: Places,
     builder: Builder,
 }
 
-/// The good content of all files together.
-struct Mix {
-    places: Places,
-    /// Names that differ from what is served.
-    touched: BTreeSet<Key>,
+/// What was loaded and not taken over yet.
+#[derive(Debug, Default)]
+struct Staged {
+    changed: BTreeSet<FileName>,
+    looks: BTreeMap<FileName, Arc<Look>>,
+    /// Findings about what fragments draw on.
+    findings: Vec<Diagnostic>,
 }
 
 impl Fragments {
@@ -169,15 +73,74 @@ impl Fragments {
             sources: Sources::default(),
             looks: OrdMap::new(),
             broken: BTreeSet::new(),
+            drawing: BTreeSet::new(),
             good: OrdMap::new(),
             served: OrdMap::new(),
             pending: BTreeSet::new(),
             unsaved: BTreeSet::new(),
             saved,
             standings: OrdMap::new(),
+            surroundings: Surroundings::new(VariableSources::default()),
+            staged: Staged::default(),
             places: Places::default(),
             builder: Builder::new(),
         }
+    }
+
+    /// The same with variables.
+    #[must_use]
+    pub fn with_variables(mut self, variables: VariableSources) -> Fragments {
+        self.surroundings = Surroundings::new(variables);
+        self
+    }
+
+    /// The files that fragments name, and the env files: to be in [`Sources::extra`].
+    pub fn wanted(&self) -> BTreeSet<PathBuf> {
+        self.surroundings.wanted(self.staged.looks.values().chain(self.drawing_looks()))
+    }
+
+    /// Loads what is new, and what draws on what is new. `false` if something that is [`wanted`] is
+    /// still to be read: then there is nothing to take over yet.
+    ///
+    /// [`wanted`]: Fragments::wanted
+    pub fn stage(&mut self, sources: &Sources, changed: &[FileName]) -> bool {
+        let renewed = !self.sources.extra.ptr_eq(&sources.extra) || self.surroundings.is_waiting();
+        self.sources = sources.clone();
+        self.staged.changed.extend(changed.iter().cloned());
+        if renewed {
+            self.staged.findings.extend(self.surroundings.take(sources));
+            let outdated = self.outdated();
+            self.staged.changed.extend(outdated);
+        }
+        let (looks, staged) = (&mut self.staged.looks, &self.staged.changed);
+        looks.retain(|name, _| !changed.contains(name) && sources.files.contains_key(name));
+        let present = staged.iter().filter(|name| !looks.contains_key(*name));
+        let present: Vec<(&FileName, &SourceFile)> =
+            present.filter_map(|name| Some((name, sources.files.get(name)?))).collect();
+        let loaded = self.surroundings.with_inputs(|inputs| load_all(&self.api, inputs, &present));
+        looks.extend(loaded.into_iter().map(|look| (look.name.clone(), look)));
+        !self.surroundings.is_waiting() && !looks.values().any(|look| look.loaded.drawn.is_waiting())
+    }
+
+    /// Whether anything was loaded or found that is not taken over yet.
+    pub fn has_staged(&self) -> bool {
+        !self.staged.changed.is_empty() || !self.staged.findings.is_empty()
+    }
+
+    /// The newest looks that draw on something beside their text.
+    fn drawing_looks(&self) -> impl Iterator<Item = &Arc<Look>> {
+        self.drawing.iter().filter_map(|name| self.looks.get(name))
+    }
+
+    /// The files that drew on what is another now.
+    fn outdated(&mut self) -> Vec<FileName> {
+        let Staged { looks: staged, .. } = &mut self.staged;
+        self.surroundings.with_inputs(|inputs| {
+            staged.retain(|_, look| look.loaded.drawn.is_current(inputs));
+            let drawing = self.drawing.iter().filter_map(|name| self.looks.get(name));
+            let old = drawing.filter(|look| !look.loaded.drawn.is_current(inputs));
+            old.map(|look| look.name.clone()).collect()
+        })
     }
 
     /// Where what is served stands.
@@ -205,19 +168,24 @@ impl Fragments {
     /// Takes new sources, of which the `changed` files differ from those before.
     pub fn update(&mut self, sources: &Sources, changed: &[FileName]) -> Outcome {
         let start = Instant::now();
-        self.sources = sources.clone();
-        let present: Vec<(&FileName, &SourceFile)> =
-            changed.iter().filter_map(|n| Some((n, sources.files.get(n)?))).collect();
-        let looks = load_all(&self.api, &present);
-        let mut findings: Vec<Diagnostic> = looks.iter().flat_map(|l| l.loaded.diagnostics.clone()).collect();
+        self.stage(sources, changed);
+        let Staged { changed, looks, mut findings } = std::mem::take(&mut self.staged);
+        let looks: Vec<Arc<Look>> = looks.into_values().collect();
+        findings.extend(looks.iter().flat_map(|look| look.loaded.diagnostics.clone()));
         for name in changed.iter().filter(|name| !sources.files.contains_key(*name)) {
             self.looks.remove(name);
             self.broken.remove(name);
+            self.drawing.remove(name);
             self.good.remove(name);
         }
         for look in &looks {
             let name = &look.name;
             self.looks.insert(name.clone(), look.clone());
+            if look.loaded.drawn.is_nothing() {
+                self.drawing.remove(name);
+            } else {
+                self.drawing.insert(name.clone());
+            }
             if look.has_errors() {
                 self.broken.insert(name.clone());
                 findings.extend(self.recall(look));
@@ -226,7 +194,7 @@ impl Fragments {
                 self.good.insert(name.clone(), look.clone());
             }
         }
-        self.pending.extend(changed.iter().cloned());
+        self.pending.extend(changed);
         self.finish(start, looks, findings, Accept::default())
     }
 
@@ -258,7 +226,8 @@ impl Fragments {
         }
         let saved = self.saved.get(&broken.name)?;
         let source = SourceFile { path: broken.path.clone(), content: Ok(saved.text.clone()) };
-        let old = load_all(&self.api, &[(&broken.name, &source)]).pop()?;
+        let files = [(&broken.name, &source)];
+        let old = self.surroundings.as_of(&saved.drew, |inputs| load_all(&self.api, inputs, &files)).pop()?;
         let (severity, message) = if old.has_errors() {
             (Severity::Error, "its last good content, from the state directory, has errors now, too")
         } else {
@@ -271,10 +240,12 @@ impl Fragments {
     /// Serves the good content of all files, if together it is good.
     fn serve_good(&mut self, accept: Accept, looks: &mut Vec<Arc<Look>>) -> (Verdict, Vec<Diagnostic>) {
         self.pending.retain(|name| !same(self.good.get(name), self.served.get(name)));
-        let mix = self.mix();
+        let mix = Mix::new(&self.places, &self.pending, &self.served, &self.good);
         let first = !self.builder.current().is_loaded();
         let (mut findings, holds) = self.judge(&mix, accept);
-        self.placed(&mut findings, &mix, looks);
+        let is_newest =
+            |look: &Arc<Look>| self.looks.get(&look.name).is_some_and(|newest| Arc::ptr_eq(newest, look));
+        mix.place(&mut findings, is_newest, looks);
         if first {
             let contradicts = holds.iter().any(|hold| matches!(hold, Hold::Contradiction | Hold::Errors));
             if contradicts && let Some(snapshot) = self.restore() {
@@ -295,24 +266,8 @@ impl Fragments {
     /// Whether it is not known what all files are to give, not even from before.
     fn is_incomplete(&self) -> bool {
         self.broken.iter().any(|name| !self.good.contains_key(name))
+            || self.surroundings.is_incomplete()
             || self.sources.dirs.iter().any(|dir| matches!(dir.state, DirState::Unreadable(_)))
-    }
-
-    fn mix(&self) -> Mix {
-        let mut places = self.places.clone();
-        let mut touched = BTreeSet::new();
-        for name in &self.pending {
-            let (old, new) = (self.served.get(name), self.good.get(name));
-            if let Some(old) = old {
-                places.served.remove(&old.path);
-                touched.extend(places.catalog.replace(&old.path, Some(&old.loaded), None));
-            }
-            if let Some(new) = new {
-                places.served.insert(new.path.clone(), new.clone());
-                touched.extend(places.catalog.replace(&new.path, None, Some(&new.loaded)));
-            }
-        }
-        Mix { places, touched }
     }
 
     /// What is wrong with files that are good each for themselves, and what of that holds them back.
@@ -352,9 +307,9 @@ impl Fragments {
         let references = References { before, now, external: &self.policy.external_clusters };
         // What is missing may stand in a file that could not be read.
         let at_first = if self.is_incomplete() { Severity::Warning } else { self.policy.unresolved };
-        let severity = |dangling: &load::Dangling<'_>| match dangling.mention.carries_traffic {
+        let severity = |dangling: &load::Dangling<'_>| match dangling.is_urgent() {
             true if first => at_first,
-            true if dangling.is_new && !accept.unresolved => Severity::Error,
+            true if !accept.unresolved => Severity::Error,
             _ => Severity::Warning,
         };
         let dangling = references.dangling(&mix.touched);
@@ -366,7 +321,7 @@ impl Fragments {
 
     /// Makes the mix what is served; nothing if no resource is another.
     fn serve(&mut self, mix: Mix) -> Option<Snapshot> {
-        let edits = self.edits();
+        let edits = mix.edits();
         if !self.builder.current().is_loaded() {
             // All that was saved for files that are gone is to be forgotten.
             self.unsaved.extend(std::mem::take(&mut self.saved).into_keys());
@@ -385,84 +340,24 @@ impl Fragments {
     /// Serves all that was served before the daemon was started, if it still can be.
     fn restore(&mut self) -> Option<Snapshot> {
         let source = |saved: &Saved| SourceFile { path: saved.path.clone(), content: Ok(saved.text.clone()) };
-        let sources: Vec<(FileName, SourceFile)> =
-            self.saved.iter().map(|(name, saved)| (name.clone(), source(saved))).collect();
-        let files: Vec<_> = sources.iter().map(|(name, source)| (name, source)).collect();
-        let looks = load_all(&self.api, &files);
+        let load = |(name, saved): (&FileName, &Saved)| {
+            let files = [(name, &source(saved))];
+            self.surroundings.as_of(&saved.drew, |inputs| load_all(&self.api, inputs, &files))
+        };
+        let looks: Vec<Arc<Look>> = self.saved.iter().flat_map(load).collect();
         if looks.is_empty() || looks.iter().any(|look| look.has_errors()) {
             return None;
         }
         let restored = looks.into_iter().map(|look| (look.name.clone(), look)).collect();
         let newest = std::mem::replace(&mut self.good, restored);
         let waiting = std::mem::replace(&mut self.pending, self.good.keys().cloned().collect());
-        let mix = self.mix();
+        let mix = Mix::new(&self.places, &self.pending, &self.served, &self.good);
         let is_sound = mix.places.catalog.clashes(&mix.touched).is_empty();
         let snapshot = if is_sound { self.serve(mix) } else { None };
         self.good = newest;
         self.pending = waiting;
         self.pending.extend(self.served.keys().cloned());
         snapshot
-    }
-
-    /// From what is served to what is good, in the files where they differ.
-    fn edits(&self) -> Vec<Edit> {
-        let items = |look: Option<&'_ Arc<Look>>| look.cloned().into_iter();
-        let mut puts = Vec::new();
-        let mut kept: HashSet<(Audience, Kind, Name)> = HashSet::new();
-        for look in self.pending.iter().flat_map(|name| items(self.good.get(name))) {
-            for item in &look.loaded.items {
-                let (kind, name) = (item.resource.kind(), item.resource.name().clone());
-                kept.insert((item.nodes.clone(), kind, name));
-                puts.push(Edit::Put(item.nodes.clone(), item.resource.clone()));
-            }
-        }
-        let mut edits = Vec::new();
-        for look in self.pending.iter().flat_map(|name| items(self.served.get(name))) {
-            for item in &look.loaded.items {
-                let key = (item.nodes.clone(), item.resource.kind(), item.resource.name().clone());
-                if !kept.contains(&key) {
-                    edits.push(Edit::Remove(key.0, key.1, key.2));
-                }
-            }
-        }
-        edits.extend(puts);
-        edits
-    }
-
-    /// Completes findings across the files of a mix: each with the path to its place, and all with
-    /// the texts that they point into. A place in a content that its file has no more is left out.
-    fn placed(&self, findings: &mut Vec<Diagnostic>, mix: &Mix, looks: &mut Vec<Arc<Look>>) {
-        let newest = |file: &Arc<str>| {
-            let look = mix.places.served.get(file)?;
-            Some((look, self.looks.get(&look.name).is_some_and(|newest| Arc::ptr_eq(newest, look))))
-        };
-        let mut spans: BTreeMap<Arc<str>, BTreeSet<Span>> = BTreeMap::new();
-        for finding in findings.iter_mut() {
-            if let Some((_, false)) = newest(&finding.file) {
-                finding.span = None;
-            }
-            finding.related.retain(|related| !matches!(newest(&related.file), Some((_, false))));
-            spans.entry(finding.file.clone()).or_default().extend(finding.span);
-            for related in &finding.related {
-                spans.entry(related.file.clone()).or_default();
-            }
-        }
-        let mut paths: HashMap<(Arc<str>, Span), String> = HashMap::new();
-        let known: HashSet<FileName> = looks.iter().map(|look| look.name.clone()).collect();
-        for (file, spans) in spans {
-            let Some((look, true)) = newest(&file) else { continue };
-            if !known.contains(&look.name) {
-                looks.push(look.clone());
-            }
-            let found = load::paths_at(look.text().unwrap_or_default(), spans);
-            paths.extend(found.into_iter().map(|(span, path)| ((file.clone(), span), path)));
-        }
-        for finding in findings {
-            let place = finding.span.map(|span| (finding.file.clone(), span));
-            if let Some(path) = place.and_then(|place| paths.get(&place)) {
-                finding.path.clone_from(path);
-            }
-        }
     }
 
     /// Writes down what became of these fragments.

@@ -8,13 +8,18 @@ mod fragments;
 mod guard;
 mod listen;
 mod look;
+mod mix;
+mod outcome;
+mod policy;
 mod record;
 mod routes;
 mod standing;
 mod state;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,9 +40,13 @@ use crate::serve::{Clients, Discovery, Pace, Rules};
 use crate::snapshot::Store;
 use crate::source::{self, Next, Watch};
 
-pub use fragments::{Accept, Fragments, OnError, Outcome, Places, Policy, Saved, Verdict};
-pub use look::{FileName, Look, load_all};
+pub use fragments::Fragments;
+pub use look::{Drew, FileName, Look, Saved, load_all};
+pub use mix::Places;
+pub use outcome::{Outcome, Verdict};
+pub use policy::{Accept, OnError, Policy};
 pub use standing::{Condition, Hold, Standing, reasons};
+pub use surroundings::{Environment, VariableSources};
 
 pub use listen::{Address, AddressError, ListenError, Listener};
 pub use record::Record;
@@ -70,6 +79,8 @@ pub struct Settings {
     pub insecure: bool,
     /// What to serve, and what not.
     pub policy: Policy,
+    /// What fragments may refer to by `${NAME}`.
+    pub variables: VariableSources,
     /// Where the last good content of every fragment is kept.
     pub state_dir: Option<PathBuf>,
     /// How long changes wait for each other at a client.
@@ -133,7 +144,8 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     let handle = watching.handle();
     let (state, saved) = State::open(settings.state_dir.as_deref())
         .map_err(|error| AppError::System { what: "a thread to keep state", error })?;
-    let fragments = Fragments::new(api.clone(), settings.policy.clone(), saved);
+    let fragments = Fragments::new(api.clone(), settings.policy.clone(), saved)
+        .with_variables(settings.variables.clone());
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
     let loader = Loader {
         watching,
@@ -142,6 +154,7 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         record: record.clone(),
         reporter: reporter.clone(),
         state,
+        watched: BTreeSet::new(),
         _ended: ended,
     };
     let loader = loader.start()?;
@@ -237,6 +250,8 @@ struct Loader {
     record: Arc<Record>,
     reporter: Arc<dyn Reporter>,
     state: State,
+    /// The files beside the fragments that are watched.
+    watched: BTreeSet<PathBuf>,
     /// Dropped when the thread ends, however it ends.
     _ended: mpsc::Sender<()>,
 }
@@ -250,15 +265,31 @@ impl Loader {
     }
 
     fn run(&mut self) {
+        self.watch_wanted();
         loop {
             match self.watching.next(IDLE) {
                 Next::Changed(change) => {
-                    let outcome = self.fragments.update(&change.sources, &change.changed);
-                    self.publish(&outcome);
+                    let is_complete = self.fragments.stage(&change.sources, &change.changed);
+                    // Of files beside, only what a fragment draws on is news.
+                    let is_news = self.fragments.has_staged() || change.changed_extra.is_empty();
+                    if is_complete && is_news {
+                        let outcome = self.fragments.update(&change.sources, &[]);
+                        self.publish(&outcome);
+                    }
+                    self.watch_wanted();
                 }
                 Next::Looked | Next::Idle => {}
                 Next::Stopped => return self.state.finish(DRAIN),
             }
+        }
+    }
+
+    /// What fragments name is read with the next value, and watched as they are.
+    fn watch_wanted(&mut self) {
+        let wanted = self.fragments.wanted();
+        if wanted != self.watched {
+            self.watching.also(wanted.iter().cloned());
+            self.watched = wanted;
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::fragments::Places;
+use super::mix::Places;
 use crate::resource::{Digest, Kind};
 use crate::serve::{Event, Journal, Rejection, Stream, Variant};
 

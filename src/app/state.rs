@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::fragments::Saved;
-use super::look::{FileName, Look};
+use super::look::{Drew, FileName, Look, Saved};
 use crate::resource::Digest;
 
 /// The folder of this format in the state directory. Another format gets another folder, so that
@@ -163,6 +164,12 @@ impl Writer {
 struct Header {
     name: String,
     path: String,
+    /// The variables that it drew on and that were set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    variables: BTreeMap<String, String>,
+    /// The files that it drew on, in base64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    files: BTreeMap<PathBuf, String>,
 }
 
 /// The folder of this format.
@@ -196,8 +203,8 @@ impl Folder {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                // Left by a sudden end; what it was to replace is whole.
-                fs::remove_file(entry.path())?;
+                // Left by a sudden end; what it was to replace is whole. One that stays is written over.
+                let _ = fs::remove_file(entry.path());
                 continue;
             }
             if !entry.file_type()?.is_file() {
@@ -301,7 +308,14 @@ fn sync(dir: &Path) -> io::Result<()> {
 
 /// `xds-bridge fragment <digest>\n<header>\n<text>`; the digest covers all behind its line.
 fn encode(name: &FileName, look: &Look) -> io::Result<Vec<u8>> {
-    let header = serde_json::to_vec(&Header { name: name.to_string(), path: look.path.to_string() })?;
+    let drawn = &look.loaded.drawn;
+    let content = |path: &Path| Some((path.to_owned(), STANDARD.encode(drawn.content(path)?)));
+    let header = serde_json::to_vec(&Header {
+        name: name.to_string(),
+        path: look.path.to_string(),
+        variables: drawn.variables().filter_map(|(name, value)| Some((name.into(), value?.into()))).collect(),
+        files: drawn.files().filter_map(content).collect(),
+    })?;
     let digest = Digest::of([&header, b"\n".as_slice(), &look.text]);
     Ok([format!("{MAGIC}{digest}\n").as_bytes(), &header, b"\n", &look.text].concat())
 }
@@ -318,6 +332,117 @@ fn decode(bytes: &Bytes) -> Result<(FileName, Digest, Saved), String> {
         return Err("its content does not match its digest".into());
     }
     let header: Header = serde_json::from_slice(&rest[..second]).map_err(|error| error.to_string())?;
-    let saved = Saved { path: header.path.into(), text };
+    let decoded = header.files.into_iter().map(|(path, text)| Ok((path, STANDARD.decode(text)?.into())));
+    let files: Result<_, base64::DecodeError> = decoded.collect();
+    let drew = Drew { variables: header.variables, files: files.map_err(|error| error.to_string())? };
+    let saved = Saved { path: header.path.into(), text, drew };
     Ok((header.name.into(), Digest::of([bytes.as_ref()]), saved))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Loaded;
+
+    fn look(name: &str, text: &str) -> Arc<Look> {
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        Arc::new(Look {
+            name: name.into(),
+            path: format!("d/{name}").into(),
+            text,
+            loaded: Loaded::default(),
+        })
+    }
+
+    fn open(root: &Path) -> (Folder, BTreeMap<FileName, Saved>) {
+        Folder::open(root).expect("a folder of our own")
+    }
+
+    fn work(list: &[(&str, Option<&str>)]) -> Work {
+        list.iter().map(|(name, text)| ((*name).into(), text.map(|text| look(name, text)))).collect()
+    }
+
+    fn texts(saved: &BTreeMap<FileName, Saved>) -> Vec<(&str, &str)> {
+        let text = |saved| std::str::from_utf8(saved).expect("UTF-8");
+        saved.iter().map(|(name, saved)| (&**name, text(&saved.text))).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_whatever_its_name_and_text() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let long = "x".repeat(250);
+        let odd =
+            [("a/b.yaml", "x"), ("..", ""), ("\n\"é\0", "\r\n\n\0"), (&*long, "xds-bridge fragment \n")];
+        let all: Vec<_> = odd.iter().map(|(name, text)| (*name, Some(*text))).collect();
+        let (mut folder, saved) = open(dir.path());
+        assert!(saved.is_empty());
+        let (failed, problem) = folder.carry_out(work(&all));
+        assert!(failed.is_empty() && problem.is_none());
+        let (mut folder, saved) = open(dir.path());
+        let mut expected = odd.to_vec();
+        expected.sort();
+        assert_eq!(texts(&saved), expected);
+        assert_eq!(&*saved["a/b.yaml"].path, "d/a/b.yaml");
+        folder.carry_out(work(&[("..", None), ("never.yaml", None), ("a/b.yaml", Some("y"))]));
+        let (_, saved) = open(dir.path());
+        assert_eq!((saved.len(), &*saved["a/b.yaml"].text), (3, b"y".as_slice()));
+    }
+
+    #[test]
+    fn any_part_of_a_file_and_any_other_byte_in_it_is_damage() {
+        let bytes = encode(&"a".into(), &look("a", "clusters: []\n")).expect("encoded");
+        for end in 0..bytes.len() {
+            assert!(decode(&Bytes::copy_from_slice(&bytes[..end])).is_err(), "cut off at {end}");
+        }
+        for at in 0..bytes.len() {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            assert!(decode(&other.into()).is_err(), "changed at {at}");
+        }
+        assert!(decode(&bytes.into()).is_ok());
+    }
+
+    #[test]
+    fn what_is_on_the_disk_already_is_not_written_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut folder, _) = open(dir.path());
+        folder.carry_out(work(&[("a", Some("x")), ("b", Some("x"))]));
+        let (mut folder, _) = open(dir.path());
+        let file = folder.place(&"a".into());
+        let modified = || fs::metadata(&file).expect("there").modified().expect("a time");
+        let before = modified();
+        folder.carry_out(work(&[("a", Some("x"))]));
+        assert_eq!(modified(), before);
+        folder.carry_out(work(&[("a", Some("y"))]));
+        assert_ne!(modified(), before);
+    }
+
+    #[test]
+    fn what_could_not_be_written_comes_again_unless_something_newer_came() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut folder, _) = open(dir.path());
+        folder.carry_out(work(&[("a", Some("1")), ("b", Some("1"))]));
+        let in_the_way =
+            |name: &str| folder.path.join(format!("{UNFINISHED}{}", Digest::of([name.as_bytes()])));
+        let (a, b) = (in_the_way("a"), in_the_way("b"));
+        fs::create_dir(&a).expect("created");
+        fs::create_dir(&b).expect("created");
+        let (failed, problem) =
+            folder.carry_out(work(&[("a", Some("2")), ("b", Some("2")), ("c", Some("2"))]));
+        assert_eq!(failed.keys().map(|name| &**name).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(problem.is_some());
+        let (_, saved) = open(dir.path());
+        assert_eq!(texts(&saved), [("a", "1"), ("b", "1"), ("c", "2")]);
+        let desk = Desk::default();
+        desk.lock().work = work(&[("b", None)]);
+        let again = desk.fetch(failed).expect("not closed");
+        fs::remove_dir(&a).expect("removed");
+        let (failed, problem) = folder.carry_out(again);
+        assert!(failed.is_empty() && problem.is_none());
+        let (_, saved) = open(dir.path());
+        assert_eq!(texts(&saved), [("a", "2"), ("c", "2")]);
+        // When it is to end, what failed is tried no more.
+        desk.lock().is_closed = true;
+        assert!(desk.fetch(work(&[("a", Some("3"))])).is_none());
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use imbl::OrdMap;
 
-use super::{Accept, Condition, FileName, Fragments, Hold, OnError, Outcome, Policy, Saved, Verdict};
+use super::{Accept, Condition, Drew, FileName, Fragments, Hold, OnError, Outcome, Policy, Saved, Verdict};
 use crate::diagnostic::{Diagnostic, Position, Severity};
 use crate::envoy_api::Api;
 use crate::resource::{Kind, Name};
@@ -32,7 +32,7 @@ impl Bench {
     fn with(policy: Policy, saved: &[(&str, &str)]) -> Bench {
         let saved = saved.iter().map(|(name, text)| {
             let text = Bytes::copy_from_slice(text.as_bytes());
-            (FileName::from(*name), Saved { path: format!("d/{name}").into(), text })
+            (FileName::from(*name), Saved { path: format!("d/{name}").into(), text, drew: Drew::default() })
         });
         let api = Api::embedded().expect("the shipped set is whole");
         let dirs = [Directory { path: "d".into(), state: DirState::Present }].into();
@@ -573,7 +573,7 @@ fn random_changes_end_in_what_a_first_look_at_the_same_files_serves() {
     let mut bench = Bench::new();
     bench.put("keep.yaml", &cluster("keep"));
     let mut compared = 0;
-    for _ in 0..400 {
+    for _ in 0..1_500 {
         let name = format!("{}.yaml", random(6));
         let target = random(6);
         let nodes = ["edge-1", "edge-*", "*"][random(3) as usize];
@@ -600,7 +600,7 @@ fn random_changes_end_in_what_a_first_look_at_the_same_files_serves() {
             compared += 1;
         }
     }
-    assert!(compared >= 50, "only {compared} states could be compared");
+    assert!(compared >= 100, "only {compared} states could be compared");
 }
 
 #[test]
@@ -627,4 +627,20 @@ fn standings_name_the_path_that_people_know() {
     let mut bench = Bench::new();
     bench.put("a.yaml", &cluster("a"));
     assert_eq!(bench.fragments.standings()["a.yaml"].path, Arc::from("d/a.yaml"));
+}
+
+#[test]
+fn any_number_of_old_dangling_references_hides_no_new_one() {
+    let mut bench = Bench::new();
+    let many: String = (0..1_500)
+        .map(|n| format!("    - match: {{prefix: /{n}}}\n      route: {{cluster: m{n}}}\n"))
+        .collect();
+    let start = format!("{}{many}", route("r", "m"));
+    bench.change(&[("r.yaml", Some(&start)), ("c.yaml", Some(&cluster("c")))]);
+    let outcome =
+        bench.put("r.yaml", &format!("{start}    - match: {{prefix: /x}}\n      route: {{cluster: new}}\n"));
+    assert_eq!(held(&outcome), [Hold::Unresolved]);
+    let errors: Vec<&Diagnostic> = outcome.diagnostics.iter().filter(|finding| finding.is_error()).collect();
+    assert!(errors.len() == 1 && errors[0].message.contains("`new`"), "{errors:?}");
+    assert!(outcome.diagnostics.len() <= 1_002, "{}", outcome.diagnostics.len());
 }

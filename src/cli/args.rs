@@ -51,6 +51,17 @@ pub struct Descriptors {
     pub descriptors_from: Option<PathBuf>,
 }
 
+/// What `${NAME}` in fragments stands for.
+#[derive(Debug, Default, Arguments)]
+pub struct VariableFlags {
+    /// File of variables, NAME=value a line; the environment is stronger; may be repeated, later ones are stronger
+    #[arg(long, value_name = "FILE", env = "XDS_BRIDGE_ENV_FILE", value_delimiter = ':')]
+    pub env_file: Vec<PathBuf>,
+    /// Replace references to these variables only, as in `NAME,OTHER`; nothing: none [default: all]
+    #[arg(long, value_name = "NAMES", env = "XDS_BRIDGE_SUBSTITUTE")]
+    pub substitute: Option<String>,
+}
+
 /// What Envoys have that is in no fragment.
 #[derive(Debug, Default, Arguments)]
 pub struct Outside {
@@ -82,6 +93,8 @@ pub struct Serve {
     pub state_dir: Option<PathBuf>,
     #[command(flatten)]
     pub outside: Outside,
+    #[command(flatten)]
+    pub variables: VariableFlags,
     /// How long files that are not renamed into place must be quiet before they are read [default: 300ms]
     #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_SETTLE", value_parser = duration)]
     pub settle: Option<Duration>,
@@ -99,11 +112,16 @@ pub struct Check {
     /// How to show findings
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: FindingsFormat,
+    /// List the variables that the fragments refer to, instead of the findings; values are not shown
+    #[arg(long = "variables")]
+    pub list_variables: bool,
     /// Let findings of this severity fail the check, too
     #[arg(long, value_name = "SEVERITY")]
     pub deny: Option<Deny>,
     #[command(flatten)]
     pub outside: Outside,
+    #[command(flatten)]
+    pub variables: VariableFlags,
     #[command(flatten)]
     pub descriptors: Descriptors,
 }

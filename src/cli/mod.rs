@@ -12,6 +12,7 @@ mod output;
 mod serve;
 mod settings;
 mod terminal;
+mod variables;
 
 use std::process::ExitCode;
 

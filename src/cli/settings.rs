@@ -2,7 +2,7 @@
 //! that order.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
-use super::args::{Common, Descriptors, LogFormat, OnErrorChoice, Outside, Serve, duration};
+use super::args::{Common, Descriptors, LogFormat, OnErrorChoice, Outside, Serve, VariableFlags, duration};
 use super::bootstrap::CLUSTER;
-use crate::app::{Address, OnError, Policy, Settings};
+use crate::app::{Address, Environment, OnError, Policy, Settings, VariableSources};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, descriptors_in};
 use crate::resource::Name;
@@ -42,10 +42,28 @@ pub struct File {
     #[serde(default)]
     external_clusters: Vec<String>,
     #[serde(default)]
+    env_files: Vec<PathBuf>,
+    substitute: Option<Names>,
+    #[serde(default)]
     descriptors: Vec<PathBuf>,
     descriptors_from: Option<PathBuf>,
     pub log: Option<String>,
     pub log_format: Option<LogFormat>,
+}
+
+/// Names as a list, or in one text as envsubst takes them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Names {
+    List(Vec<String>),
+    Text(String),
+}
+
+/// The names in a text: with commas or blanks between, and with or without `$` and braces.
+fn names(text: &str) -> impl Iterator<Item = String> {
+    let parts = text.split(|c: char| c == ',' || c.is_whitespace());
+    let bare = parts.map(|part| part.trim_start_matches('$').trim_start_matches('{').trim_end_matches('}'));
+    bare.filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 impl File {
@@ -103,11 +121,33 @@ impl File {
             listen: self.listen(&flags.listen)?,
             insecure: flags.insecure || self.insecure.unwrap_or(false),
             policy: self.policy(flags),
+            variables: self.variables(&flags.variables, std::env::vars_os()),
             state_dir: self
                 .state_dir(flags.state_dir.as_deref(), std::env::var_os("STATE_DIRECTORY").as_deref()),
             pace: Default::default(),
             instance: format!("{} pid {}", host_name().unwrap_or_default(), std::process::id()),
         })
+    }
+
+    /// Where variables come from. One that is not UTF-8 cannot stand in a fragment, and counts as not set.
+    pub fn variables(
+        &self,
+        flags: &VariableFlags,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> VariableSources {
+        let utf8 =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let files = if flags.env_file.is_empty() { &self.env_files } else { &flags.env_file };
+        let only = match (&flags.substitute, &self.substitute) {
+            (Some(text), _) | (None, Some(Names::Text(text))) => Some(names(text).collect()),
+            (None, Some(Names::List(list))) => Some(list.iter().flat_map(|text| names(text)).collect()),
+            (None, None) => None,
+        };
+        VariableSources {
+            environment: Environment(environment.filter_map(utf8).collect()),
+            env_files: files.clone(),
+            only,
+        }
     }
 
     fn policy(&self, flags: &Serve) -> Policy {

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 
+use super::certificates::Certificates;
 use super::findings::Findings;
 use super::references::{self, Mention};
 use super::scalars::{default_scalar, wire_type};
@@ -28,6 +29,8 @@ pub(super) struct Decoder<'a> {
     pub findings: Findings<'a>,
     /// What the current item names.
     pub mentions: Vec<Mention>,
+    /// What is known of the current item's certificates.
+    pub certificates: Certificates,
     /// Secrets of the bootstrap that is being read: its resources may name them without a source.
     pub static_secrets: HashSet<String>,
     /// For types that are not known, the one that was probably meant.
@@ -46,6 +49,7 @@ impl<'a> Decoder<'a> {
             api,
             findings,
             mentions: Vec::new(),
+            certificates: Certificates::default(),
             static_secrets: HashSet::new(),
             meant_types: HashMap::new(),
         }
@@ -87,6 +91,7 @@ impl<'a> Decoder<'a> {
         if TYPED_STRUCTS.contains(&&*ty.name) {
             self.typed_struct(node);
         }
+        self.check_certificates(ty, node);
         if !self.static_secrets.is_empty() {
             self.complete_secret(ty, node, out);
         }
@@ -101,6 +106,15 @@ impl<'a> Decoder<'a> {
 
     /// A key that is no field.
     pub(super) fn unknown_field(&mut self, ty: &MessageType, entry: &Entry<'_>) {
+        if self.findings.secret && !looks_like_a_field(entry) {
+            // This may be the secret itself, in the wrong place.
+            self.findings.sensitive.add(entry.key_span);
+            let message =
+                format!("{} has no such field (not shown, it is sensitive)", suggest::short(&ty.name));
+            self.findings.error("unknown-field", entry.key_span, message).hint = suggest::field_hint(ty, "");
+            return;
+        }
+        self.findings.sensitive.mark_suspects(&entry.value);
         let before = self.findings.enter(&entry.key);
         let message = format!("{} has no field `{}`", suggest::short(&ty.name), entry.key);
         let hint = if self.findings.is_full() { None } else { suggest::field_hint(ty, &entry.key) };
@@ -175,7 +189,10 @@ impl<'a> Decoder<'a> {
             self.findings.add(Severity::Warning, "deprecated-field", entry.key_span, message);
         }
         let secret = self.findings.secret;
-        self.findings.secret = secret || field.sensitive;
+        if field.sensitive && !secret {
+            self.findings.secret = true;
+            self.findings.sensitive.mark(&entry.value);
+        }
         match field.shape {
             Shape::Single => self.single(field, &entry.value, out),
             Shape::List { packed } => self.list(field, packed, &entry.value, out),
@@ -285,6 +302,11 @@ impl<'a> Decoder<'a> {
             }
         }
     }
+}
+
+/// Whether a key was meant as one, and is no text that came to be a key.
+fn looks_like_a_field(entry: &Entry<'_>) -> bool {
+    !entry.value.is_null() && entry.key.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
 /// `{}` for an `Any` is possible where it is data, as for a Wasm module, but an extension is nothing

@@ -33,6 +33,10 @@ impl Reader<'_> {
             return self.decoder.unknown_type(kind.message(), node.span);
         };
         self.decoder.findings.secret = kind == Kind::Secret;
+        if kind == Kind::Secret {
+            self.decoder.findings.sensitive.mark_secret(node);
+        }
+        self.decoder.certificates.expires = None;
         self.decoder.mentions.clear();
         let mut body = Vec::new();
         if in_any {
@@ -68,6 +72,7 @@ impl Reader<'_> {
             nodes: scope.nodes.clone(),
             span: node.span,
             name_span,
+            expires: self.decoder.certificates.expires,
             mentions: mentions.into(),
         });
     }

@@ -13,7 +13,7 @@ use super::suggest;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::resource::{Kind, Name, Reference, Selector, may_meet};
 
-/// More findings of this sort in one step say no more than "something is missing altogether".
+/// More findings of one sort in one step say no more than "something is missing altogether".
 const MAX_DANGLING: usize = 1_000;
 
 /// How many names are compared for all "did you mean" of a step together.
@@ -43,22 +43,45 @@ pub struct Dangling<'a> {
     pub is_new: bool,
 }
 
+impl Dangling<'_> {
+    /// Whether requests that were answered would not be any more.
+    pub fn is_urgent(&self) -> bool {
+        self.mention.carries_traffic && self.is_new
+    }
+}
+
+/// What was found, up to a number of each sort: the others must not hide what is urgent.
+#[derive(Default)]
+struct Found<'a> {
+    list: Vec<Dangling<'a>>,
+    urgent: usize,
+}
+
+impl<'a> Found<'a> {
+    fn add(&mut self, dangling: Dangling<'a>) {
+        let others = self.list.len() - self.urgent;
+        let of_its_sort = if dangling.is_urgent() { self.urgent } else { others };
+        if of_its_sort < MAX_DANGLING {
+            self.urgent += usize::from(dangling.is_urgent());
+            self.list.push(dangling);
+        }
+    }
+}
+
 impl<'a> References<'a> {
-    /// The dangling references of the `touched` items, and those of others to them.
+    /// The dangling references of the `touched` items, and those of others to them. If there are very
+    /// many, not all; but urgent ones if there are any.
     pub fn dangling(&self, touched: &'a BTreeSet<Key>) -> Vec<Dangling<'a>> {
-        let mut found = Vec::new();
+        let mut found = Found::default();
         for key in touched {
             self.dangling_of(key, None, &mut found);
         }
         for key in touched.iter().filter(|key| self.may_be_missed(key)) {
             for by in self.now.named_by(key).filter(|by| !touched.contains(*by)) {
                 self.dangling_of(by, Some(key), &mut found);
-                if found.len() >= MAX_DANGLING {
-                    return found;
-                }
             }
         }
-        found
+        found.list
     }
 
     /// Whether somebody who received an item of this name may receive none any more.
@@ -68,7 +91,7 @@ impl<'a> References<'a> {
     }
 
     /// What dangles of the item's references, or of those to `target`.
-    fn dangling_of(&self, by: &'a Key, target: Option<&Key>, found: &mut Vec<Dangling<'a>>) {
+    fn dangling_of(&self, by: &'a Key, target: Option<&Key>, found: &mut Found<'a>) {
         for home in self.now.homes(by.0, &by.1) {
             let mut known: Option<HashSet<&Reference>> = None;
             for mention in home.mentions.iter() {
@@ -79,13 +102,10 @@ impl<'a> References<'a> {
                 if self.satisfies(self.now, to, home.nodes.as_deref()) {
                     continue;
                 }
-                if found.len() >= MAX_DANGLING {
-                    return;
-                }
                 let known = known.get_or_insert_with(|| self.mentioned_before(by, home));
                 let was_dangling =
                     known.contains(to) && !self.satisfies(self.before, to, home.nodes.as_deref());
-                found.push(Dangling { by, home, mention, is_new: !was_dangling });
+                found.add(Dangling { by, home, mention, is_new: !was_dangling });
             }
         }
     }
@@ -136,7 +156,13 @@ impl<'a> References<'a> {
         let mut budget = MAX_COMPARED;
         let say =
             |(dangling, severity): &(Dangling<'_>, Severity)| self.finding(dangling, *severity, &mut budget);
-        dangling.iter().map(say).collect()
+        let mut findings: Vec<Diagnostic> = dangling.iter().map(say).collect();
+        if let Some((last, _)) = dangling.last().filter(|_| dangling.len() >= MAX_DANGLING) {
+            let message = "there may be further unresolved references, which are not shown";
+            let file = last.home.file.clone();
+            findings.push(Diagnostic::new(Severity::Note, "too-many-findings", file, message));
+        }
+        findings
     }
 
     fn finding(&self, dangling: &Dangling<'_>, severity: Severity, budget: &mut usize) -> Diagnostic {
