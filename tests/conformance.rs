@@ -33,7 +33,9 @@ fn every_rule_is_listed_and_every_test_that_is_named_exists() {
     let functions = functions();
     let mut rules = BTreeSet::new();
     for line in text.lines().filter(|line| line.starts_with("| ")) {
-        let Some(number) = line.split('|').nth(1).and_then(|cell| cell.trim().parse::<u32>().ok()) else { continue };
+        let Some(number) = line.split('|').nth(1).and_then(|cell| cell.trim().parse::<u32>().ok()) else {
+            continue;
+        };
         let tests: Vec<&str> = line.split('`').skip(1).step_by(2).filter(|name| name.contains('_')).collect();
         assert!(!tests.is_empty(), "rule {number} names no test");
         for test in tests {

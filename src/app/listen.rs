@@ -71,7 +71,9 @@ pub enum ListenError {
     )]
     Exposed(Address),
     /// Everybody could command the daemon.
-    #[error("{0} is not a loopback address, and whoever reaches the admin address commands the bridge: use 127.0.0.1 or unix:PATH")]
+    #[error(
+        "{0} is not a loopback address, and whoever reaches the admin address commands the bridge: use 127.0.0.1 or unix:PATH"
+    )]
     AdminExposed(Address),
     /// The operating system's reason.
     #[error("cannot listen on {0}: {1}")]

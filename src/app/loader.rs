@@ -35,7 +35,7 @@ pub struct Loader {
     /// The files beside the fragments that are watched.
     pub watched: BTreeSet<PathBuf>,
     /// Dropped when the thread ends, however it ends.
-    pub ended: mpsc::Sender<()>,
+    pub _ended: mpsc::Sender<()>,
 }
 
 impl Loader {
@@ -66,7 +66,10 @@ impl Loader {
                         self.do_jobs(outcome.as_ref());
                     }
                 }
-                Next::Looked => self.do_jobs(None),
+                Next::Looked => {
+                    self.reporter.nothing_new();
+                    self.do_jobs(None);
+                }
                 Next::Idle => {}
                 Next::Stopped => return self.state.finish(DRAIN),
             }

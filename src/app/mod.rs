@@ -131,6 +131,8 @@ pub trait Reporter: Send + Sync {
     fn listening(&self, addresses: &[Address]);
     /// The files were looked at.
     fn looked(&self, outcome: &Outcome, store: &Store);
+    /// The files were looked at because somebody asked, and nothing in them is new.
+    fn nothing_new(&self);
     /// The daemon is asked to end.
     fn draining(&self);
 }
@@ -173,7 +175,7 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         state,
         jobs: asked,
         watched: BTreeSet::new(),
-        ended,
+        _ended: ended,
     };
     let loader = loader.start()?;
 

@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn run(common: &Common, command: &Reload) -> Result<Exit> {
     let address = File::read(common)?.admin(command.admin.as_ref())?;
-    let address = address.ok_or_else(|| anyhow!("`admin` in the settings is `none`: no daemon can be reached"))?;
+    let address =
+        address.ok_or_else(|| anyhow!("`admin` in the settings is `none`: no daemon can be reached"))?;
     let request = ReloadRequest {
         accept_unresolved: command.accept_unresolved,
         accept_removals: command.accept_removals,
@@ -31,17 +32,19 @@ pub fn run(common: &Common, command: &Reload) -> Result<Exit> {
 }
 
 async fn ask(address: &Address, request: ReloadRequest) -> Result<ReloadResponse> {
-    let unreachable = || {
-        format!("no xds-bridge answers on {address}: is it running, and is this its --admin address?")
-    };
+    let unreachable =
+        || format!("no xds-bridge answers on {address}: is it running, and is this its --admin address?");
     let channel = connect(address).await.with_context(unreachable)?;
     let mut client = Grpc::new(channel);
     client.ready().await.with_context(unreachable)?;
     let path = http::uri::PathAndQuery::from_static(RELOAD);
     let answer = client.unary(tonic::Request::new(request), path, ProstCodec::default());
     let answer = tokio::time::timeout(PATIENCE, answer).await;
-    let answer = answer.map_err(|_| anyhow!("the bridge on {address} did not answer in {}", PATIENCE.as_secs()))?;
-    answer.map(tonic::Response::into_inner).map_err(|status| anyhow!("the bridge on {address}: {}", status.message()))
+    let answer =
+        answer.map_err(|_| anyhow!("the bridge on {address} did not answer in {}", PATIENCE.as_secs()))?;
+    answer
+        .map(tonic::Response::into_inner)
+        .map_err(|status| anyhow!("the bridge on {address}: {}", status.message()))
 }
 
 async fn connect(address: &Address) -> Result<Channel, tonic::transport::Error> {

@@ -82,6 +82,10 @@ impl Reporter for Log {
         }
     }
 
+    fn nothing_new(&self) {
+        tracing::info!("looked at all fragments: nothing is new");
+    }
+
     fn draining(&self) {
         tracing::info!("ending: clients are told to connect again");
     }

@@ -10,9 +10,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
-use super::args::{AdminAddress, Common, Descriptors, LogFormat, OnErrorChoice, Outside, Serve, VariableFlags, duration};
+use super::args::{
+    AdminAddress, Common, Descriptors, LogFormat, OnErrorChoice, Outside, Serve, VariableFlags, duration,
+};
 use super::bootstrap::CLUSTER;
-use crate::app::{Admin, Address, Environment, OnError, Policy, Settings, VariableSources};
+use crate::app::{Address, Admin, Environment, OnError, Policy, Settings, VariableSources};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, descriptors_in};
 use crate::resource::Name;

@@ -98,6 +98,10 @@ impl Reporter for Terminal {
         output::print(&format!("{findings}{clock} {line}\n"));
     }
 
+    fn nothing_new(&self) {
+        output::print("looked at all fragments: nothing is new\n");
+    }
+
     fn draining(&self) {
         output::print("ending: clients are told to connect again\n");
     }
