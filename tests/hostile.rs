@@ -37,7 +37,7 @@ fn inputs() -> Vec<(&'static str, Option<&'static str>, Vec<u8>)> {
             let base = numbered(1_000, |n| format!("  k{n}: 1\n"));
             format!("x-base: &base\n{base}x-use:\n  <<: [{}]\n", times("*base, ", 20_000))
         }),
-        text("flow nesting", Some("nesting-too-deep"), times("[\n ", 300_000)),
+        text("flow nesting", Some("yaml-syntax"), times("[\n ", 300_000)),
         text(
             "block nesting",
             Some("nesting-too-deep"),
