@@ -144,7 +144,7 @@ impl Reader<'_> {
 fn home_of_virtual_host(resource: &Resource, name_span: Span) -> Option<Mention> {
     let (route, _) = resource.name().rsplit_once('/').filter(|_| resource.kind() == Kind::VirtualHost)?;
     let to = Reference { kind: Kind::Route, name: route.into() };
-    Some(Mention { span: name_span, to, carries_traffic: false })
+    Some(Mention { span: name_span, to, carries_traffic: false, elsewhere: false })
 }
 
 const SDS_SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig";

@@ -1,8 +1,8 @@
 //! What a resource names: the clusters, routes, endpoints and secrets that it needs.
 //!
 //! Comes in: messages as they are decoded. Goes out: [`Mention`]s. Only names that this bridge
-//! could serve count: an RDS or SDS name counts when its source is `ads` or `self`, not a file or
-//! another server. Where the API names a cluster is a table, made by going through all its string
+//! could serve count: an RDS or SDS name counts when its source is `ads`, `self` or a gRPC stream of
+//! its own, not a file. Where the API names a cluster is a table, made by going through all its string
 //! fields; names that are only compared with (`HTTPFault.upstream_cluster`), made up (statistics) or
 //! meant for another machine are not in it.
 
@@ -20,13 +20,22 @@ pub struct Mention {
     pub to: Reference,
     /// Whether requests fail without it. Else something beside them does: a check, a log, a trace.
     pub carries_traffic: bool,
+    /// Whether another server may have it: then nobody misses it here, but if it is here it is meant.
+    pub elsewhere: bool,
 }
 
 impl Mention {
     /// A mention by the text of a node; an empty text names nothing.
     pub(super) fn of(node: &Node<'_>, kind: Kind, carries_traffic: bool) -> Option<Mention> {
         let name = node.text().filter(|text| !text.is_empty())?;
-        Some(Mention { span: node.span, to: Reference { kind, name: name.into() }, carries_traffic })
+        let to = Reference { kind, name: name.into() };
+        Some(Mention { span: node.span, to, carries_traffic, elsewhere: false })
+    }
+
+    /// The same, of something that comes from this source.
+    fn from_source(node: &Node<'_>, kind: Kind, carries_traffic: bool, source: Source) -> Option<Mention> {
+        let mention = Mention::of(node, kind, carries_traffic)?;
+        Some(Mention { elsewhere: source == Source::SomeServer, ..mention })
     }
 }
 
@@ -129,41 +138,58 @@ pub(super) fn carries_traffic(message: &str) -> bool {
 /// What a message refers to as a whole, where that depends on more than one of its fields.
 pub(super) fn of_message(ty: &MessageType, node: &Node<'_>) -> Option<Mention> {
     match &*ty.name {
-        "envoy.config.cluster.v3.Cluster" => Mention::of(endpoints_of(node)?, Kind::Endpoint, true),
+        "envoy.config.cluster.v3.Cluster" => {
+            let (name, source) = endpoints_of(node)?;
+            Mention::from_source(name, Kind::Endpoint, true, source)
+        }
         "envoy.extensions.filters.network.http_connection_manager.v3.Rds" => {
-            served_here(node.get(&["config_source", "configSource"]))?;
-            Mention::of(node.get(&["route_config_name", "routeConfigName"])?, Kind::Route, true)
+            let source = source_of(node.get(&["config_source", "configSource"]))?;
+            let name = node.get(&["route_config_name", "routeConfigName"])?;
+            Mention::from_source(name, Kind::Route, true, source)
         }
         "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig" => {
-            served_here(node.get(&["sds_config", "sdsConfig"]))?;
-            Mention::of(node.get(&["name"])?, Kind::Secret, false)
+            let source = source_of(node.get(&["sds_config", "sdsConfig"]))?;
+            Mention::from_source(node.get(&["name"])?, Kind::Secret, false, source)
         }
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter"
         | "envoy.config.listener.v3.Filter"
         | "envoy.config.listener.v3.ListenerFilter" => {
             let discovery = node.get(&["config_discovery", "configDiscovery"])?;
-            served_here(discovery.get(&["config_source", "configSource"]))?;
-            Mention::of(node.get(&["name"])?, Kind::ExtensionConfig, false)
+            let source = source_of(discovery.get(&["config_source", "configSource"]))?;
+            Mention::from_source(node.get(&["name"])?, Kind::ExtensionConfig, false, source)
         }
         _ => None,
     }
 }
 
 /// The name of the assignment of an EDS cluster.
-fn endpoints_of<'n, 't>(cluster: &'n Node<'t>) -> Option<&'n Node<'t>> {
+fn endpoints_of<'n, 't>(cluster: &'n Node<'t>) -> Option<(&'n Node<'t>, Source)> {
     let discovery = cluster.get(&["type"])?.text()?;
     if !(discovery.eq_ignore_ascii_case("EDS") || discovery == "3") {
         return None;
     }
     let eds = cluster.get(&["eds_cluster_config", "edsClusterConfig"])?;
-    served_here(eds.get(&["eds_config", "edsConfig"]))?;
+    let source = source_of(eds.get(&["eds_config", "edsConfig"]))?;
     let own = eds
         .get(&["service_name", "serviceName"])
         .filter(|name| name.text().is_some_and(|text| !text.is_empty()));
-    own.or_else(|| cluster.get(&["name"]))
+    Some((own.or_else(|| cluster.get(&["name"]))?, source))
 }
 
-/// `Some` if a `ConfigSource` is the stream on which its user came.
-pub(super) fn served_here(source: Option<&Node<'_>>) -> Option<()> {
-    source?.get(&["ads", "self"]).map(|_| ())
+/// Where something comes from, as far as it may be this bridge.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The stream on which its user came.
+    SameStream,
+    /// A stream of its own, to this bridge or to another server: the fragment does not say.
+    SomeServer,
+}
+
+fn source_of(source: Option<&Node<'_>>) -> Option<Source> {
+    let source = source?;
+    if source.get(&["ads", "self"]).is_some() {
+        return Some(Source::SameStream);
+    }
+    let api = source.get(&["api_config_source", "apiConfigSource"])?;
+    api.get(&["grpc_services", "grpcServices"]).map(|_| Source::SomeServer)
 }

@@ -102,6 +102,10 @@ impl<'a> References<'a> {
                 if self.satisfies(self.now, to, home.nodes.as_deref()) {
                     continue;
                 }
+                // What was never here may be at another server.
+                if mention.elsewhere && !self.satisfies(self.before, to, home.nodes.as_deref()) {
+                    continue;
+                }
                 let known = known.get_or_insert_with(|| self.mentioned_before(by, home));
                 let was_dangling =
                     known.contains(to) && !self.satisfies(self.before, to, home.nodes.as_deref());

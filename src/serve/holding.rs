@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::subscription::Subscription;
-use crate::resource::{Digest, Kind, Name, Resource};
+use crate::resource::{Digest, Kind, Name, Reference, Resource};
 use crate::snapshot::{Found, View};
 
 /// Something that a client holds.
@@ -147,11 +147,18 @@ impl Holding {
         }
     }
 
-    /// What was refused is offered once more when something that it names has changed.
+    /// What was refused is offered once more when something that it names has changed. Routes and
+    /// endpoints are no reason for a refusal, but for being named before they come: they may change
+    /// all day.
     pub fn offer_again(&mut self, old: &View, new: &View) {
+        let may_help = |r: &Reference| {
+            let (before, now) = (old.get(r.kind, &r.name), new.get(r.kind, &r.name));
+            let only_content = before.is_some() && matches!(r.kind, Kind::Route | Kind::Endpoint);
+            before != now && !only_content
+        };
         for held in self.gap.values_mut() {
             if let Held::Rejected { refused: Some(refused), before, .. } = held
-                && refused.references().iter().any(|r| old.get(r.kind, &r.name) != new.get(r.kind, &r.name))
+                && refused.references().iter().any(may_help)
             {
                 *held = Held::Asked(before.take());
             }

@@ -1,0 +1,222 @@
+//! gRPC's own xDS client, from the PyPI package `grpcio`: calls to `xds:///service` find their way
+//! through listener, routes, cluster and endpoints from fragments (protocol rule 26).
+//!
+//! Comes in: fragments and the daemon. Goes out: the answers of small Python servers. The package is
+//! fetched once into the target folder; where it cannot be had the tests fail.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use common::bridge::{Address, Bridge};
+use common::files;
+use common::process::Process;
+use common::{SOON, wait_until};
+use tempfile::TempDir;
+
+/// The newest at the time of writing; see `python3 -m pip index versions grpcio`.
+const GRPCIO: &str = "grpcio==1.85.1";
+
+/// The folder that holds the package; it appears whole or not at all.
+fn grpcio() -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent");
+    let home = target.join("grpcio").join(GRPCIO.replace("==", "-"));
+    if !home.exists() {
+        let parent = home.parent().expect("the home was joined to its parent");
+        fs::create_dir_all(parent).expect("the target folder is writable");
+        let beside = tempfile::tempdir_in(parent).expect("the target folder is writable");
+        let unpacked = beside.path().join("unpacked");
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--target"])
+            .arg(&unpacked)
+            .arg(GRPCIO);
+        let output = pip.output().expect("these tests need python3 with pip");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "these tests need {GRPCIO} from PyPI (once): {errors}");
+        if let Err(e) = fs::rename(&unpacked, &home) {
+            assert!(home.exists(), "cannot move {GRPCIO} to {}: {e}", home.display());
+        }
+    }
+    home
+}
+
+/// One of the scripts beside this file, as a process.
+fn python(script: &str, args: &[&str], home: &TempDir, bootstrap: Option<&str>) -> Process {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/grpc").join(script);
+    let mut command = Command::new("python3");
+    command.arg(path).args(args).env("PYTHONPATH", grpcio()).env("PYTHONDONTWRITEBYTECODE", "1");
+    if let Some(bootstrap) = bootstrap {
+        let file = home.path().join("bootstrap.json");
+        fs::write(&file, bootstrap).expect("the folder for temporary files is writable");
+        command.env("GRPC_XDS_BOOTSTRAP", file);
+    }
+    Process::start(script, &mut command, &home.path().join("log"))
+}
+
+/// A running server that answers with its name.
+struct Server {
+    port: u16,
+    _process: Process,
+    _home: TempDir,
+}
+
+impl Server {
+    fn start(name: &str) -> Server {
+        let home = tempfile::tempdir().unwrap();
+        let mut process = python("server.py", &[name], &home, None);
+        let line = process.wait_for_line(SOON, 0, "port ");
+        let port = line["port ".len()..].parse().expect("a port is a number");
+        Server { port, _process: process, _home: home }
+    }
+}
+
+const LISTENER: &str = "listeners:
+- name: service
+  api_listener:
+    api_listener:
+      '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+      stat_prefix: service
+      rds: {route_config_name: r, config_source: {resource_api_version: V3, ads: {}}}
+      http_filters:
+      - name: router
+        typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+";
+
+fn routes(cluster: &str) -> String {
+    format!(
+        "routes: [{{name: r, virtual_hosts: [{{name: v, domains: ['*'], routes: [\
+         {{match: {{prefix: ''}}, route: {{cluster: {cluster}}}}}]}}]}}]\n"
+    )
+}
+
+fn cluster(name: &str) -> String {
+    format!(
+        "clusters: [{{name: {name}, type: EDS, lb_policy: ROUND_ROBIN, \
+         eds_cluster_config: {{eds_config: {{resource_api_version: V3, ads: {{}}}}}}}}]\n"
+    )
+}
+
+/// gRPC leaves out localities without a weight.
+fn endpoints(cluster: &str, server: &Server) -> String {
+    let port = server.port;
+    format!(
+        "endpoints: [{{cluster_name: {cluster}, endpoints: [{{locality: {{zone: z}}, load_balancing_weight: 1, \
+         lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}}}]}}]}}]\n"
+    )
+}
+
+struct World {
+    dir: TempDir,
+    bridge: Bridge,
+    client: Process,
+    _home: TempDir,
+}
+
+impl World {
+    /// The daemon over these fragments, and a client that has got its first answer.
+    fn start(fragments: &[(&str, &str)], mode: &[&str]) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in fragments {
+            files::put(dir.path(), name, text);
+        }
+        let bridge = Bridge::serve(dir.path());
+        // Over TCP: of a unix socket, gRPC makes an `:authority` that HTTP/2 servers refuse.
+        let Address::Tcp(port) = bridge.address() else { panic!("TCP was asked for") };
+        let bootstrap = format!(
+            r#"{{"xds_servers": [{{"server_uri": "127.0.0.1:{port}", "channel_creds": [{{"type": "insecure"}}],
+                "server_features": ["xds_v3"]}}], "node": {{"id": "grpc-1", "cluster": "grpc"}}}}"#
+        );
+        let home = tempfile::tempdir().unwrap();
+        let args: Vec<&str> = ["xds:///service"].iter().chain(mode).copied().collect();
+        let client = python("client.py", &args, &home, Some(&bootstrap));
+        World { dir, bridge, client, _home: home }
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        files::put(self.dir.path(), name, text);
+    }
+
+    /// Waits for an answer from that server to a call that is made from now on.
+    #[track_caller]
+    fn wait_for(&mut self, server: &str) {
+        let from = self.client.log().len();
+        self.client.wait_for_line(SOON, from, &format!("ok {server}"));
+    }
+
+    /// The calls so far that failed.
+    fn errors(&self) -> Vec<String> {
+        self.client.log().lines().filter(|line| !line.starts_with("ok ")).map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn rule_26_calls_find_their_way_and_follow_changes() {
+    let [one, two] = ["one", "two"].map(Server::start);
+    let mut world = World::start(
+        &[
+            ("listener.yaml", LISTENER),
+            ("routes.yaml", &routes("c")),
+            ("cluster.yaml", &cluster("c")),
+            ("endpoints.yaml", &endpoints("c", &one)),
+        ],
+        &["wait"],
+    );
+    world.wait_for("one");
+    world.put("endpoints.yaml", &endpoints("c", &two));
+    world.wait_for("two");
+    // Another cluster, under a route that names it: all in one file, as one renames things.
+    let renamed = format!("{}{}", cluster("d"), endpoints("d", &one));
+    world.put("d.yaml", &renamed);
+    world.put("routes.yaml", &routes("d"));
+    world.wait_for("one");
+    for n in 0..20 {
+        let server = if n % 2 == 0 { &two } else { &one };
+        world.put("d.yaml", &format!("{}{}", cluster("d"), endpoints("d", server)));
+        world.wait_for(if n % 2 == 0 { "two" } else { "one" });
+    }
+    assert_eq!(world.errors(), [""; 0]);
+    let line = world.bridge.wait_for_line(0, "a client connected");
+    assert!(line.contains("grpc-1") && line.contains("gRPC"), "{line}");
+}
+
+#[test]
+fn rule_26_a_restart_of_the_bridge_fails_no_call_and_changes_go_on() {
+    let [one, two] = ["one", "two"].map(Server::start);
+    let mut world = World::start(
+        &[
+            ("listener.yaml", LISTENER),
+            ("routes.yaml", &routes("c")),
+            ("cluster.yaml", &cluster("c")),
+            ("endpoints.yaml", &endpoints("c", &one)),
+        ],
+        &["wait"],
+    );
+    world.wait_for("one");
+    for (kill, server, name) in [(true, &two, "two"), (false, &one, "one")] {
+        if kill {
+            world.bridge.kill();
+        } else {
+            world.bridge.terminate();
+        }
+        world.wait_for(if kill { "one" } else { "two" });
+        world.put("endpoints.yaml", &endpoints("c", server));
+        world.bridge.restart();
+        world.wait_for(name);
+    }
+    assert_eq!(world.errors(), [""; 0]);
+}
+
+#[test]
+fn rule_26_a_service_that_comes_later_is_found() {
+    let one = Server::start("one");
+    let mut world = World::start(&[("other.yaml", &cluster("other"))], &[]);
+    wait_until(SOON, "a call to fail for want of a listener", || !world.errors().is_empty());
+    world.put("endpoints.yaml", &endpoints("c", &one));
+    world.put("all.yaml", &format!("{LISTENER}{}{}", routes("c"), cluster("c")));
+    world.wait_for("one");
+}
