@@ -7,19 +7,22 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
+use super::listen::Address;
 use super::policy::Accept;
 use crate::source::Handle;
 
 /// Path of the reload method.
-pub const RELOAD: &str = "/xds_bridge.control.v1.Control/Reload";
+const RELOAD: &str = "/xds_bridge.control.v1.Control/Reload";
 
 /// `xds_bridge.control.v1.ReloadRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -53,6 +56,46 @@ pub struct ReloadResponse {
     /// Fragments that are not served as their files stand.
     #[prost(string, repeated, tag = "6")]
     pub problems: Vec<String>,
+}
+
+/// Loading a hundred thousand resources takes seconds; a daemon that says nothing for this long is
+/// not at work.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Why a daemon did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody answers.
+    #[error("no xds-bridge answers on {0}: is it running, and is this its --admin address?")]
+    Unreachable(Address),
+    /// It does not answer in time.
+    #[error("the bridge on {0} did not answer in two minutes")]
+    Silent(Address),
+    /// It answers with an error.
+    #[error("the bridge on {0}: {1}")]
+    Refused(Address, String),
+}
+
+/// Asks the daemon with this admin address to read everything at once.
+pub async fn reload(address: &Address, request: ReloadRequest) -> Result<ReloadResponse, ControlError> {
+    let unreachable = |_| ControlError::Unreachable(address.clone());
+    let uri = match address {
+        Address::Tcp(ip) => format!("http://{ip}"),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    };
+    let endpoint = Endpoint::from_shared(uri).map_err(unreachable)?.connect_timeout(CONNECT);
+    let mut client = tonic::client::Grpc::new(endpoint.connect().await.map_err(unreachable)?);
+    client.ready().await.map_err(unreachable)?;
+    let path = http::uri::PathAndQuery::from_static(RELOAD);
+    let answer = client.unary(Request::new(request), path, ProstCodec::default());
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Err(_) => Err(ControlError::Silent(address.clone())),
+        Ok(Err(status)) => Err(ControlError::Refused(address.clone(), status.message().to_owned())),
+        Ok(Ok(response)) => Ok(response.into_inner()),
+    }
 }
 
 /// A request to look at the files now.

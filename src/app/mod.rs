@@ -42,7 +42,7 @@ use crate::snapshot::Store;
 use crate::source::{self, Watch};
 
 use control::Control;
-pub use control::{RELOAD, ReloadRequest, ReloadResponse};
+pub use control::{ControlError, ReloadRequest, ReloadResponse, reload};
 pub use fragments::Fragments;
 use loader::Loader;
 pub use look::{Drew, FileName, Look, Saved, load_all};

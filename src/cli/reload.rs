@@ -1,20 +1,11 @@
 //! `reload`: the running daemon reads everything at once and says what came of it.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result, anyhow};
-use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint};
-use tonic_prost::ProstCodec;
+use anyhow::{Result, anyhow};
 
 use super::args::{Common, Reload};
 use super::settings::File;
 use super::{Exit, output};
-use crate::app::{Address, RELOAD, ReloadRequest, ReloadResponse};
-
-/// Loading a hundred thousand resources takes seconds; a daemon that says nothing for this long is
-/// not at work.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::app::{ReloadRequest, ReloadResponse, reload};
 
 pub fn run(common: &Common, command: &Reload) -> Result<Exit> {
     let address = File::read(common)?.admin(command.admin.as_ref())?;
@@ -25,34 +16,10 @@ pub fn run(common: &Common, command: &Reload) -> Result<Exit> {
         accept_removals: command.accept_removals,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let response = runtime.block_on(ask(&address, request))?;
+    let response = runtime.block_on(reload(&address, request))?;
     output::print(&shown(&response));
     let is_fine = response.held.is_empty() && response.problems.is_empty();
     Ok(if is_fine { Exit::Done } else { Exit::Findings })
-}
-
-async fn ask(address: &Address, request: ReloadRequest) -> Result<ReloadResponse> {
-    let unreachable =
-        || format!("no xds-bridge answers on {address}: is it running, and is this its --admin address?");
-    let channel = connect(address).await.with_context(unreachable)?;
-    let mut client = Grpc::new(channel);
-    client.ready().await.with_context(unreachable)?;
-    let path = http::uri::PathAndQuery::from_static(RELOAD);
-    let answer = client.unary(tonic::Request::new(request), path, ProstCodec::default());
-    let answer = tokio::time::timeout(PATIENCE, answer).await;
-    let answer =
-        answer.map_err(|_| anyhow!("the bridge on {address} did not answer in {}", PATIENCE.as_secs()))?;
-    answer
-        .map(tonic::Response::into_inner)
-        .map_err(|status| anyhow!("the bridge on {address}: {}", status.message()))
-}
-
-async fn connect(address: &Address) -> Result<Channel, tonic::transport::Error> {
-    let uri = match address {
-        Address::Tcp(ip) => format!("http://{ip}"),
-        Address::Unix(path) => format!("unix:{}", path.display()),
-    };
-    Endpoint::from_shared(uri)?.connect_timeout(Duration::from_secs(5)).connect().await
 }
 
 fn shown(response: &ReloadResponse) -> String {
