@@ -85,6 +85,11 @@ impl Envoy {
     ///
     /// The bootstrap may ask for admin port 0; Envoy says which one it got.
     pub fn start(version: &str, bootstrap: &str) -> Envoy {
+        Envoy::start_with(version, bootstrap, &[])
+    }
+
+    /// The same with further flags.
+    pub fn start_with(version: &str, bootstrap: &str, flags: &[&str]) -> Envoy {
         let binary = binary(version);
         let home = tempfile::tempdir().expect("the folder for temporary files is writable");
         let (config, address) = (home.path().join("bootstrap.yaml"), home.path().join("admin"));
@@ -93,6 +98,7 @@ impl Envoy {
         command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&address);
         // Without hot restart there is no shared memory, so any number may run side by side.
         command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "info"]);
+        command.args(flags);
         // For `received`.
         command.args(["--component-log-level", "config:debug"]);
         let name = format!("Envoy {version}");
