@@ -40,7 +40,10 @@ fn listener(port: u16) -> String {
 }
 
 fn routes(content: u32) -> String {
-    format!("routes: [{{name: rc, max_direct_response_body_size_bytes: {}, vhds: {{config_source: {DELTA}}}}}]", content + 4096)
+    format!(
+        "routes: [{{name: rc, max_direct_response_body_size_bytes: {}, vhds: {{config_source: {DELTA}}}}}]",
+        content + 4096
+    )
 }
 
 fn host(domain: &str, answer: &str) -> String {

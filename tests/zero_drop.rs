@@ -536,7 +536,13 @@ fn routes_within_the_listener_what_happens() {
                 }
             }
             let tally = load.stop();
-            eprintln!("INLINE drain {drain:?} delay {delay}: {:?} errors {} retries {} draining {}", tally.statuses, tally.errors.len(), tally.retries, envoy.stat("listener_manager.total_filter_chains_draining"));
+            eprintln!(
+                "INLINE drain {drain:?} delay {delay}: {:?} errors {} retries {} draining {}",
+                tally.statuses,
+                tally.errors.len(),
+                tally.retries,
+                envoy.stat("listener_manager.total_filter_chains_draining")
+            );
         }
     }
 }
