@@ -265,10 +265,8 @@ fn renames(version: &str, way: Way, count: usize) {
     let load = Load::start(proxy.port, "/", 4);
     let start = Instant::now();
     for n in 1..=count {
-        let t = Instant::now();
         proxy.put("service.yaml", &service(&proxy.parts(), n));
         proxy.wait_for(ANSWERS[n % 2], "the renamed cluster to be used");
-        if t.elapsed() > Duration::from_secs(2) { panic!("SLOW {way:?} {n}"); eprintln!("SLOW {way:?} {n} {:?} at {:?}", t.elapsed(), std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)); eprintln!("SLOWLOG {}", proxy.bridge.log().lines().rev().take(3).collect::<Vec<_>>().join("\n")); }
     }
     let took = start.elapsed();
     proxy.some_more(&load);

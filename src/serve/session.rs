@@ -106,6 +106,11 @@ impl Session {
         self.siblings = siblings;
     }
 
+    /// Whether its first request has come.
+    pub(crate) fn is_started(&self) -> bool {
+        self.started
+    }
+
     /// Who the client said it is.
     pub fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()

@@ -155,7 +155,11 @@ fn rule_28_only_clients_that_announce_it_get_a_ttl_and_heartbeats() {
                 assert_eq!(beat.says(), ["?a"], "{stream:?}");
                 assert_eq!(beat.get("a").ttl, ttl);
                 assert_eq!(beat.get("a").version, first.get("a").version);
-                assert!(start.elapsed() < std::time::Duration::from_secs(1), "too late: {:?}", start.elapsed());
+                assert!(
+                    start.elapsed() < std::time::Duration::from_secs(1),
+                    "too late: {:?}",
+                    start.elapsed()
+                );
             }
             plain.expect_silence();
         }
