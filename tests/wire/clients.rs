@@ -131,3 +131,37 @@ fn fetch_methods_rest_and_what_is_no_method_answer_unimplemented() {
         assert_eq!((status, code), (200, Some(Code::Unimplemented)), "{path}");
     }
 }
+
+#[test]
+fn rule_28_only_clients_that_announce_it_get_a_ttl_and_heartbeats() {
+    let text = format!("ttls: {{a: 1s}}\n{}", fragment(&[(Kind::Runtime, "a", 1), (Kind::Runtime, "b", 1)]));
+    let world = World::new(&[("all.yaml", &text)]);
+    for variant in [Delta, Sotw] {
+        for only in [None, Some(Kind::Runtime)] {
+            let mut plain = world.client.open(variant, only).unwrap();
+            plain.ask(Kind::Runtime, &["a", "b"]);
+            assert!(plain.take(Kind::Runtime).resources.iter().all(|got| got.ttl.is_none()), "{plain:?}");
+            let mut stream = world.client.open(variant, only).unwrap();
+            let features = vec!["xds.config.supports-resource-ttl".to_owned()];
+            stream.node = Some(Node { client_features: features, ..Node::envoy("test") });
+            stream.ask(Kind::Runtime, &["a", "b"]);
+            let first = stream.take(Kind::Runtime);
+            let ttl = Some(std::time::Duration::from_secs(1));
+            assert_eq!((first.get("a").ttl, first.get("b").ttl), (ttl, None), "{stream:?}");
+            assert!(!first.get("a").body.is_empty());
+            for _ in 0..3 {
+                let start = Instant::now();
+                let beat = stream.take(Kind::Runtime);
+                assert_eq!(beat.says(), ["?a"], "{stream:?}");
+                assert_eq!(beat.get("a").ttl, ttl);
+                assert_eq!(beat.get("a").version, first.get("a").version);
+                assert!(
+                    start.elapsed() < std::time::Duration::from_secs(1),
+                    "too late: {:?}",
+                    start.elapsed()
+                );
+            }
+            plain.expect_silence();
+        }
+    }
+}
