@@ -38,6 +38,8 @@ pub enum Command {
     Check(Check),
     /// Print an Envoy bootstrap that connects to this bridge
     Bootstrap(Bootstrap),
+    /// Turn an envoy.yaml, filesystem-xDS files or a running Envoy's configuration into fragments
+    Import(Import),
 }
 
 /// Where Envoy's API comes from.
@@ -106,6 +108,66 @@ pub struct Bootstrap {
     /// Variant of the protocol
     #[arg(long, value_name = "API", default_value = "delta")]
     pub api: ApiVariant,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Import {
+    /// A bootstrap (v2 or v3, YAML or JSON), filesystem-xDS file, directory of them, saved config dump, or
+    /// the URL of an Envoy's admin interface on this machine, such as http://127.0.0.1:9901
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<String>,
+    /// Directory for the fragments; existing files are never overwritten
+    #[arg(long, value_name = "DIR", required_unless_present = "upgrade_only")]
+    pub out: Option<PathBuf>,
+    /// Where the minimal bootstrap goes [default: envoy-bootstrap.yaml beside DIR]
+    #[arg(long, value_name = "FILE")]
+    pub bootstrap: Option<PathBuf>,
+    /// What shares a file
+    #[arg(long, value_name = "HOW", default_value = "concern")]
+    pub split: SplitBy,
+    /// Make routes, endpoints and certificates resources of their own (RDS, EDS, SDS)
+    #[arg(long)]
+    pub dynamic: bool,
+    /// Write nothing; show what would be written
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Only bring a file of the v2 API to v3, and print it
+    #[arg(long, conflicts_with_all = ["out", "bootstrap", "dynamic", "dry_run"])]
+    pub upgrade_only: bool,
+    /// `node.id` for a bootstrap without one [default: the host's name]
+    #[arg(long, value_name = "ID")]
+    pub node_id: Option<String>,
+    /// `node.cluster` for a bootstrap without one
+    #[arg(long, value_name = "CLUSTER", default_value = "default")]
+    pub node_cluster: String,
+    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first `listen` of the settings]
+    #[arg(long, value_name = "ADDRESS")]
+    pub xds: Option<Address>,
+    /// How to show the report
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ReportFormat,
+    #[command(flatten)]
+    pub descriptors: Descriptors,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SplitBy {
+    /// A listener with its routes, a cluster with its endpoints
+    Concern,
+    /// All resources of a kind
+    Kind,
+    /// Nothing: a file for each resource
+    Resource,
+    /// Everything
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Lines for people
+    Human,
+    /// For scripts
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

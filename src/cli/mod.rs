@@ -6,7 +6,9 @@
 mod args;
 mod bootstrap;
 mod check;
+mod fetch;
 mod findings;
+mod import;
 mod logging;
 mod output;
 mod serve;
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => serve::run(&args.common, &command),
         Command::Check(command) => check::run(&args.common, &command),
         Command::Bootstrap(command) => bootstrap::run(&args.common, &command),
+        Command::Import(command) => import::run(&args.common, &command),
     };
     match exit {
         Ok(exit) => exit.into(),

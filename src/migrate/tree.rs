@@ -1,0 +1,497 @@
+//! A configuration as it is written: a tree that keeps comments, anchors, quotes and gaps, and can be
+//! changed.
+//!
+//! Comes in: from `read`, or made here node by node. Goes out: to `write`. Keeps the invariant that
+//! what nobody changed is written as it was read, at whatever depth it ends up; so all changes of
+//! collections go through the methods of [`Node`], which remember them.
+
+use std::collections::HashMap;
+
+use crate::load::yaml;
+
+/// A value.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it is.
+    pub form: Form,
+    /// `&anchor` and `!tag`, as they stand before it.
+    pub props: Props,
+    /// The line of the source where it begins, from 1; 0 if it was made up.
+    pub line: u32,
+    /// The text of a collection in brackets or braces.
+    pub(super) flow: Option<Vec<String>>,
+    /// How far the children of a block collection stand to the right of what holds it.
+    pub(super) step: Option<usize>,
+    /// Comments behind the last child of a block collection.
+    pub(super) tail: Vec<String>,
+    changed: bool,
+}
+
+/// What stands before a value.
+#[derive(Clone, Debug, Default)]
+pub struct Props {
+    /// The anchor's name without `&`.
+    pub anchor: Option<String>,
+    /// The anchor's number in the file.
+    pub id: usize,
+    /// The tag, as written.
+    pub tag: Option<String>,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// A text, number, truth value, or nothing.
+    Scalar(Scalar),
+    /// `*name`, and the number of its anchor.
+    Alias(String, usize),
+    /// Entries.
+    Map(Vec<Child>),
+    /// Elements; their keys are empty.
+    List(Vec<Child>),
+}
+
+/// A scalar.
+#[derive(Clone, Debug)]
+pub struct Scalar {
+    /// As written; further lines relative to the column of the key or dash.
+    pub(super) lines: Vec<String>,
+    /// What it says.
+    pub text: String,
+    /// Whether it stands without quotes, so that it may be a number.
+    pub plain: bool,
+}
+
+/// An entry of a mapping or an element of a list.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The key's text; empty in a list.
+    pub key: String,
+    /// The key as written.
+    pub(super) key_raw: String,
+    /// Comment lines and blank lines above it.
+    pub before: Vec<String>,
+    /// The comment at the end of its line, with the blanks before it.
+    pub comment: Option<String>,
+    /// How many blanks stand between the colon or dash and the value.
+    pub(super) gap: usize,
+    /// The line of the source where it begins, from 1; 0 if it was made up.
+    pub line: u32,
+    /// The value.
+    pub value: Node,
+}
+
+/// Anchored values by number.
+pub type Anchors = HashMap<usize, Node>;
+
+impl Child {
+    /// An entry that was made up.
+    pub fn entry(key: &str, value: Node) -> Child {
+        Child { key_raw: quoted(key), key: key.to_owned(), ..Child::item(value) }
+    }
+
+    /// An element that was made up; it keeps the line of its value.
+    pub fn item(value: Node) -> Child {
+        let line = value.line;
+        Child {
+            key: String::new(),
+            key_raw: String::new(),
+            before: Vec::new(),
+            comment: None,
+            gap: 1,
+            line,
+            value,
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn read(form: Form, props: Props, line: u32) -> Node {
+        Node { form, props, line, flow: None, step: None, tail: Vec::new(), changed: false }
+    }
+
+    fn made(form: Form) -> Node {
+        Node { changed: true, ..Node::read(form, Props::default(), 0) }
+    }
+
+    /// A text; quoted if it would be read as anything else otherwise.
+    pub fn text(text: &str) -> Node {
+        let raw = quoted(text);
+        let plain = raw == text;
+        Node::made(Form::Scalar(Scalar { lines: vec![raw], text: text.to_owned(), plain }))
+    }
+
+    /// A number, truth value or null, as written.
+    pub fn plain(text: &str) -> Node {
+        Node::made(Form::Scalar(Scalar { lines: vec![text.to_owned()], text: text.to_owned(), plain: true }))
+    }
+
+    /// A text of several lines as a block, if it can be one.
+    pub fn long_text(text: &str) -> Node {
+        let Some(lines) = block_lines(text) else { return Node::text(text) };
+        Node::made(Form::Scalar(Scalar { lines, text: text.to_owned(), plain: false }))
+    }
+
+    /// A mapping.
+    pub fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Node)>) -> Node {
+        Node::made(Form::Map(entries.into_iter().map(|(key, value)| Child::entry(key, value)).collect()))
+    }
+
+    /// A list.
+    pub fn list(elements: impl IntoIterator<Item = Node>) -> Node {
+        Node::made(Form::List(elements.into_iter().map(Child::item).collect()))
+    }
+
+    /// A list of children that already are ones.
+    pub fn list_of(children: Vec<Child>) -> Node {
+        Node::made(Form::List(children))
+    }
+
+    /// `{"@type": …}` with more behind it.
+    pub fn typed(full_name: &str) -> Node {
+        Node::map([("@type", Node::text(&format!("type.googleapis.com/{full_name}")))])
+    }
+
+    /// Whether something in it differs from what was read.
+    pub(super) fn is_changed(&self) -> bool {
+        self.changed || self.children().iter().any(|child| child.value.is_changed())
+    }
+
+    /// The entries or elements.
+    pub fn children(&self) -> &[Child] {
+        match &self.form {
+            Form::Map(children) | Form::List(children) => children,
+            _ => &[],
+        }
+    }
+
+    /// The entries or elements, to look for something to change inside of them. To add, remove or
+    /// rename, use the other methods.
+    pub fn children_mut(&mut self) -> &mut [Child] {
+        match &mut self.form {
+            Form::Map(children) | Form::List(children) => children,
+            _ => &mut [],
+        }
+    }
+
+    /// All children, to be changed at will.
+    pub fn edit(&mut self) -> Option<&mut Vec<Child>> {
+        self.changed = true;
+        match &mut self.form {
+            Form::Map(children) | Form::List(children) => Some(children),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a mapping.
+    pub fn is_map(&self) -> bool {
+        matches!(self.form, Form::Map(_))
+    }
+
+    /// Whether it is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.form, Form::List(_))
+    }
+
+    /// The value under this key; null counts as absent. The last of equal keys counts.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        let child = self.entries().iter().rev().find(|child| is_key(child, key))?;
+        (!child.value.is_null()).then_some(&child.value)
+    }
+
+    /// As [`Node::get`], to change it.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        let Form::Map(children) = &mut self.form else { return None };
+        let child = children.iter_mut().rev().find(|child| is_key(child, key))?;
+        (!child.value.is_null()).then_some(&mut child.value)
+    }
+
+    /// The value at the end of a path of keys.
+    pub fn at(&self, path: &[&str]) -> Option<&Node> {
+        path.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// Whether there is such a key, null or not.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries().iter().any(|child| is_key(child, key))
+    }
+
+    /// The entries of a mapping.
+    pub fn entries(&self) -> &[Child] {
+        match &self.form {
+            Form::Map(children) => children,
+            _ => &[],
+        }
+    }
+
+    /// The elements of a list; of anything else but null, itself: Envoy takes one value for a list.
+    pub fn elements(&self) -> Vec<&Node> {
+        match &self.form {
+            Form::List(children) => children.iter().map(|child| &child.value).collect(),
+            _ if self.is_null() => Vec::new(),
+            _ => vec![self],
+        }
+    }
+
+    /// As [`Node::elements`], to change them.
+    pub fn elements_mut(&mut self) -> Vec<&mut Node> {
+        if self.is_null() {
+            return Vec::new();
+        }
+        match &mut self.form {
+            Form::List(_) => self.children_mut().iter_mut().map(|child| &mut child.value).collect(),
+            _ => vec![self],
+        }
+    }
+
+    /// The elements with all that belongs to them, taken out of where they stood.
+    pub fn into_items(mut self) -> Vec<Child> {
+        if self.is_null() {
+            return Vec::new();
+        }
+        let tail = std::mem::take(&mut self.tail);
+        match self.form {
+            Form::List(mut children) => {
+                if let Some(last) = children.last_mut() {
+                    last.value.take_tail(tail);
+                }
+                children
+            }
+            _ => vec![Child::item(self)],
+        }
+    }
+
+    /// Gives comments a home at the end of this value, as far as it can have one.
+    fn take_tail(&mut self, lines: Vec<String>) {
+        if self.flow.is_none() && (self.is_map() || self.is_list()) {
+            self.tail.extend(lines);
+        }
+    }
+
+    /// The text of a scalar that is not null.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.form {
+            Form::Scalar(scalar) if !self.is_null() => Some(&scalar.text),
+            _ => None,
+        }
+    }
+
+    /// The text under a key.
+    pub fn text_at(&self, key: &str) -> Option<&str> {
+        self.get(key)?.as_text()
+    }
+
+    /// Whether it is null: nothing, `~` or `null` without quotes.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.form, Form::Scalar(scalar)
+            if scalar.plain && matches!(&*scalar.text, "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// Takes an entry out, with its comments.
+    pub fn remove(&mut self, key: &str) -> Option<Child> {
+        let Form::Map(children) = &mut self.form else { return None };
+        let at = children.iter().rposition(|child| is_key(child, key))?;
+        self.changed = true;
+        Some(children.remove(at))
+    }
+
+    /// Gives an entry another key.
+    pub fn rename(&mut self, key: &str, to: &str) {
+        let Form::Map(children) = &mut self.form else { return };
+        if let Some(child) = children.iter_mut().rev().find(|child| is_key(child, key)) {
+            child.key = to.to_owned();
+            child.key_raw = quoted(to);
+            self.changed = true;
+        }
+    }
+
+    /// Sets the value of a key, in its place or at the end.
+    pub fn set(&mut self, key: &str, value: Node) {
+        self.changed = true;
+        let Form::Map(children) = &mut self.form else { return };
+        match children.iter_mut().rev().find(|child| is_key(child, key)) {
+            Some(child) => child.value = value,
+            None => children.push(Child::entry(key, value)),
+        }
+    }
+
+    /// Puts an entry behind the one with another key, or at the beginning.
+    pub fn insert_behind(&mut self, key: &str, entry: Child) {
+        self.changed = true;
+        let Form::Map(children) = &mut self.form else { return };
+        let at = children.iter().position(|child| is_key(child, key)).map_or(0, |at| at + 1);
+        children.insert(at, entry);
+    }
+
+    /// The mapping under a key, made if there is none.
+    pub fn map_at(&mut self, key: &str) -> &mut Node {
+        if self.get(key).is_none_or(|node| !node.is_map()) {
+            self.set(key, Node::map([]));
+        }
+        self.get_mut(key).expect("it was set just now")
+    }
+
+    /// Adds an element to the list under a key; a single value there becomes a list.
+    pub fn push_at(&mut self, key: &str, child: Child) {
+        match self.get_mut(key) {
+            Some(node) => {
+                if !node.is_list() {
+                    let line = node.line;
+                    let single = std::mem::replace(node, Node::list([]));
+                    node.line = line;
+                    node.edit().expect("a list was put there").push(Child::item(single));
+                }
+                node.edit().expect("it is a list").push(child);
+            }
+            None => self.set(key, Node::list_of(vec![child])),
+        }
+    }
+
+    /// Changes a scalar.
+    pub fn set_text(&mut self, text: &str) {
+        let line = self.line;
+        *self = Node::text(text);
+        self.line = line;
+    }
+
+    /// The same with every alias replaced by what it stands for, as far as `budget` nodes allow.
+    pub fn expanded(&self, anchors: &Anchors, budget: &mut usize) -> Option<Node> {
+        *budget = budget.checked_sub(1)?;
+        if let Form::Alias(_, id) = &self.form {
+            let mut node = anchors.get(id)?.expanded(anchors, budget)?;
+            node.props = Props::default();
+            node.changed = true;
+            return Some(node);
+        }
+        let mut node = self.clone();
+        for child in node.children_mut() {
+            if child.value.holds_alias() {
+                child.value = child.value.expanded(anchors, budget)?;
+            } else {
+                *budget = budget.checked_sub(1)?;
+            }
+        }
+        Some(node)
+    }
+
+    /// Whether there is an alias in it.
+    pub fn holds_alias(&self) -> bool {
+        matches!(self.form, Form::Alias(..)) || self.children().iter().any(|child| child.value.holds_alias())
+    }
+
+    /// The same as a tree of `load`, for its questions. Aliases are null there: expand them before.
+    pub fn to_load(&self) -> yaml::Node<'static> {
+        let value = match &self.form {
+            Form::Scalar(scalar) => {
+                let style = if scalar.plain { yaml::Style::Plain } else { yaml::Style::Quoted };
+                yaml::Value::Scalar(scalar.text.clone().into(), style)
+            }
+            Form::Alias(..) => yaml::Value::Scalar("~".into(), yaml::Style::Plain),
+            Form::List(children) => {
+                yaml::Value::Sequence(children.iter().map(|child| child.value.to_load()).collect())
+            }
+            Form::Map(children) => yaml::Value::Mapping(
+                children
+                    .iter()
+                    .map(|child| yaml::Entry {
+                        key: child.key.clone().into(),
+                        key_span: Default::default(),
+                        value: child.value.to_load(),
+                    })
+                    .collect(),
+            ),
+        };
+        yaml::Node { value, span: Default::default(), tag: None }
+    }
+
+    /// The same without a trace of how it was written; for sources that are no YAML.
+    pub fn rewritten(&self) -> Node {
+        let mut node = match &self.form {
+            Form::Scalar(scalar) if scalar.plain => Node::plain(&scalar.text),
+            Form::Scalar(scalar) => Node::long_text(&scalar.text),
+            Form::Alias(..) => self.clone(),
+            Form::Map(children) => {
+                Node::map(children.iter().map(|child| (&*child.key, child.value.rewritten())))
+            }
+            Form::List(children) => Node::list(children.iter().map(|child| child.value.rewritten())),
+        };
+        node.line = self.line;
+        for (child, old) in node.children_mut().iter_mut().zip(self.children()) {
+            child.line = old.line;
+            child.before.clone_from(&old.before);
+            child.comment.clone_from(&old.comment);
+        }
+        node
+    }
+}
+
+fn is_key(child: &Child, key: &str) -> bool {
+    child.key == key || is_camel_of(&child.key, key)
+}
+
+/// Whether `camel` is the camelCase spelling of `snake`.
+fn is_camel_of(camel: &str, snake: &str) -> bool {
+    let mut camel = camel.chars();
+    let mut parts = snake.split('_');
+    let mut is_first = true;
+    let fits = parts.all(|part| {
+        let mut chars = part.chars();
+        let head = chars.next().map(|c| if is_first { c } else { c.to_ascii_uppercase() });
+        is_first = false;
+        head.into_iter().chain(chars).all(|c| camel.next() == Some(c))
+    });
+    fits && camel.next().is_none()
+}
+
+/// A text as YAML, plain if that says the same to every reader.
+pub fn quoted(text: &str) -> String {
+    let head = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '/' | '.');
+    let body = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '.' | '-');
+    let is_word = text.starts_with(head) && text.chars().all(body);
+    let is_taken = matches!(
+        &*text.to_ascii_lowercase(),
+        "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null" | "nan" | "." | "..."
+    ) || text.starts_with('.');
+    if is_word && !is_taken { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}
+
+/// The lines of a `|` block that says exactly this text.
+fn block_lines(text: &str) -> Option<Vec<String>> {
+    let body = text.trim_end_matches('\n');
+    let is_printable = |c: char| c == '\n' || (!c.is_control() && c != '\u{feff}' && c != '\u{2028}');
+    if !body.contains('\n') || body.starts_with([' ', '\n']) || !text.chars().all(is_printable) {
+        return None;
+    }
+    let header = match text.len() - body.len() {
+        0 => "|-",
+        1 => "|",
+        _ => "|+",
+    };
+    let lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
+    let indented = lines.map(|line| if line.is_empty() { String::new() } else { format!("  {line}") });
+    Some(std::iter::once(header.to_owned()).chain(indented).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_quoted_when_it_would_be_something_else() {
+        for plain in ["a", "envoy.filters.http.router", "type.googleapis.com/x.Y", "/etc/x", "STRICT_DNS"] {
+            assert_eq!(quoted(plain), plain);
+        }
+        for other in ["", "yes", "Off", "1", "0x1", "a: b", "*", "-", "~", "null", "a b", "é", "@type", ".5"]
+        {
+            assert_eq!(quoted(other), serde_json::Value::from(other).to_string());
+        }
+    }
+
+    #[test]
+    fn keys_are_found_in_both_spellings() {
+        assert!(is_camel_of("connectTimeout", "connect_timeout"));
+        assert!(is_camel_of("name", "name"));
+        assert!(!is_camel_of("connecttimeout", "connect_timeout"));
+        assert!(!is_camel_of("connectTimeoutX", "connect_timeout"));
+    }
+}
