@@ -7,12 +7,15 @@
 //! source is dropped without a word.
 
 mod bootstrap;
+mod compare;
 mod connection;
 mod dump;
 mod dynamic;
+mod message;
 mod names;
 mod placeholders;
 mod read;
+mod render;
 mod report;
 mod split;
 mod take;
@@ -26,7 +29,9 @@ use std::sync::Arc;
 use crate::diagnostic::Position;
 use crate::envoy_api::Api;
 
+pub use compare::{Change, Difference, Field, compare, describe};
 pub use connection::{CLUSTER, Connection, Endpoint};
+pub use render::{RenderError, Rendered, render};
 pub use report::{Outcome, Remark};
 pub use split::{File, Split};
 
