@@ -345,6 +345,102 @@ endpoints:
     port
 }
 
+#[test]
+fn a_rejected_resource_is_named_with_its_place_and_leaves_the_old_one_serving() {
+    for version in VERSIONS {
+        let proxy = FrontProxy::new();
+        let mut bridge = Bridge::serve(proxy.dir());
+        let envoy = connect(version, &bridge, "edge-1", "edge");
+        let name = "10-listener-front-proxy.yaml";
+        let good = read(proxy.dir(), name);
+        let (from, received_from) = (bridge.log().len(), envoy.log_size());
+        // An address for documentation: no machine has it, so Envoy cannot listen there.
+        put(proxy.dir(), name, &good.replace("address: 127.0.0.1,", "address: 192.0.2.1,"));
+        let line = bridge.wait_for_line(from, name);
+        assert!(line.contains("edge-1") && line.contains("front-proxy"), "who and what: {line}");
+        assert!(line.contains("192.0.2.1"), "Envoy's own words: {line}");
+        assert_eq!(proxy.get("/service/1"), "one");
+        // Others go on, and nothing is offered again that was refused.
+        put(proxy.dir(), ENDPOINTS_ONE, &proxy.service_one_at(&proxy.two));
+        wait_until(SOON, "another change to arrive", || proxy.get("/service/1") == "two");
+        let elsewhere = free_port();
+        let here = format!("port_value: {}}}", proxy.http);
+        put(proxy.dir(), name, &good.replace(&here, &format!("port_value: {elsewhere}}}")));
+        wait_until(SOON, "the mended listener", || {
+            http::get(elsewhere, "/service/1").is_ok_and(|response| response.body == "two")
+        });
+        assert_eq!(envoy.stat("listener_manager.lds.update_rejected"), 1);
+        let listeners = envoy.received(received_from);
+        let listeners: Vec<&String> = listeners.iter().filter(|line| line.contains("listener")).collect();
+        assert_eq!(listeners.len(), 1, "accepted: the mended one: {listeners:?}");
+    }
+}
+
+#[test]
+fn an_envoy_that_came_first_is_served_when_the_files_come() {
+    for version in VERSIONS {
+        let proxy = FrontProxy::new();
+        let home = tempfile::tempdir().unwrap();
+        let later = home.path().join("config.d");
+        let bridge = Bridge::serve(&later);
+        let mut envoy = Envoy::start(version, &bridge.bootstrap("edge-1", "edge"));
+        wait_until(SOON, "Envoy to be connected", || envoy.stat("control_plane.connected_state") == 1);
+        std::fs::rename(proxy.dir(), &later).unwrap();
+        envoy.wait_ready();
+        assert_eq!(proxy.get("/service/1"), "one");
+    }
+}
+
+#[test]
+fn a_bridge_that_starts_empty_takes_nothing_away() {
+    for version in VERSIONS {
+        let proxy = FrontProxy::new();
+        let mut bridge = Bridge::serve(proxy.dir());
+        let envoy = connect(version, &bridge, "edge-1", "edge");
+        let (before, from) = (dump::running(&envoy.config_dump()), envoy.log_size());
+        bridge.kill();
+        wait_until(SOON, "Envoy to notice the end", || envoy.stat("control_plane.connected_state") == 0);
+        // As on a machine that replaces another and has no files yet. All come back at one moment:
+        // a first load of some of them would rightly take the rest away.
+        let home = tempfile::tempdir().unwrap();
+        let aside = home.path().join("aside");
+        std::fs::rename(proxy.dir(), &aside).unwrap();
+        std::fs::create_dir(proxy.dir()).unwrap();
+        bridge.restart();
+        wait_until(SOON, "Envoy to be back", || envoy.stat("control_plane.connected_state") == 1);
+        put(&aside, "99-mark.yaml", &mark("mark", ""));
+        std::fs::rename(&aside, proxy.dir()).unwrap();
+        wait_until(SOON, "the files to be served", || envoy.clusters().contains(&"mark".to_owned()));
+        let removed: Vec<String> =
+            envoy.received(from).into_iter().filter(|line| !line.contains(" 0 removed")).collect();
+        assert!(removed.is_empty(), "Envoy {version}: {removed:?}");
+        let after = dump::running(&envoy.config_dump());
+        for (key, resource) in before {
+            assert_eq!(after.get(&key), Some(&resource), "{key:?}");
+        }
+    }
+}
+
+#[test]
+fn what_went_while_the_bridge_was_down_is_taken_away() {
+    for version in VERSIONS {
+        let proxy = FrontProxy::new();
+        put(proxy.dir(), "60-gone.yaml", &mark("gone", ""));
+        let mut bridge = Bridge::serve(proxy.dir());
+        let envoy = connect(version, &bridge, "edge-1", "edge");
+        let has_gone = || envoy.clusters().contains(&"gone".to_owned());
+        assert!(has_gone() && envoy.listeners().len() == 2);
+        bridge.kill();
+        remove(proxy.dir(), "60-gone.yaml");
+        remove(proxy.dir(), "11-listener-front-proxy-tls.yaml");
+        bridge.restart();
+        wait_until(SOON, "the listener and the cluster to go", || {
+            envoy.listeners() == ["front-proxy"] && !has_gone()
+        });
+        assert_eq!(proxy.get("/service/1"), "one");
+    }
+}
+
 /// Whole configurations of our own, as people drop them into the folder.
 #[test]
 fn served_is_the_same_as_static() {

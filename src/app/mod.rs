@@ -7,6 +7,7 @@
 mod fragments;
 mod listen;
 mod record;
+mod routes;
 
 use std::io;
 use std::sync::Arc;
@@ -20,9 +21,10 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
 
 use crate::envoy_api::Api;
-use crate::serve::{Discovery, Pace, Rules};
+use crate::serve::{Clients, Discovery, Pace, Rules};
 use crate::snapshot::Store;
 use crate::source::{self, Next, Watch};
 
@@ -59,6 +61,8 @@ pub struct Settings {
     pub allow_empty: bool,
     /// How long changes wait for each other at a client.
     pub pace: Pace,
+    /// What tells this bridge from others to the clients, such as the host's name.
+    pub instance: String,
 }
 
 /// Why the daemon could not start or had to stop.
@@ -114,7 +118,7 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     let record = Arc::new(Record::default());
     let watching = Watch::new(settings.source.clone())?;
     let handle = watching.handle();
-    let fragments = Fragments::new(api, settings.allow_empty);
+    let fragments = Fragments::new(api.clone(), settings.allow_empty);
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
     let loader = Loader {
         watching,
@@ -131,12 +135,15 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         pace: settings.pace,
         max_response: MAX_RESPONSE,
         max_response_envoy: MAX_RESPONSE_ENVOY,
-        server: format!("xds-bridge/{}", env!("CARGO_PKG_VERSION")).into(),
+        server: format!("xds-bridge/{} {}", env!("CARGO_PKG_VERSION"), settings.instance).into(),
     };
-    let discovery = Discovery::new(store, rules, record, draining.clone());
+    let mut loaded = store.subscribe();
+    let clients = Arc::new(Clients::new(record));
+    let discovery = Discovery::new(store, rules, clients, draining.clone());
+    let (routes, health) = routes::routes(&api, discovery).await?;
     let mut servers = JoinSet::new();
     for listener in listeners {
-        servers.spawn(accept(listener, discovery.clone(), draining.clone()));
+        servers.spawn(accept(listener, routes.clone(), draining.clone()));
     }
 
     let outcome = loop {
@@ -145,11 +152,13 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
                 Signal::Reload => handle.look_now(),
                 Signal::End => break Ok(()),
             },
+            Ok(()) = loaded.changed() => routes::set_health(&health, ServingStatus::Serving).await,
             Some(end) = servers.join_next() => break Err(serving_ended(end)),
             _ = loader_ended.recv() => break Err(AppError::Serve("the thread that loads files is gone".into())),
         }
     };
     reporter.draining();
+    routes::set_health(&health, ServingStatus::NotServing).await;
     handle.stop();
     drain.send_replace(true);
     finish(&mut servers, &mut signals).await;
@@ -180,16 +189,13 @@ fn serving_ended(end: Result<Result<(), tonic::transport::Error>, tokio::task::J
 /// Serves one listener until told to drain.
 async fn accept(
     listener: Listener,
-    discovery: Discovery,
+    routes: Routes,
     mut draining: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let mut routes = Routes::default();
-    let router = std::mem::take(routes.axum_router_mut()).fallback_service(discovery);
-    *routes.axum_router_mut() = router;
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_routes(routes.prepare());
+        .add_routes(routes);
     let drained = async move {
         // The sender is gone only when the process ends: that is a reason to drain as well.
         let _ = draining.wait_for(|drain| *drain).await;

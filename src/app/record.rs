@@ -83,10 +83,10 @@ impl Journal for Record {
                 service = service(stream),
                 "a client connected"
             ),
-            Event::Sent { kind, items, removed } => {
+            Event::Sent { kind, items, removed, .. } => {
                 tracing::debug!(node, peer, kind = kind.noun(), items, removed, "sent");
             }
-            Event::Acknowledged { kind, after } => {
+            Event::Acknowledged { kind, after, .. } => {
                 tracing::debug!(node, peer, kind = kind.noun(), after_ms = after.as_millis(), "acknowledged");
             }
             Event::Rejected(rejection) => self.rejected(stream, rejection),
@@ -112,7 +112,7 @@ impl Journal for Record {
                 tracing::warn!(node, peer, reason, "a stream was ended for what its client sent");
             }
             Event::Closed(None) => tracing::debug!(node, peer, "a stream ended"),
-            Event::UnknownType(_) | Event::Closed(Some(_)) => {}
+            Event::Opened | Event::Subscribed { .. } | Event::UnknownType(_) | Event::Closed(Some(_)) => {}
         }
     }
 }

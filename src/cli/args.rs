@@ -40,6 +40,10 @@ pub enum Command {
     Bootstrap(Bootstrap),
     /// Turn an envoy.yaml, filesystem-xDS files or a running Envoy's configuration into fragments
     Import(Import),
+    /// Print everything for one kind of node as one static envoy.yaml
+    Render(Render),
+    /// Show what differs between two configurations: directories of fragments, or static files
+    Diff(Diff),
 }
 
 /// Where Envoy's API comes from.
@@ -144,6 +148,44 @@ pub struct Import {
     #[arg(long, value_name = "ADDRESS")]
     pub xds: Option<Address>,
     /// How to show the report
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ReportFormat,
+    #[command(flatten)]
+    pub descriptors: Descriptors,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Render {
+    /// Fragments, or directories of them [default: config.d]
+    pub paths: Vec<PathBuf>,
+    /// The bootstrap that connects the Envoy to this bridge; what it holds besides is kept
+    #[arg(long, value_name = "FILE")]
+    pub bootstrap: Option<PathBuf>,
+    /// `node.id` of the Envoy
+    #[arg(long, value_name = "ID", default_value = "")]
+    pub node_id: String,
+    /// `node.cluster` of the Envoy
+    #[arg(long, value_name = "CLUSTER", default_value = "")]
+    pub node_cluster: String,
+    /// `node.locality` of the Envoy, as far as it matters
+    #[arg(long, value_name = "REGION/ZONE/SUB_ZONE", default_value = "")]
+    pub node_locality: String,
+    /// `node.metadata` of the Envoy, as JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub node_metadata: String,
+    #[command(flatten)]
+    pub descriptors: Descriptors,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Diff {
+    /// Directory of fragments, fragment, static envoy.yaml (v2 or v3) or saved config dump
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+    /// What to compare it with
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
+    /// How to show differences
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ReportFormat,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::args::{ApiVariant, Bootstrap, Common};
-use super::settings::File;
+use super::settings::{File, host_name};
 use super::{Exit, output};
 use crate::app::Address;
 use crate::migrate::{Connection, Endpoint};
@@ -23,12 +23,6 @@ pub fn run(common: &Common, command: &Bootstrap) -> Result<Exit> {
     };
     output::print(&text(&node_id, command, &address));
     Ok(Exit::Done)
-}
-
-/// What this machine is called.
-pub fn host_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 fn text(node_id: &str, command: &Bootstrap, address: &Address) -> String {

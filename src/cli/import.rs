@@ -12,8 +12,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::args::{Common, Import, ReportFormat, SplitBy};
-use super::bootstrap::{endpoint, host_name};
-use super::settings::File;
+use super::bootstrap::endpoint;
+use super::settings::{File, host_name};
 use super::{Exit, fetch, findings, output};
 use crate::diagnostic::{self, Diagnostic};
 use crate::envoy_api::Api;

@@ -6,11 +6,14 @@
 mod args;
 mod bootstrap;
 mod check;
+mod diff;
 mod fetch;
 mod findings;
+mod gather;
 mod import;
 mod logging;
 mod output;
+mod render;
 mod serve;
 mod settings;
 mod terminal;
@@ -50,6 +53,8 @@ pub fn main() -> ExitCode {
         Command::Check(command) => check::run(&args.common, &command),
         Command::Bootstrap(command) => bootstrap::run(&args.common, &command),
         Command::Import(command) => import::run(&args.common, &command),
+        Command::Render(command) => render::run(&args.common, &command),
+        Command::Diff(command) => diff::run(&args.common, &command),
     };
     match exit {
         Ok(exit) => exit.into(),

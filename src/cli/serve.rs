@@ -23,7 +23,7 @@ pub fn run(common: &Common, command: &Serve) -> Result<Exit> {
     let api = file.api(&command.descriptors)?;
     let dirs: Vec<String> = settings.source.dirs.iter().map(|dir| dir.display().to_string()).collect();
     let reporter: Arc<dyn Reporter> =
-        if person { Arc::new(Terminal::new(dirs)) } else { Arc::new(Log { dirs: dirs.join(", ") }) };
+        if person { Arc::new(Terminal::new(&dirs)) } else { Arc::new(Log { dirs: dirs.join(", ") }) };
     app::run(api, &settings, reporter)?;
     Ok(Exit::Done)
 }
@@ -49,7 +49,8 @@ impl Reporter for Log {
             }
         }
         let files = outcome.files_loaded;
-        let took_ms = outcome.took.as_secs_f64() * 1e3;
+        // Microseconds are as fine as it gets.
+        let took_ms = (outcome.took.as_secs_f64() * 1e6).round() / 1e3;
         match &outcome.verdict {
             Verdict::Publish(snapshot) => {
                 let (added, changed, removed) = counts(snapshot);

@@ -11,7 +11,6 @@ use serde::Deserialize;
 use super::args::{Common, Descriptors, LogFormat, Serve, duration};
 use crate::app::{Address, Settings};
 use crate::envoy_api::{Api, descriptors_in};
-use crate::serve::Pace;
 use crate::source;
 
 /// Where the settings file is looked for.
@@ -95,7 +94,8 @@ impl File {
             listen: self.listen(&flags.listen)?,
             insecure: flags.insecure || self.insecure.unwrap_or(false),
             allow_empty: flags.allow_empty || self.allow_empty.unwrap_or(false),
-            pace: Pace::default(),
+            pace: Default::default(),
+            instance: format!("{} pid {}", host_name().unwrap_or_default(), std::process::id()),
         })
     }
 
@@ -115,6 +115,12 @@ impl File {
         let sets: Vec<&[u8]> = sets.iter().map(Vec::as_slice).collect();
         Ok(if sets.is_empty() { Api::embedded() } else { Api::with_sets(&sets) }?)
     }
+}
+
+/// The host's name, if it has one.
+pub fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

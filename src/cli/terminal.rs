@@ -24,7 +24,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// For the fragments of these directories.
-    pub fn new(dirs: Vec<String>) -> Terminal {
+    pub fn new(dirs: &[String]) -> Terminal {
         let colour = output::colour(std::io::stdout().is_terminal());
         Terminal { dirs: dirs.join(", "), colour, loaded: AtomicBool::new(false) }
     }

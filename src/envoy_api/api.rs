@@ -3,11 +3,13 @@
 //! Invariant: an index given out stays valid, and what it points to never changes, as long as the
 //! `Api` lives; so tables hold indices instead of each other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use prost_reflect::{DescriptorPool, EnumDescriptor, ExtensionDescriptor, MessageDescriptor};
+use prost::Message;
+use prost_reflect::{DescriptorPool, EnumDescriptor, ExtensionDescriptor, FileDescriptor, MessageDescriptor};
+use prost_types::FileDescriptorSet;
 
 use super::names::NameIndex;
 use super::{ApiError, EnumId, EnumType, MessageId, MessageType, sets, tables, versioning};
@@ -136,6 +138,21 @@ impl Api {
         let Some(id) = self.message_id(message) else { return false };
         let proto = self.0.messages[id.0 as usize].descriptor.descriptor_proto();
         proto.reserved_name.iter().any(|name| name == field)
+    }
+
+    /// A `FileDescriptorSet` of the files that define these services and of all that they import.
+    /// Services that this API does not have are left out.
+    pub fn descriptors_of(&self, services: &[&str]) -> Vec<u8> {
+        let defining = self.0.pool.services().filter(|service| services.contains(&service.full_name()));
+        let mut open: Vec<FileDescriptor> = defining.map(|service| service.parent_file()).collect();
+        let mut files = BTreeMap::new();
+        while let Some(file) = open.pop() {
+            if !files.contains_key(file.name()) {
+                open.extend(file.dependencies());
+                files.insert(file.name().to_owned(), file.file_descriptor_proto().clone());
+            }
+        }
+        FileDescriptorSet { file: files.into_values().collect() }.encode_to_vec()
     }
 
     /// The linked descriptors, for what the tables leave out (constraint rules, annotations).

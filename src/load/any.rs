@@ -56,6 +56,18 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// What a `TypedStruct` holds is free-form on the wire, but Envoy reads it as the message that it
+    /// names: so it is checked as one here, and what it refers to counts.
+    pub(super) fn typed_struct(&mut self, node: &Node<'_>) {
+        let url = node.get(&["type_url", "typeUrl"]).and_then(Node::text);
+        let ty = url.and_then(|url| self.api.message(url.rsplit('/').next()?));
+        if let (Some(ty), Some(value)) = (ty.filter(|ty| ty.well_known.is_none()), node.get(&["value"])) {
+            let before = self.findings.enter("value");
+            self.fields(ty, value, false, &mut Vec::new());
+            self.findings.back(before);
+        }
+    }
+
     /// The type that `@type` names; with a finding if it is missing or unknown.
     pub(super) fn any_type<'n>(&mut self, node: &'n Node<'_>) -> Option<Named<'a, 'n>> {
         let Value::Mapping(entries) = &node.value else {
@@ -110,23 +122,68 @@ impl<'a> Decoder<'a> {
                 None => "add \"@type\": type.googleapis.com/<the message's full name>".to_owned(),
             }
         };
-        self.findings.error("missing-type", span, message).hint = Some(hint);
+        let severity = self.findings.severity_of_types();
+        self.findings.add(severity, "missing-type", span, message).hint = Some(hint);
+    }
+
+    /// An extension that is given by its name alone: Envoy goes by the type of its configuration, and
+    /// refuses it unless it is said to be optional.
+    pub(super) fn check_extension(&mut self, ty: &MessageType, node: &Node<'_>) {
+        // `config` is the old name, and a finding by itself.
+        const KEYS: [&str; 5] =
+            ["typed_config", "typedConfig", "config_discovery", "configDiscovery", "config"];
+        if !EXTENSION_POINTS.contains(&&*ty.name) || node.get(&KEYS).is_some() {
+            return;
+        }
+        let optional = node.get(&["is_optional", "isOptional"]).and_then(typed);
+        // Without a name nothing is there at all, which is another mistake.
+        let (Some(name), None | Some(Typed::Bool(false))) = (node.get(&["name"]), optional) else { return };
+        let message =
+            "this extension has a name but no `typed_config`, and the name alone means nothing to Envoy";
+        let severity = self.findings.severity_of_types();
+        self.findings.add(severity, "missing-typed-config", name.span, message).hint =
+            Some("add `typed_config` with at least its \"@type\"".to_owned());
     }
 
     pub(super) fn unknown_type(&mut self, name: &str, span: Span) {
-        let severity = if self.findings.unserved { Severity::Warning } else { Severity::Error };
+        let severity = self.findings.severity_of_types();
         let hint = if is_v2(name) {
             "this is a name of Envoy's old v2 API; `xds-bridge import` converts whole files".to_owned()
         } else {
-            match nearest_type(name, &self.api.message_names().collect::<Vec<_>>()) {
+            match self.meant_type(name) {
                 Some(near) if !self.findings.secret => format!("did you mean `{near}`?"),
-                _ => "if it is an extension of your own Envoy, give its API with --descriptors".to_owned(),
+                _ => "if your Envoys know it, tell with --descriptors-from /path/to/envoy, or with --descriptors FILE"
+                    .to_owned(),
             }
         };
         let message = format!("the type {} is not known", self.findings.quote(name));
         self.findings.add(severity, "unknown-type", span, message).hint = Some(hint);
     }
+
+    /// The type that was probably meant. The same name often comes many times, and there are thousands
+    /// of types to compare with, so the answer is kept.
+    fn meant_type(&mut self, name: &str) -> Option<String> {
+        if self.findings.is_full() {
+            return None;
+        }
+        if let Some(known) = self.meant_types.get(name) {
+            return known.clone();
+        }
+        let all: Vec<&str> = self.api.message_names().collect();
+        let meant = nearest_type(name, &all).map(str::to_owned);
+        self.meant_types.insert(name.to_owned(), meant.clone());
+        meant
+    }
 }
+
+/// Messages that stand for an extension: its name and its configuration.
+const EXTENSION_POINTS: [&str; 5] = [
+    "envoy.config.accesslog.v3.AccessLog",
+    "envoy.config.core.v3.TransportSocket",
+    "envoy.config.listener.v3.Filter",
+    "envoy.config.listener.v3.ListenerFilter",
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+];
 
 /// Whether a name belongs to the API that was removed from Envoy in 2021.
 fn is_v2(name: &str) -> bool {

@@ -6,7 +6,7 @@
 //! that equal configuration has equal bytes however it is written. The bytes are worth something
 //! only if no error was found.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 
@@ -20,6 +20,9 @@ use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, FieldType, MessageType, Shape, ValueType, WellKnown};
 use crate::resource::{Kind, Reference};
 
+/// Messages that name a type and hold its content as a `Struct`.
+const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
+
 /// Reads values by the API's tables.
 pub(super) struct Decoder<'a> {
     pub api: &'a Api,
@@ -28,6 +31,8 @@ pub(super) struct Decoder<'a> {
     pub references: Vec<Reference>,
     /// Secrets of the bootstrap that is being read: its resources may name them without a source.
     pub static_secrets: HashSet<String>,
+    /// For types that are not known, the one that was probably meant.
+    pub meant_types: HashMap<String, Option<String>>,
 }
 
 /// A field that is given a value.
@@ -38,7 +43,13 @@ struct Given<'n, 't> {
 
 impl<'a> Decoder<'a> {
     pub(super) fn new(api: &'a Api, findings: Findings<'a>) -> Decoder<'a> {
-        Decoder { api, findings, references: Vec::new(), static_secrets: HashSet::new() }
+        Decoder {
+            api,
+            findings,
+            references: Vec::new(),
+            static_secrets: HashSet::new(),
+            meant_types: HashMap::new(),
+        }
     }
 
     /// Appends a message without tag and length.
@@ -73,6 +84,10 @@ impl<'a> Decoder<'a> {
             self.field(ty, &ty.fields[index], entry, out);
         }
         self.references.extend(references::of_message(ty, node));
+        self.check_extension(ty, node);
+        if TYPED_STRUCTS.contains(&&*ty.name) {
+            self.typed_struct(node);
+        }
         if !self.static_secrets.is_empty() {
             self.complete_secret(ty, node, out);
         }
@@ -89,8 +104,8 @@ impl<'a> Decoder<'a> {
     pub(super) fn unknown_field(&mut self, ty: &MessageType, entry: &Entry<'_>) {
         let before = self.findings.enter(&entry.key);
         let message = format!("{} has no field `{}`", suggest::short(&ty.name), entry.key);
-        self.findings.error("unknown-field", entry.key_span, message).hint =
-            suggest::field_hint(ty, &entry.key);
+        let hint = if self.findings.is_full() { None } else { suggest::field_hint(ty, &entry.key) };
+        self.findings.error("unknown-field", entry.key_span, message).hint = hint;
         self.findings.back(before);
     }
 
@@ -183,8 +198,11 @@ impl<'a> Decoder<'a> {
         let start = out.len();
         match field.value {
             ValueType::Message(id) => {
+                let ty = self.api.message_type(id);
                 let at = wire::begin(field.number, out);
-                self.message(self.api.message_type(id), value, out);
+                if !is_empty_any(ty, field, value) {
+                    self.message(ty, value, out);
+                }
                 wire::end(at, out);
             }
             ValueType::Enum(id) => {
@@ -271,4 +289,12 @@ impl<'a> Decoder<'a> {
             }
         }
     }
+}
+
+/// `{}` for an `Any` is possible where it is data, as for a Wasm module, but an extension is nothing
+/// without its type; the API calls the fields of extensions `typed_config` and the like.
+fn is_empty_any(ty: &MessageType, field: &FieldType, value: &Node<'_>) -> bool {
+    ty.well_known == Some(WellKnown::Any)
+        && !field.name.contains("typed_")
+        && value.entries().is_some_and(<[Entry<'_>]>::is_empty)
 }

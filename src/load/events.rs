@@ -121,6 +121,15 @@ fn syntax_error(text: &str, error: &ScanError) -> Issue {
     let mut issue =
         Issue::new(Severity::Error, "yaml-syntax", Span::new(start, start + width), message.into_owned());
     issue.hint = hint.map(str::to_owned);
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    if *error.kind() == ErrorKind::MappingValueNotAllowed && !text[line_start..start].contains(':') {
+        issue.message = "this key is not in the column of the mapping that it belongs to".to_owned();
+        issue.hint = Some(ALIGN.to_owned());
+    }
+    if *error.kind() == (ErrorKind::UnexpectedCharacter { character: '%' }) && text[..start].ends_with('{') {
+        issue.message = "this is a template (`{% … %}`), not yet YAML".to_owned();
+        issue.hint = Some("fill it in before it is put here".to_owned());
+    }
     if let Some(tab) = tab_near(text, start) {
         issue.span = Span::new(tab, tab + 1);
         issue.message = "a tab is used as indentation, which YAML does not allow".to_owned();
@@ -144,12 +153,14 @@ fn tab_near(text: &str, at: usize) -> Option<usize> {
     None
 }
 
+const ALIGN: &str = "keys of one mapping, and dashes of one list, stand in the same column";
+
 /// The parser's error in our words, with advice where there is some.
 fn words(kind: &ErrorKind) -> (Cow<'static, str>, Option<&'static str>) {
     use ErrorKind as E;
     let fixed = |message: &'static str, hint: Option<&'static str>| (Cow::Borrowed(message), hint);
     let quote = Some("quote the text if these characters belong to it");
-    let align = Some("keys of one mapping, and dashes of one list, stand in the same column");
+    let align = Some(ALIGN);
     match kind {
         E::UnexpectedEofFlowSequence | E::UnexpectedEofFlowMapping | E::UnexpectedEofImplicitFlowMapping => {
             fixed("the file ends inside `[ … ]` or `{ … }`", Some("close the bracket"))
@@ -161,8 +172,14 @@ fn words(kind: &ErrorKind) -> (Cow<'static, str>, Option<&'static str>) {
             (Cow::Owned(format!("`{open}` is closed with `{close}`")), None)
         }
         E::MisplacedFlowCollectionEnd => fixed("a closing bracket that nothing opened", None),
-        E::ExpectedFlowMappingSeparator => fixed("expected `,` or `}` here", quote),
-        E::ExpectedFlowSequenceSeparator => fixed("expected `,` or `]` here", quote),
+        E::ExpectedFlowMappingSeparator => fixed(
+            "expected `,` or `}` here",
+            Some("close the `{ … }`, or quote the text if these characters belong to it"),
+        ),
+        E::ExpectedFlowSequenceSeparator => fixed(
+            "expected `,` or `]` here",
+            Some("close the `[ … ]`, or quote the text if these characters belong to it"),
+        ),
         E::UnexpectedEof | E::UnexpectedEofBlockMapping | E::UnexpectedEofBlockSequence => {
             fixed("the file ends in the middle of a value", None)
         }
@@ -181,9 +198,13 @@ fn words(kind: &ErrorKind) -> (Cow<'static, str>, Option<&'static str>) {
         E::MappingValueNotAllowed | E::InvalidColonPlacement | E::MappingKeyNotAllowed => {
             fixed("a `:` is not allowed here", quote)
         }
-        E::InvalidIndentation | E::InvalidFlowScalarIndent | E::InvalidQuotedScalarIndent => {
+        E::InvalidIndentation | E::InvalidFlowScalarIndent => {
             fixed("this line is not indented as the one that it continues", align)
         }
+        E::InvalidQuotedScalarIndent => fixed(
+            "a quoted text goes on in this line, which is not indented",
+            Some("is the closing quote missing in a line before?"),
+        ),
         E::InvalidBlockScalarIndent => {
             fixed("a line of this block text is indented less than its first line", None)
         }

@@ -1,7 +1,8 @@
 //! The findings of one file while it is read: where the reader is, and what may be said there.
 //!
 //! Keeps the path to the message that is being read, and the invariants that no text of a sensitive
-//! value gets into a finding, and that a file has at most [`MAX_FINDINGS`] of them.
+//! value gets into a finding, and that a file has at most [`MAX_FINDINGS`] of each severity: warnings
+//! never crowd out an error.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -10,19 +11,21 @@ use super::scalar::{Typed, typed};
 use super::yaml::{Issue, Node, Value};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
-/// More findings than this help nobody, and would make the report larger than the file.
-const MAX_FINDINGS: usize = 1_000;
+/// More findings of one severity than this help nobody, and would make the report larger than the file.
+pub(super) const MAX_FINDINGS: usize = 1_000;
 
 /// How much of a value is shown.
-const SHOWN_CHARS: usize = 60;
+const SHOWN_CHARS: usize = 120;
 
 /// Collects findings.
 pub(super) struct Findings<'a> {
     file: &'a Arc<str>,
     text: &'a str,
     list: Vec<Diagnostic>,
-    errors: usize,
-    withheld: usize,
+    /// How many there are, by severity, shown or not.
+    counts: [usize; 3],
+    /// Takes the findings that are not shown.
+    spare: Option<Diagnostic>,
     path: String,
     /// Values are sensitive here.
     pub secret: bool,
@@ -36,8 +39,8 @@ impl<'a> Findings<'a> {
             file,
             text,
             list: Vec::new(),
-            errors: 0,
-            withheld: 0,
+            counts: [0; 3],
+            spare: None,
             path: String::new(),
             secret: false,
             unserved: false,
@@ -46,7 +49,17 @@ impl<'a> Findings<'a> {
 
     /// How many errors there are so far.
     pub(super) fn errors(&self) -> usize {
-        self.errors
+        self.counts[Severity::Error as usize]
+    }
+
+    /// Whether further errors will not be shown: then it is not worth to look for advice.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors() >= MAX_FINDINGS
+    }
+
+    /// What it is that a type is missing or unknown: no harm where nothing is served.
+    pub(super) fn severity_of_types(&self) -> Severity {
+        if self.unserved { Severity::Warning } else { Severity::Error }
     }
 
     /// The file's name.
@@ -56,11 +69,9 @@ impl<'a> Findings<'a> {
 
     /// All findings, in the order of their places.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        if self.withheld > 0 {
-            let severity = if self.errors > 0 { Severity::Error } else { Severity::Note };
-            self.list.truncate(MAX_FINDINGS);
-            let message = format!("{} more findings in this file are not shown", self.withheld);
-            self.list.push(Diagnostic::new(severity, "too-many-findings", self.file.clone(), message));
+        if self.spare.is_some() {
+            let message = "there are more findings in this file than are shown here";
+            self.list.push(Diagnostic::new(Severity::Note, "too-many-findings", self.file.clone(), message));
         }
         self.list.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.code.cmp(b.code)));
         self.list
@@ -101,14 +112,10 @@ impl<'a> Findings<'a> {
     }
 
     fn push(&mut self, finding: Diagnostic) -> &mut Diagnostic {
-        if finding.is_error() {
-            self.errors += 1;
-        }
-        if self.list.len() > MAX_FINDINGS {
-            self.withheld += 1;
-            self.list.truncate(MAX_FINDINGS);
-        } else if self.list.len() == MAX_FINDINGS {
-            self.withheld += 1;
+        let count = &mut self.counts[finding.severity as usize];
+        *count += 1;
+        if *count > MAX_FINDINGS {
+            return self.spare.insert(finding);
         }
         self.list.push(finding);
         self.list.last_mut().expect("a finding was just pushed")
@@ -231,4 +238,38 @@ fn path_to(roots: &[Node<'_>], span: Span) -> String {
         };
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_warnings_do_not_hide_an_error() {
+        let file = Arc::from("a.yaml");
+        let mut findings = Findings::new(&file, "");
+        for _ in 0..MAX_FINDINGS * 2 {
+            findings.add(Severity::Warning, "deprecated-field", Span::new(0, 1), "old");
+        }
+        findings.error("unknown-field", Span::new(5, 6), "wrong");
+        assert_eq!(findings.errors(), 1);
+        let list = findings.finish();
+        assert_eq!(list.len(), MAX_FINDINGS + 2);
+        assert_eq!(list.iter().filter(|finding| finding.is_error()).count(), 1);
+        assert!(list.iter().any(|finding| finding.code == "too-many-findings"));
+    }
+
+    #[test]
+    fn nothing_of_a_secret_is_quoted() {
+        let file = Arc::from("a.yaml");
+        let mut findings = Findings::new(&file, "");
+        assert_eq!(findings.quote("hunter2"), "`hunter2`");
+        findings.secret = true;
+        assert!(!findings.quote("hunter2").contains("hunter2"));
+        let parsed = super::super::yaml::parse("[hunter2, 12, yes]");
+        for element in parsed.documents[0].elements() {
+            let described = findings.describe(element);
+            assert!(["a text", "a number", "a boolean"].contains(&&*described), "{described}");
+        }
+    }
 }

@@ -65,14 +65,10 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str) -> Loaded {
         items: Vec::new(),
         defined: HashMap::new(),
     };
-    let is_broken = parsed.issues.iter().any(|issue| issue.code == "yaml-syntax");
     for issue in parsed.issues {
         reader.decoder.findings.add_issue(issue, &parsed.documents);
     }
-    // Behind a syntax error the structure is guesswork, and findings about it would be noise.
-    if !is_broken {
-        reader.documents(&parsed.documents, text);
-    }
+    reader.documents(&parsed.documents, text);
     Loaded { items: reader.items, diagnostics: reader.decoder.findings.finish() }
 }
 
@@ -222,12 +218,11 @@ impl<'a> Reader<'a> {
             return self.item(kind, node, true, ttl, scope);
         }
         let message = format!("{} is no type of resource that is served", named.ty.name);
-        let hint = match BOOTSTRAP == &*named.ty.name {
-            true => "put the content of the bootstrap at the top of the file".to_owned(),
-            false => {
-                let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| suggest::short(kind.message())).collect();
-                format!("the types that are served: {}", kinds.join(", "))
-            }
+        let hint = if &*named.ty.name == BOOTSTRAP {
+            "put the content of the bootstrap at the top of the file".to_owned()
+        } else {
+            let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| suggest::short(kind.message())).collect();
+            format!("the types that are served: {}", kinds.join(", "))
         };
         self.decoder.findings.error("not-a-resource", named.span, message).hint = Some(hint);
     }
@@ -308,17 +303,25 @@ impl<'a> Reader<'a> {
     }
 
     fn check_ttls(&mut self, scope: &Scope) {
-        for (name, ttl) in &scope.ttls {
-            if !ttl.is_used {
-                let message = format!("no resource of this file is named `{name}`");
-                let names = self.defined.keys().map(|(_, name, _)| &**name);
-                let hint = suggest::nearest(name, names).map(|near| format!("did you mean `{near}`?"));
-                let before = self.decoder.findings.enter("ttls");
-                self.decoder.findings.enter_key(name);
-                self.decoder.findings.error("unknown-resource", ttl.key_span, message).hint = hint;
-                self.decoder.findings.back(before);
-            }
+        // Comparing each name with each would take its time in a file of many thousands.
+        const COMPARED: usize = 1_000;
+        let unused: Vec<(&String, &Ttl)> = scope.ttls.iter().filter(|(_, ttl)| !ttl.is_used).collect();
+        if unused.is_empty() {
+            return;
         }
+        let mut names: Vec<Name> = self.defined.keys().map(|(_, name, _)| name.clone()).collect();
+        names.sort();
+        names.truncate(COMPARED);
+        let before = self.decoder.findings.enter("ttls");
+        for (name, ttl) in unused {
+            let inside = self.decoder.findings.enter_key(name);
+            let message = format!("no resource of this file is named `{name}`");
+            let near = suggest::nearest(name, names.iter().map(|name| &**name));
+            let hint = near.map(|near| format!("did you mean `{near}`?"));
+            self.decoder.findings.error("unknown-resource", ttl.key_span, message).hint = hint;
+            self.decoder.findings.back(inside);
+        }
+        self.decoder.findings.back(before);
     }
 }
 

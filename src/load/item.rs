@@ -83,20 +83,16 @@ impl Reader<'_> {
             _ => {}
         }
         let span = given.map_or_else(place, |node| node.span);
-        if kind == Kind::Listener {
-            if let Some(name) = naming::of_listener(node) {
-                let mut named = Vec::with_capacity(body.len() + name.len() + 4);
-                wire::bytes(NAME_FIELD, name.as_bytes(), &mut named);
-                named.append(body);
-                *body = named;
-                let message = format!("this listener has no name; it is served as `{name}`");
-                self.decoder.findings.add(Severity::Note, "unnamed-listener", span, message).hint = Some(
-                    format!(
-                        "give it a name of its own, `name: {name}`, so that it keeps it when its address changes"
-                    ),
-                );
-                return Some((name.into(), span));
-            }
+        let made_up = if kind == Kind::Listener { naming::of_listener(node) } else { None };
+        if let Some(name) = made_up {
+            let mut named = Vec::with_capacity(body.len() + name.len() + 4);
+            wire::bytes(NAME_FIELD, name.as_bytes(), &mut named);
+            named.append(body);
+            *body = named;
+            let message = format!("this listener has no name; it is served as `{name}`");
+            self.decoder.findings.add(Severity::Note, "unnamed-listener", span, message).hint =
+                Some(format!("write `name: {name}`, so that it keeps the name when its address changes"));
+            return Some((name.into(), span));
         }
         let message = format!("this {} has no name", kind.noun());
         self.decoder.findings.error("missing-name", span, message).hint = Some(format!("add `{field}:`"));

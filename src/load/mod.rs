@@ -18,6 +18,7 @@ mod fragment;
 mod item;
 mod maps;
 pub mod naming;
+mod node;
 mod nodes;
 mod references;
 pub mod scalar;
@@ -29,7 +30,7 @@ pub mod yaml;
 
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::envoy_api::Api;
 use crate::resource::{Resource, Selector};
 
@@ -71,7 +72,7 @@ pub struct Item {
 pub fn load_file(api: &Api, file: &Arc<str>, text: &[u8]) -> Loaded {
     match utf8(file, text) {
         Ok(text) => fragment::load(api, file, text),
-        Err(finding) => Loaded { items: Vec::new(), diagnostics: vec![finding] },
+        Err(finding) => Loaded { items: Vec::new(), diagnostics: vec![*finding] },
     }
 }
 
@@ -85,7 +86,7 @@ pub fn load_message(
 ) -> (Option<Vec<u8>>, Vec<Diagnostic>) {
     let text = match utf8(file, text) {
         Ok(text) => text,
-        Err(finding) => return (None, vec![finding]),
+        Err(finding) => return (None, vec![*finding]),
     };
     let mut decoder = Decoder::new(api, Findings::new(file, text));
     let parsed = yaml::parse(text);
@@ -102,7 +103,7 @@ pub fn load_message(
     (is_sound.then_some(out), decoder.findings.finish())
 }
 
-fn utf8<'t>(file: &Arc<str>, text: &'t [u8]) -> Result<&'t str, Diagnostic> {
+fn utf8<'t>(file: &Arc<str>, text: &'t [u8]) -> Result<&'t str, Box<Diagnostic>> {
     std::str::from_utf8(text).map_err(|error| {
         let at = error.valid_up_to();
         let is_utf16 = matches!(text, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
@@ -111,8 +112,8 @@ fn utf8<'t>(file: &Arc<str>, text: &'t [u8]) -> Result<&'t str, Diagnostic> {
         } else {
             ("the file is not UTF-8 text from here on", "save it as UTF-8; is it a text file at all?")
         };
-        Diagnostic::new(crate::diagnostic::Severity::Error, "not-utf8", file.clone(), message)
-            .at(Span::new(at, at + error.error_len().unwrap_or(1)), "")
-            .with_hint(hint)
+        let finding = Diagnostic::new(Severity::Error, "not-utf8", file.clone(), message);
+        let width = error.error_len().unwrap_or(1);
+        Box::new(finding.at(Span::new(at, at + width), "").with_hint(hint))
     })
 }

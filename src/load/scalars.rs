@@ -35,7 +35,7 @@ impl Decoder<'_> {
             Some(Typed::Null) => return 0,
             _ => {
                 let finding = self.findings.wrong_type(node, &format!("a value of {kind}"));
-                finding.hint = suggest::hint("", ty.values.iter().map(|value| &*value.name));
+                finding.hint = suggest::possible(ty.values.iter().map(|value| &*value.name));
                 return 0;
             }
         };
@@ -51,10 +51,11 @@ impl Decoder<'_> {
         }
         let message = format!("{} is not a value of {kind}", self.findings.quote(&text));
         let names = ty.values.iter().map(|value| &*value.name);
-        let hint = match suggest::nearest(&text, names.clone()) {
+        let near = if self.findings.is_full() { None } else { suggest::nearest(&text, names.clone()) };
+        let hint = match near {
             Some(_) if self.findings.secret => None,
             Some(name) => Some(format!("did you mean `{name}`?")),
-            None => suggest::hint("", names),
+            None => suggest::possible(names),
         };
         let span = self.findings.head(node.span);
         self.findings.error("unknown-enum-value", span, message).hint = hint;
@@ -137,7 +138,14 @@ impl Decoder<'_> {
             _ => None,
         };
         if value.is_none() {
-            self.findings.wrong_type(node, "true or false");
+            let meant = match typed(node) {
+                Some(Typed::Number(1)) => Some("write true"),
+                Some(Typed::Number(0)) => Some("write false"),
+                _ => None,
+            };
+            let is_secret = self.findings.secret;
+            self.findings.wrong_type(node, "true or false").hint =
+                meant.filter(|_| !is_secret).map(str::to_owned);
         }
         value
     }
@@ -176,7 +184,8 @@ impl Decoder<'_> {
         let read = read.and_then(|value| {
             if (low..=high).contains(&value) { Ok(value) } else { Err(NumberError::OutOfRange) }
         });
-        read.map_err(|error| self.bad_integer(node, error, "an integer", &format!("{low} to {high}"))).ok()
+        read.map_err(|error| self.bad_integer(node, error, "a whole number", &format!("{low} to {high}")))
+            .ok()
     }
 
     fn unsigned(&mut self, scalar: Scalar, node: &Node<'_>) -> Option<u64> {
@@ -189,8 +198,7 @@ impl Decoder<'_> {
         };
         let read =
             read.and_then(|value| if value <= high { Ok(value) } else { Err(NumberError::OutOfRange) });
-        read.map_err(|error| self.bad_integer(node, error, "a positive integer", &format!("0 to {high}")))
-            .ok()
+        read.map_err(|error| self.bad_integer(node, error, "a whole number", &format!("0 to {high}"))).ok()
     }
 
     fn bad_integer(&mut self, node: &Node<'_>, error: NumberError, expected: &str, range: &str) {

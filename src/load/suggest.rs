@@ -19,7 +19,6 @@ pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>)
             let name_plain = plain(name);
             let far = wrong.len().abs_diff(name_plain.len()) > limit * 2;
             let distance = if far { usize::MAX } else { strsim::damerau_levenshtein(&wrong, &name_plain) };
-            // A key that goes on behind a right beginning is a likely slip too: `timeout` → `timeout_ms`.
             (distance, name)
         })
         .filter(|(distance, _)| *distance <= limit)
@@ -32,6 +31,11 @@ pub(super) fn hint<'n>(wrong: &str, names: impl Iterator<Item = &'n str> + Clone
     if let Some(name) = nearest(wrong, names.clone()) {
         return Some(format!("did you mean `{name}`?"));
     }
+    possible(names)
+}
+
+/// All that is possible, if it is not too much.
+pub(super) fn possible<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
     listed(names).map(|list| format!("possible here: {list}"))
 }
 

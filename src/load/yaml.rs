@@ -6,9 +6,11 @@
 //! than the text plus [`ALIAS_BUDGET`], so that walking it is bounded in time and stack.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::events::{Event, Events, Properties};
+use super::findings::MAX_FINDINGS;
+pub use super::node::{Entry, Node, Style, Value};
 use crate::diagnostic::{Severity, Span};
 
 /// How deep mappings and lists may nest: what Envoy's own JSON reader takes.
@@ -16,89 +18,6 @@ pub const MAX_DEPTH: usize = 100;
 
 /// How much all aliases of a file together may expand to, in nodes (long texts count as several).
 pub const ALIAS_BUDGET: u64 = 1_000_000;
-
-/// A value with its place.
-#[derive(Clone, Debug)]
-pub struct Node<'t> {
-    /// What it is.
-    pub value: Value<'t>,
-    /// Where it stands. Of what came by an alias: where it was written.
-    pub span: Span,
-    /// Its explicit tag, if it has one.
-    pub tag: Option<Box<str>>,
-}
-
-/// What a node holds.
-#[derive(Clone, Debug)]
-pub enum Value<'t> {
-    /// A text, not yet typed.
-    Scalar(Cow<'t, str>, Style),
-    /// Entries in the order of the file; keys differ.
-    Mapping(Vec<Entry<'t>>),
-    /// Elements.
-    Sequence(Vec<Node<'t>>),
-}
-
-/// A key with its value.
-#[derive(Clone, Debug)]
-pub struct Entry<'t> {
-    /// The key's text.
-    pub key: Cow<'t, str>,
-    /// Where the key stands.
-    pub key_span: Span,
-    /// The value.
-    pub value: Node<'t>,
-}
-
-/// How a scalar is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// Without quotes.
-    Plain,
-    /// In single or double quotes.
-    Quoted,
-    /// As `|` or `>` block.
-    Block,
-}
-
-impl<'t> Node<'t> {
-    /// Whether it is YAML's null: nothing, `~` or `null`, unquoted and untagged.
-    pub fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar(text, Style::Plain)
-            if self.tag.is_none() && matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
-    }
-
-    /// The entries of a mapping.
-    pub fn entries(&self) -> Option<&[Entry<'t>]> {
-        match &self.value {
-            Value::Mapping(entries) => Some(entries),
-            _ => None,
-        }
-    }
-
-    /// The value under the first of these keys that a mapping has; null counts as absent.
-    pub fn get(&self, keys: &[&str]) -> Option<&Node<'t>> {
-        let entry = self.entries()?.iter().find(|entry| keys.contains(&&*entry.key))?;
-        (!entry.value.is_null()).then_some(&entry.value)
-    }
-
-    /// The text of a scalar that is not null.
-    pub fn text(&self) -> Option<&str> {
-        match &self.value {
-            Value::Scalar(text, _) if !self.is_null() => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The elements of a list; of anything else but null, itself: Envoy takes one value for a list.
-    pub fn elements(&self) -> &[Node<'t>] {
-        match &self.value {
-            Value::Sequence(elements) => elements,
-            _ if self.is_null() => &[],
-            _ => std::slice::from_ref(self),
-        }
-    }
-}
 
 /// Something wrong with a file as YAML.
 #[derive(Debug)]
@@ -141,7 +60,7 @@ pub fn parse(text: &str) -> Parsed<'_> {
             Err(issue) => Some(issue),
         };
         if let Some(issue) = stop {
-            builder.parsed.issues.push(issue);
+            builder.report(issue);
             break;
         }
     }
@@ -188,6 +107,8 @@ struct Builder<'t> {
     /// What was copied to be there for aliases, and how much there is in all.
     kept: u64,
     seen: u64,
+    /// How many issues there are, by severity.
+    reported: [usize; 3],
 }
 
 /// A node that counts one for each of this many bytes of a text that had to be copied.
@@ -225,7 +146,16 @@ impl<'t> Builder<'t> {
     }
 
     fn issue(&mut self, code: &'static str, span: Span, message: String) {
-        self.parsed.issues.push(Issue::new(Severity::Error, code, span, message));
+        self.report(Issue::new(Severity::Error, code, span, message));
+    }
+
+    /// Keeps an issue, unless there are more of its severity than will be shown.
+    fn report(&mut self, issue: Issue) {
+        let count = &mut self.reported[issue.severity as usize];
+        *count += 1;
+        if *count <= MAX_FINDINGS + 1 {
+            self.parsed.issues.push(issue);
+        }
     }
 
     fn open(&mut self, open: Open<'t>, start: Span, properties: Properties) -> Result<(), Issue> {
@@ -244,8 +174,8 @@ impl<'t> Builder<'t> {
             Open::Sequence(nodes) => Value::Sequence(nodes),
             Open::Mapping { entries, merges, .. } => {
                 let mut entries = self.last_of_equal_keys(entries);
-                for merge in merges {
-                    self.merge(&mut entries, merge);
+                if !merges.is_empty() {
+                    self.merge(&mut entries, merges);
                 }
                 Value::Mapping(entries)
             }
@@ -305,7 +235,9 @@ impl<'t> Builder<'t> {
                 None => {
                     let (taken, complaint) = as_key(node);
                     *key = Some(taken);
-                    self.parsed.issues.extend(complaint);
+                    if let Some(complaint) = complaint {
+                        self.report(complaint);
+                    }
                 }
                 Some(Key::Text(key, key_span)) => entries.push(Entry { key, key_span, value: node }),
                 Some(Key::Merge) => merges.push(node),
@@ -319,7 +251,7 @@ impl<'t> Builder<'t> {
         let doubled = if entries.len() <= 8 {
             (1..entries.len()).any(|at| entries[..at].iter().any(|entry| entry.key == entries[at].key))
         } else {
-            let mut seen = std::collections::HashSet::with_capacity(entries.len());
+            let mut seen = HashSet::with_capacity(entries.len());
             !entries.iter().all(|entry| seen.insert(&*entry.key))
         };
         if !doubled {
@@ -334,7 +266,7 @@ impl<'t> Builder<'t> {
                 let mut issue = Issue::new(Severity::Warning, "duplicate-key", entry.key_span, message);
                 issue.hint = Some("remove one of them".to_owned());
                 issue.related = Some((*before, "first defined here"));
-                self.parsed.issues.push(issue);
+                self.report(issue);
             } else {
                 first.insert(entry.key.clone(), entry.key_span);
             }
@@ -345,24 +277,23 @@ impl<'t> Builder<'t> {
     }
 
     /// YAML 1.1's `<<`: what is there already wins, of several merged mappings the first one.
-    fn merge(&mut self, entries: &mut Vec<Entry<'t>>, merged: Node<'t>) {
-        let sources = match merged.value {
-            _ if merged.is_null() => return,
+    fn merge(&mut self, entries: &mut Vec<Entry<'t>>, merges: Vec<Node<'t>>) {
+        let mut known: HashSet<Cow<'t, str>> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let sources = merges.into_iter().flat_map(|merge| match merge.value {
+            _ if merge.is_null() => Vec::new(),
             Value::Sequence(nodes) => nodes,
-            _ => vec![merged],
-        };
+            _ => vec![merge],
+        });
         for source in sources {
-            let Value::Mapping(more) = source.value else {
+            if let Value::Mapping(more) = source.value {
+                entries.extend(more.into_iter().filter(|entry| known.insert(entry.key.clone())));
+            } else {
                 self.issue(
                     "bad-merge",
                     source.span,
                     "`<<` merges a mapping, or a list of mappings".to_owned(),
                 );
-                continue;
-            };
-            let known: std::collections::HashSet<Cow<'t, str>> =
-                entries.iter().map(|entry| entry.key.clone()).collect();
-            entries.extend(more.into_iter().filter(|entry| !known.contains(&entry.key)));
+            }
         }
     }
 }
@@ -372,12 +303,19 @@ fn as_key(node: Node<'_>) -> (Key<'_>, Option<Issue>) {
         return (Key::Dropped, None);
     }
     match node.value {
+        // A null key is the text `null`, for yaml-cpp.
+        _ if node.is_null() => (Key::Text(Cow::Borrowed("null"), node.span), None),
         Value::Scalar(text, Style::Plain) if text == "<<" && node.tag.is_none() => (Key::Merge, None),
         Value::Scalar(text, _) => (Key::Text(text, node.span), None),
-        _ => {
+        value => {
             let message = "a key must be a simple text, not a list or a mapping".to_owned();
             let mut issue = Issue::new(Severity::Error, "bad-key", node.span, message);
-            issue.hint = Some("quote a text that begins with `{` or `[`".to_owned());
+            issue.hint = Some(match value {
+                Value::Mapping(_) => {
+                    "if `{{ … }}` is the placeholder of a template, fill it in before, or quote it".to_owned()
+                }
+                _ => "quote a text that begins with `[`".to_owned(),
+            });
             (Key::Dropped, Some(issue))
         }
     }
@@ -399,4 +337,87 @@ fn too_deep(span: Span) -> Issue {
     let mut issue = Issue::new(Severity::Error, "nesting-too-deep", span, message);
     issue.hint = Some("Envoy reads no more levels than that either".to_owned());
     issue
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(text: &str) -> Node<'_> {
+        let mut parsed = parse(text);
+        assert!(parsed.issues.is_empty(), "{:?}", parsed.issues);
+        assert_eq!(parsed.documents.len(), 1);
+        parsed.documents.remove(0)
+    }
+
+    fn shown(text: &str, span: Span) -> &str {
+        &text[span.start as usize..span.end as usize]
+    }
+
+    #[test]
+    fn spans_are_the_very_text_of_keys_and_values() {
+        let text =
+            "\u{feff}# é\r\na: 'x'\r\nlist:\r\n  - b: { c: é }   # end\r\n\r\n  - |\r\n    block\r\nz: ~\r\n";
+        let root = only(text);
+        let entries = root.entries().unwrap();
+        assert_eq!(shown(text, entries[0].key_span), "a");
+        assert_eq!(shown(text, entries[0].value.span), "'x'");
+        let list = &entries[1].value;
+        assert_eq!(shown(text, entries[1].key_span), "list");
+        assert_eq!(shown(text, list.elements()[0].span), "b: { c: é }");
+        assert_eq!(shown(text, list.elements()[0].get(&["b"]).unwrap().span), "{ c: é }");
+        assert_eq!(list.elements()[1].text(), Some("block\n"));
+        assert!(entries[2].value.is_null());
+    }
+
+    #[test]
+    fn texts_without_escapes_are_borrowed() {
+        let root = only("a: plain\nb: 'quoted'\nc: \"double\"\n");
+        for entry in root.entries().unwrap() {
+            assert!(matches!(&entry.value.value, Value::Scalar(Cow::Borrowed(_), _)), "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn a_used_alias_counts_with_all_that_it_stands_for() {
+        let hundred = "x, ".repeat(100);
+        let fits = format!("a: &a [{hundred}]\nb: [{}]\n", "*a, ".repeat(9_000));
+        only(&fits);
+        let too_much = format!("a: &a [{hundred}]\nb: [{}]\n", "*a, ".repeat(10_000));
+        let issues = parse(&too_much).issues;
+        assert_eq!(issues.len(), 1);
+        assert_eq!(issues[0].code, "alias-bomb");
+    }
+
+    #[test]
+    fn a_long_text_weighs_by_its_length() {
+        let text = format!("a: &a \"{}\\n\"\nb: [{}]\n", "x".repeat(1_000_000), "*a, ".repeat(100));
+        assert_eq!(parse(&text).issues[0].code, "alias-bomb");
+    }
+
+    #[test]
+    fn anchors_inside_of_anchors_are_bounded_too() {
+        let inside = "[1, 2, 3], ".repeat(5_000);
+        let nested: String = (0..90).map(|level| format!("&a{level} [")).collect();
+        let text = format!("x: {nested}{inside}{}\n", "]".repeat(90));
+        assert_eq!(parse(&text).issues[0].code, "alias-bomb");
+        only(&format!("x: &all [{inside}]\ny: 1\n"));
+    }
+
+    #[test]
+    fn depth_counts_through_aliases() {
+        let half = |name: &str, inside: &str| {
+            format!("{name}: &{name} {}{inside}{}\n", "[".repeat(50), "]".repeat(50))
+        };
+        let text = half("a", "1") + &half("b", "*a");
+        assert_eq!(parse(&text).issues[0].code, "nesting-too-deep");
+        only(&half("a", "1"));
+    }
+
+    #[test]
+    fn a_syntax_error_keeps_the_documents_before_it() {
+        let parsed = parse("a: 1\n---\nb: [\n");
+        assert_eq!(parsed.documents.len(), 1);
+        assert_eq!(parsed.issues[0].code, "yaml-syntax");
+    }
 }

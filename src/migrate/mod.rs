@@ -152,6 +152,27 @@ pub fn upgrade(api: &Api, source: &Source) -> Result<(String, Vec<Remark>), Impo
     Ok((text, report.finish()))
 }
 
+/// The texts of fragments with everything that a source holds for listeners, clusters and the like, be
+/// it of the v2 API or a config dump; to be compared, not to be served.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn resources_of(api: &Api, source: &Source) -> Result<Vec<String>, ImportError> {
+    if read_source(source)?.root.get("configs").is_none() {
+        return Ok(vec![upgrade(api, source)?.0]);
+    }
+    let options = Options {
+        split: Split::None,
+        dynamic: false,
+        connection: Connection::to(Endpoint::Unix(String::new())),
+        node_id: String::new(),
+        node_cluster: String::new(),
+    };
+    let imported = import(api, std::slice::from_ref(source), &options)?;
+    let fragments = imported.fragments.into_iter().map(|file| file.text);
+    Ok(fragments.chain(imported.bootstrap).collect())
+}
+
 fn read_source(source: &Source) -> Result<Document, ImportError> {
     let mut document = read::read(&source.text).map_err(|error| ImportError::Unreadable {
         file: source.name.clone(),

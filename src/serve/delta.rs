@@ -97,6 +97,7 @@ pub(crate) fn content(view: &View, kind: Kind, steps: &[(Name, Step)]) -> Conten
             Step::Send(resource, version) => content.items.push(Item {
                 name: name.clone(),
                 version: *version,
+                ttl: resource.ttl(),
                 resource: Some(resource.clone()),
             }),
             Step::Remove { held } if kind == Kind::VirtualHost && !held => match view.by_alias(name) {
@@ -105,6 +106,7 @@ pub(crate) fn content(view: &View, kind: Kind, steps: &[(Name, Step)]) -> Conten
                     content.items.extend(resource.map(|resource| Item {
                         name: host.clone(),
                         version: view.version_of(resource),
+                        ttl: resource.ttl(),
                         resource: Some(resource.clone()),
                     }));
                 }
@@ -113,6 +115,7 @@ pub(crate) fn content(view: &View, kind: Kind, steps: &[(Name, Step)]) -> Conten
                     name: name.clone(),
                     version: Digest::default(),
                     resource: None,
+                    ttl: None,
                 }),
             },
             Step::Remove { .. } => content.removed.push(name.clone()),

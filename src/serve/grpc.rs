@@ -26,6 +26,7 @@ use tonic::{Status, Streaming};
 
 use super::journal::{Event, Journal, Stream};
 use super::session::{Refusal, Rules, Session};
+use super::siblings::Families;
 use super::wire::{DeltaDiscoveryRequest, DiscoveryRequest, Request, Response, Variant};
 use crate::resource::Kind;
 use crate::snapshot::Store;
@@ -36,8 +37,8 @@ pub const MAX_REQUEST: usize = 128 * 1024 * 1024;
 /// Requests taken in one turn before other streams get theirs.
 const REQUESTS_PER_TURN: usize = 64;
 
-/// The aggregated service.
-const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+/// The full name of the aggregated service.
+pub const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 
 /// What a method path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,7 @@ struct Shared {
     journal: Arc<dyn Journal>,
     drain: watch::Receiver<bool>,
     streams: AtomicU64,
+    families: Families,
 }
 
 impl Discovery {
@@ -94,6 +96,7 @@ impl Discovery {
             journal,
             drain,
             streams: AtomicU64::new(0),
+            families: Families::default(),
         };
         Discovery { shared: Arc::new(shared) }
     }
@@ -169,11 +172,13 @@ impl StreamingService<Request> for Opening {
             only,
             identity: None,
         };
+        shared.journal.note(&stream, &Event::Opened);
         let exchange = Exchange {
             session: Session::new(variant, only, shared.rules.clone()),
             requests: requests.into_inner(),
             wake: WatchStream::new(shared.store.subscribe()),
             drain: WatchStream::new(shared.drain.clone()),
+            siblings: None,
             timer: None,
             stream,
             shared,
@@ -190,6 +195,8 @@ struct Exchange {
     requests: Streaming<Request>,
     wake: WatchStream<u64>,
     drain: WatchStream<bool>,
+    /// Stirs of the client's other streams, if it may have any.
+    siblings: Option<WatchStream<u64>>,
     timer: Option<Pin<Box<Sleep>>>,
     stream: Stream,
     shared: Arc<Shared>,
@@ -213,6 +220,9 @@ impl tokio_stream::Stream for Exchange {
         }
         while let Poll::Ready(Some(_)) = Pin::new(&mut this.wake).poll_next(context) {
             this.session.on_snapshot(&this.shared.store.current());
+        }
+        while let Some(Poll::Ready(Some(_))) = this.siblings.as_mut().map(|s| Pin::new(s).poll_next(context))
+        {
         }
         loop {
             let next = this.session.next(Instant::now());
@@ -246,6 +256,7 @@ impl Exchange {
                     return Poll::Ready(Some(status));
                 }
                 Poll::Ready(Some(Ok(request))) => {
+                    self.join_siblings(&request);
                     let snapshot = self.shared.store.current();
                     if let Err(refusal) = self.session.on_request(request, &snapshot, Instant::now()) {
                         self.reason = Some(refusal.to_string());
@@ -256,6 +267,17 @@ impl Exchange {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Streams of single types that come over one connection from one node belong together.
+    fn join_siblings(&mut self, request: &Request) {
+        let Some(identity) = &request.identity else { return };
+        if self.stream.only.is_none() || self.session.identity().is_some() {
+            return;
+        }
+        let family = self.shared.families.join(&self.stream.peer, &identity.node.id);
+        self.siblings = Some(WatchStream::new(family.subscribe()));
+        self.session.join(family);
     }
 
     fn end(&mut self, status: Option<Status>) -> Poll<Option<Result<Response, Status>>> {

@@ -30,7 +30,7 @@ pub(crate) enum Held {
     /// It asked and must be told, whatever it holds.
     Asked(Option<Kept>),
     /// It refused this version. It may have applied it in part, and holds what it held before.
-    Rejected { version: Option<Digest>, before: Option<Kept> },
+    Rejected { version: Option<Digest>, refused: Option<Arc<Resource>>, before: Option<Kept> },
 }
 
 impl Held {
@@ -60,8 +60,12 @@ pub(crate) enum Due<'a> {
 pub(crate) struct Sent {
     /// What the client held before.
     pub before: Option<Kept>,
+    /// The client had refused what it was sent before this.
+    pub after_refusal: bool,
     /// The version sent; none is a removal.
     pub version: Option<Digest>,
+    /// The resource sent: what the client holds if it takes it.
+    pub resource: Option<Arc<Resource>>,
 }
 
 /// The response that waits for its ACK.
@@ -83,6 +87,8 @@ pub(crate) struct Holding {
     pub last_nonce: Option<String>,
     /// Since when something of this type waits for other types.
     pub waiting_since: Option<Instant>,
+    /// When the client is to be told next that what it holds goes on being valid.
+    pub next_beat: Option<Instant>,
 }
 
 impl Holding {
@@ -94,7 +100,7 @@ impl Holding {
             Found::One(resource) => due_to_send(view, resource, held),
             Found::Nothing => match held {
                 Held::Known(None) => Due::Settled,
-                Held::Known(Some(_)) if !self.covers_removed(name, held) => Due::Settled,
+                _ if !self.covers_removed(name, held) => Due::Settled,
                 Held::Rejected { version: None, .. } => Due::Withheld,
                 _ => Due::Remove,
             },
@@ -110,11 +116,44 @@ impl Holding {
 
     /// Puts everything that the view has into the gap, as not held, except what is there already.
     pub fn want_all(&mut self, view: &View, kind: Kind) {
+        // What is still on its way from before may or may not be held: it must be told.
+        for name in self.in_flight.iter().flat_map(|in_flight| in_flight.sent.keys()) {
+            self.gap.entry(name.clone()).or_insert(Held::Asked(None));
+        }
         for resource in view.iter(kind) {
             let named = self.subscription.contains(resource.name());
             // What was named before is held as the view has it, unless the gap says otherwise.
-            if !named && !self.gap.contains_key(resource.name()) {
-                self.gap.insert(resource.name().clone(), Held::Known(None));
+            if named || self.gap.contains_key(resource.name()) {
+                continue;
+            }
+            // What is still on its way from before may or may not be held: it must be told.
+            let on_its_way =
+                self.in_flight.as_ref().is_some_and(|sent| sent.sent.contains_key(resource.name()));
+            let held = if on_its_way { Held::Asked(None) } else { Held::Known(None) };
+            self.gap.insert(resource.name().clone(), held);
+        }
+    }
+
+    /// A name may differ between two views: if it was held, it enters the gap as it was held.
+    pub fn enter(&mut self, old: &View, new: &View, kind: Kind, name: &Name) {
+        if self.gap.contains_key(name) {
+            return;
+        }
+        let covers = |resource: &&Arc<Resource>| self.subscription.covers_resource(resource);
+        let before = old.get(kind, name).filter(covers);
+        if before.is_some() || new.get(kind, name).filter(covers).is_some() {
+            let kept = before.map(|r| Kept { version: old.version_of(r), resource: Some(r.clone()) });
+            self.gap.insert(name.clone(), Held::Known(kept));
+        }
+    }
+
+    /// What was refused is offered once more when something that it names has changed.
+    pub fn offer_again(&mut self, old: &View, new: &View) {
+        for held in self.gap.values_mut() {
+            if let Held::Rejected { refused: Some(refused), before, .. } = held
+                && refused.references().iter().any(|r| old.get(r.kind, &r.name) != new.get(r.kind, &r.name))
+            {
+                *held = Held::Asked(before.take());
             }
         }
     }
@@ -139,7 +178,17 @@ impl Holding {
     pub fn reject(&mut self) -> Option<InFlight> {
         let in_flight = self.in_flight.take()?;
         for (name, sent) in &in_flight.sent {
-            let rejected = Held::Rejected { version: sent.version, before: sent.before.clone() };
+            // What the client has dropped meanwhile, it starts afresh with if it asks again.
+            let resource = sent.resource.as_ref();
+            let covered = resource.is_some_and(|resource| self.subscription.covers_resource(resource));
+            if !covered && !self.subscription.covers(name) {
+                continue;
+            }
+            let rejected = Held::Rejected {
+                version: sent.version,
+                refused: sent.resource.clone(),
+                before: sent.before.clone(),
+            };
             self.gap.insert(name.clone(), rejected);
         }
         Some(in_flight)

@@ -24,12 +24,25 @@ pub struct Stream {
 /// Something that happened on a stream.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// The stream was opened.
+    Opened,
     /// The client said who it is.
     Identified(Arc<Identity>),
+    /// What is wanted of a type has changed.
+    Subscribed {
+        /// The type.
+        kind: Kind,
+        /// Everything is wanted.
+        wildcard: bool,
+        /// Number of names that are wanted by name.
+        names: usize,
+    },
     /// A response went out.
     Sent {
         /// Its type.
         kind: Kind,
+        /// Version of the whole type.
+        version: Digest,
         /// Number of resources in it.
         items: usize,
         /// Number of removals in it.
@@ -41,6 +54,8 @@ pub enum Event {
         kind: Kind,
         /// Time since it went out.
         after: Duration,
+        /// Names that were refused before in another version.
+        mended: Vec<Name>,
     },
     /// A response was refused.
     Rejected(Rejection),

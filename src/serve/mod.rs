@@ -5,19 +5,23 @@
 //! clients*: what is sent follows from what that client holds against the current snapshot, never
 //! from a queue of changes. Knows nothing of files or YAML, and cannot publish.
 
+mod clients;
 mod delta;
 mod grpc;
+mod heartbeat;
 mod holding;
 mod journal;
 mod phases;
 mod session;
+mod siblings;
 mod sotw;
 mod subscription;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-pub use grpc::{Discovery, MAX_REQUEST};
+pub use clients::{Clients, Refused, StreamState, Totals, TypeState};
+pub use grpc::{ADS, Discovery, MAX_REQUEST};
 pub use journal::{Event, Journal, Rejection, Stream};
 pub use phases::Pace;
 pub use session::{Next, Refusal, Rules, Session};

@@ -9,7 +9,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::holding::{Due, Held, Holding};
+use super::holding::{Due, Held, Holding, Kept};
+use super::siblings::Holdings;
 use crate::resource::{Kind, Name, Resource};
 use crate::snapshot::{Found, View};
 
@@ -22,6 +23,9 @@ pub struct Pace {
     /// How long a client may take to ask for the endpoints of a cluster after its ACK. One that never
     /// asks holds nothing up for longer.
     pub ask: Duration,
+    /// How long requests that bring versions from an earlier stream must be quiet. The client asks for
+    /// all its types in one go; only when all are there can it be told what it may drop.
+    pub resume: Duration,
     /// After this time a client that stays silent gets what waits for its ACK.
     pub deadline: Duration,
 }
@@ -33,6 +37,7 @@ impl Default for Pace {
             settle: Duration::from_millis(300),
             // Envoy asks in the same turn of its main loop in which it applies the cluster.
             ask: Duration::from_millis(500),
+            resume: Duration::from_millis(50),
             // An Envoy that applies 20 000 clusters was seen to take 8 s to its ACK.
             deadline: Duration::from_secs(15),
         }
@@ -86,7 +91,7 @@ impl RecentAcks {
 /// Everything that the gates look at.
 pub(crate) struct Dependencies<'a> {
     pub view: &'a View,
-    pub types: &'a [Option<Box<Holding>>; Kind::COUNT],
+    pub holdings: &'a Holdings,
     pub acks: &'a RecentAcks,
     pub pace: &'a Pace,
     pub now: Instant,
@@ -107,47 +112,39 @@ impl Dependencies<'_> {
 
     /// A changed cluster waits for its endpoints to arrive after it: they must not go before it.
     fn gate_behind_users(&self, assignment: &Name) -> Gate {
-        let Some(clusters) = self.holding(Kind::Cluster) else { return Gate::Open };
-        let unsent = |cluster: &&Name| {
-            let held = clusters.gap.get(*cluster);
-            held.is_some_and(|held| {
-                matches!(clusters.due(self.view, Kind::Cluster, cluster, held), Due::Send(..))
+        let unsent = |cluster: &Name| {
+            self.holdings.of(Kind::Cluster).any(|clusters| {
+                let held = clusters.gap.get(cluster);
+                held.is_some_and(|held| {
+                    matches!(clusters.due(self.view, Kind::Cluster, cluster, held), Due::Send(..))
+                })
             })
         };
-        if self.view.users_of(assignment).any(|cluster| unsent(&cluster)) {
-            Gate::Waiting
-        } else {
-            Gate::Open
-        }
+        if self.view.users_of(assignment).any(unsent) { Gate::Waiting } else { Gate::Open }
     }
 
     /// Whether the client can use a cluster: acknowledged, with endpoints, and given time to warm.
     /// One that this server does not have, or that the client does not ask for, holds nothing up.
     fn gate_of_cluster(&self, name: &Name) -> Gate {
-        let Some(clusters) = self.holding(Kind::Cluster) else { return Gate::Open };
         let Found::One(cluster) = self.view.find(Kind::Cluster, name) else { return Gate::Open };
-        if !clusters.subscription.covers(name) {
-            return Gate::Open;
+        match self.gate_of_arrival(Kind::Cluster, name) {
+            None => Gate::Open,
+            Some(Gate::Open) => {
+                let endpoints = cluster.references_to(Kind::Endpoint);
+                let gate = endpoints
+                    .fold(Gate::Open, |gate, service| gate.and(self.gate_of_endpoints(name, service)));
+                gate.and(self.gate_of_warming(cluster))
+            }
+            Some(closed) => closed,
         }
-        let arrival = self.gate_of_arrival(clusters, Kind::Cluster, name);
-        if arrival != Gate::Open {
-            return arrival;
-        }
-        let endpoints = cluster.references_to(Kind::Endpoint);
-        let gate =
-            endpoints.fold(Gate::Open, |gate, service| gate.and(self.gate_of_endpoints(name, service)));
-        gate.and(self.gate_of_warming(cluster))
     }
 
     fn gate_of_endpoints(&self, cluster: &Name, assignment: &Name) -> Gate {
         if !matches!(self.view.find(Kind::Endpoint, assignment), Found::One(_)) {
             return Gate::Open;
         }
-        let asked = self.holding(Kind::Endpoint).filter(|e| e.subscription.covers(assignment));
-        match asked {
-            Some(endpoints) => self.gate_of_arrival(endpoints, Kind::Endpoint, assignment),
-            None => self.until_after_ack(cluster, self.pace.ask),
-        }
+        let arrival = self.gate_of_arrival(Kind::Endpoint, assignment);
+        arrival.unwrap_or_else(|| self.until_after_ack(cluster, self.pace.ask))
     }
 
     fn gate_of_warming(&self, cluster: &Resource) -> Gate {
@@ -166,8 +163,13 @@ impl Dependencies<'_> {
     }
 
     /// Whether a resource has arrived at the client in its current version, or was refused while the
-    /// client goes on with an earlier one.
-    fn gate_of_arrival(&self, holding: &Holding, kind: Kind, name: &Name) -> Gate {
+    /// client goes on with an earlier one. Nothing if it did not ask for it.
+    fn gate_of_arrival(&self, kind: Kind, name: &Name) -> Option<Gate> {
+        let asking = self.holdings.of(kind).filter(|holding| holding.subscription.covers(name));
+        asking.map(|holding| self.gate_of_arrival_at(holding, kind, name)).reduce(Gate::and)
+    }
+
+    fn gate_of_arrival_at(&self, holding: &Holding, kind: Kind, name: &Name) -> Gate {
         if holding.in_flight.as_ref().is_some_and(|in_flight| in_flight.sent.contains_key(name)) {
             return Gate::Waiting;
         }
@@ -179,28 +181,30 @@ impl Dependencies<'_> {
         }
     }
 
-    fn holding(&self, kind: Kind) -> Option<&Holding> {
-        self.types[kind as usize].as_deref()
-    }
-
     /// What of one kind is still named by something that the client holds and that is about to go.
     pub fn still_used(&self, kind: Kind) -> StillUsed {
         let mut used = StillUsed::default();
         for user in users_of(kind) {
-            let Some(holding) = self.holding(*user) else { continue };
-            if let Some(in_flight) = &holding.in_flight {
-                for sent in in_flight.sent.values() {
-                    used.note(sent.before.as_ref().map(|kept| kept.resource.as_deref()), kind, false);
-                }
-            }
-            for (name, held) in &holding.gap {
-                let refused = matches!(held, Held::Rejected { .. });
-                if !matches!(holding.due(self.view, *user, name, held), Due::Settled) {
-                    used.note(held.kept().map(|kept| kept.resource.as_deref()), kind, refused);
-                }
+            for holding in self.holdings.of(*user) {
+                self.note_used(&mut used, holding, *user, kind);
             }
         }
         used
+    }
+
+    fn note_used(&self, used: &mut StillUsed, holding: &Holding, user: Kind, kind: Kind) {
+        if let Some(in_flight) = &holding.in_flight {
+            for sent in in_flight.sent.values() {
+                used.note(sent.before.as_ref(), user, kind, false);
+                used.waiting.extend(sent.resource.iter().flat_map(|r| r.references_to(kind).cloned()));
+            }
+        }
+        for (name, held) in &holding.gap {
+            let refused = matches!(held, Held::Rejected { .. });
+            if !matches!(holding.due(self.view, user, name, held), Due::Settled) {
+                used.note(held.kept(), user, kind, refused);
+            }
+        }
     }
 }
 
@@ -228,10 +232,11 @@ pub(crate) struct StillUsed {
 }
 
 impl StillUsed {
-    fn note(&mut self, kept: Option<Option<&Resource>>, kind: Kind, refused: bool) {
-        match kept {
+    fn note(&mut self, kept: Option<&Kept>, user: Kind, kind: Kind, refused: bool) {
+        match kept.map(|kept| &kept.resource) {
             None => {}
-            Some(None) => self.unknown = true,
+            // Clusters that name clusters are rare; an unknown one must not hold all the others.
+            Some(None) => self.unknown |= user != kind,
             Some(Some(resource)) => {
                 let set = if refused { &mut self.refused } else { &mut self.waiting };
                 set.extend(resource.references_to(kind).cloned());

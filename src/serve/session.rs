@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::holding::{Due, Held, Holding, InFlight, Kept, Sent};
+use super::holding::{Due, Held, Holding, InFlight, Sent};
 use super::journal::{Event, Rejection};
-use super::phases::{Dependencies, Gate, Pace, RecentAcks, StillUsed};
+use super::phases::{Dependencies, Gate, Pace, StillUsed};
+use super::siblings::{Holdings, Shared, Siblings, StreamId};
 use super::wire::{Identity, Item, Names, Request, Response, Variant};
-use super::{delta, sotw};
+use super::{delta, heartbeat, sotw};
 use crate::resource::{Digest, Kind, Name, Resource};
 use crate::snapshot::{Snapshot, View};
 
@@ -69,9 +70,10 @@ pub struct Session {
     rules: Arc<Rules>,
     identity: Option<Arc<Identity>>,
     started: bool,
-    view: Option<View>,
-    types: [Option<Box<Holding>>; Kind::COUNT],
-    acks: RecentAcks,
+    siblings: Arc<Siblings>,
+    id: StreamId,
+    /// Nothing is sent before this: the client is still telling what it holds.
+    quiet_until: Option<Instant>,
     foreign: Vec<(Arc<str>, bool)>,
     nonces: u64,
     events: Vec<Event>,
@@ -80,19 +82,27 @@ pub struct Session {
 impl Session {
     /// A stream that has just been opened, for all types or for one.
     pub fn new(variant: Variant, only: Option<Kind>, rules: Arc<Rules>) -> Session {
+        let siblings = Arc::new(Siblings::default());
+        let id = siblings.lock().enter();
         Session {
             variant,
             only,
             rules,
             identity: None,
             started: false,
-            view: None,
-            types: Default::default(),
-            acks: RecentAcks::default(),
+            siblings,
+            id,
+            quiet_until: None,
             foreign: Vec::new(),
             nonces: 0,
             events: Vec::new(),
         }
+    }
+
+    /// Makes this stream, before its first request, one of several of the same client.
+    pub(crate) fn join(&mut self, siblings: Arc<Siblings>) {
+        self.id = siblings.lock().enter();
+        self.siblings = siblings;
     }
 
     /// Who the client said it is.
@@ -119,16 +129,23 @@ impl Session {
             Names::Sotw(names) => names.iter().chain([].as_slice()),
         };
         check_names(names_given, kind)?;
-        let first = self.types[kind as usize].is_none();
-        let stale = !self.settle(kind, &request.nonce, request.error, now);
+        let siblings = self.siblings.clone();
+        let mut shared = siblings.lock();
+        let first = shared.holdings.get(kind, self.id).is_none();
+        let stale = !self.settle(&mut shared, kind, &request.nonce, request.error, now);
         if stale && self.variant == Variant::Sotw {
             return Ok(());
         }
-        let view = self.view.as_ref();
-        let holding = self.types[kind as usize].get_or_insert_default();
+        let Shared { view, holdings, .. } = &mut *shared;
+        let view = view.as_ref();
+        let holding = holdings.get_or_start(kind, self.id);
+        let before = (holding.subscription.is_wildcard(), holding.subscription.named());
         match request.names {
             Names::Delta { subscribe, unsubscribe, initial } => {
                 if first {
+                    if !initial.is_empty() {
+                        self.quiet_until = Some(now + self.rules.pace.resume);
+                    }
                     delta::start(holding, view, kind, subscribe, initial);
                 } else {
                     delta::change(holding, view, kind, subscribe);
@@ -137,9 +154,14 @@ impl Session {
             }
             Names::Sotw(names) => sotw::replace(holding, view, kind, names),
         }
+        let wanted = (holding.subscription.is_wildcard(), holding.subscription.named());
+        if first || wanted != before {
+            self.events.push(Event::Subscribed { kind, wildcard: wanted.0, names: wanted.1 });
+        }
         if holding.subscription.named() > MAX_NAMES {
             return Err(Refusal::ResourceExhausted(format!("a stream may name at most {MAX_NAMES} {kind}s")));
         }
+        siblings.stir();
         Ok(())
     }
 
@@ -148,28 +170,30 @@ impl Session {
         if !self.started || !snapshot.is_loaded() {
             return;
         }
+        let siblings = self.siblings.clone();
+        let mut shared = siblings.lock();
         let node = self.identity.as_ref().map(|identity| &identity.node);
-        match self.view.take() {
-            Some(old) if Arc::ptr_eq(old.snapshot(), snapshot) => self.view = Some(old),
+        let old = shared.view.take();
+        let new = match &old {
+            // A sibling was here first, perhaps with a newer one.
+            Some(old) if old.snapshot().generation() >= snapshot.generation() => old.clone(),
             Some(old) => {
                 let new = old.of(snapshot.clone(), node);
-                self.advance(&old, &new);
-                self.report_contested(Some(&old), &new);
-                self.view = Some(new);
+                advance(&mut shared.holdings, old, &new);
+                self.report_contested(Some(old), &new);
+                new
             }
             None => {
                 let new = View::new(snapshot.clone(), node);
                 for kind in Kind::ALL {
-                    if let Some(holding) = &mut self.types[kind as usize]
-                        && holding.subscription.is_wildcard()
-                    {
-                        holding.want_all(&new, kind);
-                    }
+                    let wild = shared.holdings.of_mut(kind).filter(|h| h.subscription.is_wildcard());
+                    wild.for_each(|holding| holding.want_all(&new, kind));
                 }
                 self.report_contested(None, &new);
-                self.view = Some(new);
+                new
             }
-        }
+        };
+        shared.view = Some(new);
     }
 
     fn report_contested(&mut self, old: Option<&View>, new: &View) {
@@ -183,22 +207,65 @@ impl Session {
         if let Some(response) = self.next_foreign() {
             return Next { response: Some(response), wake_at: None };
         }
-        let Some(view) = self.view.take() else { return Next::default() };
-        self.acks.forget_old(now, &self.rules.pace);
+        self.quiet_until = self.quiet_until.filter(|until| *until > now);
+        if self.quiet_until.is_some() {
+            return Next { response: None, wake_at: self.quiet_until };
+        }
+        let siblings = self.siblings.clone();
+        let mut shared = siblings.lock();
+        let Some(view) = shared.view.clone() else { return Next::default() };
+        shared.acks.forget_old(now, &self.rules.pace);
         let mut wake_at: Option<Instant> = None;
-        let mut response = None;
         for kind in Kind::ALL {
-            let plan = self.plan(&view, kind, now);
+            let plan = self.plan(&shared, &view, kind, now);
             if let Some(at) = plan.wake_at {
                 wake_at = Some(wake_at.map_or(at, |known| known.min(at)));
             }
-            response = self.carry_out(&view, kind, plan, now);
+            let response = self.carry_out(&mut shared, &view, kind, plan, now);
             if response.is_some() {
-                break;
+                return Next { response, wake_at };
             }
         }
-        self.view = Some(view);
-        Next { response, wake_at }
+        let beat = self.beat(&mut shared, &view, now);
+        let wake_at = [wake_at, beat.wake_at].into_iter().flatten().min();
+        Next { response: beat.response, wake_at }
+    }
+
+    /// Tells a client that understands TTLs what goes on being valid, when it is time.
+    fn beat(&mut self, shared: &mut Shared, view: &View, now: Instant) -> Next {
+        let mut next = Next::default();
+        if !self.supports_ttl() {
+            return next;
+        }
+        for kind in Kind::ALL {
+            let Some(holding) = shared.holdings.get_mut(kind, self.id) else { continue };
+            let Some(at) = heartbeat::schedule(holding, view, kind, now) else { continue };
+            if holding.in_flight.is_some() {
+                continue;
+            }
+            if at > now {
+                next.wake_at = Some(next.wake_at.map_or(at, |known| known.min(at)));
+                continue;
+            }
+            holding.next_beat = None;
+            // Where absence deletes, a heartbeat cannot leave anything out: everything is sent again.
+            let full_state = self.is_full_state(kind, holding);
+            let items = match full_state {
+                true => sotw::content(view, kind, holding, &[], true).items,
+                false => heartbeat::items(holding, view, kind),
+            };
+            let mut response = self.response(kind.type_url().into(), view.type_version(kind));
+            holding.last_nonce = Some(response.nonce.clone());
+            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now });
+            response.items = items;
+            next.response = Some(response);
+            return next;
+        }
+        next
+    }
+
+    fn supports_ttl(&self) -> bool {
+        self.identity.as_ref().is_some_and(|identity| identity.supports_ttl())
     }
 
     fn start(&mut self, identity: Option<Identity>, snapshot: &Arc<Snapshot>) {
@@ -252,8 +319,15 @@ impl Session {
     }
 
     /// Pairs a nonce with the response in flight. False if it belongs to no response or an older one.
-    fn settle(&mut self, kind: Kind, nonce: &str, error: Option<String>, now: Instant) -> bool {
-        let Some(holding) = &mut self.types[kind as usize] else { return true };
+    fn settle(
+        &mut self,
+        shared: &mut Shared,
+        kind: Kind,
+        nonce: &str,
+        error: Option<String>,
+        now: Instant,
+    ) -> bool {
+        let Some(holding) = shared.holdings.get_mut(kind, self.id) else { return true };
         // Without a nonce, or before any response, there is nothing to pair: it is a subscription.
         let Some(last) = holding.last_nonce.as_deref().filter(|_| !nonce.is_empty()) else { return true };
         if last != nonce {
@@ -262,15 +336,17 @@ impl Session {
         match error {
             None => {
                 let Some(in_flight) = holding.acknowledge() else { return true };
+                let mended = in_flight.sent.iter().filter(|(_, sent)| sent.after_refusal);
+                let mended = mended.map(|(name, _)| name.clone()).collect();
+                let after = now.saturating_duration_since(in_flight.at);
                 if kind == Kind::Cluster {
                     for name in
                         in_flight.sent.into_iter().filter(|(_, sent)| sent.version.is_some()).map(|(n, _)| n)
                     {
-                        self.acks.insert(name, now);
+                        shared.acks.insert(name, now);
                     }
                 }
-                self.events
-                    .push(Event::Acknowledged { kind, after: now.saturating_duration_since(in_flight.at) });
+                self.events.push(Event::Acknowledged { kind, after, mended });
             }
             Some(message) => {
                 let Some(in_flight) = holding.reject() else { return true };
@@ -281,49 +357,23 @@ impl Session {
         true
     }
 
-    /// From one view to the next: what changed and was held enters the gap as it was held.
-    fn advance(&mut self, old: &View, new: &View) {
-        let changed = new.changed_since(old);
-        for (kind, name) in &changed {
-            let Some(holding) = &mut self.types[*kind as usize] else { continue };
-            if holding.gap.contains_key(name) {
-                continue;
-            }
-            let before = old.get(*kind, name);
-            let covers = |r: &Arc<Resource>| holding.subscription.covers_resource(r);
-            let was_held = before.is_some_and(covers);
-            if was_held || new.get(*kind, name).is_some_and(covers) {
-                let kept = before.filter(|_| was_held);
-                let kept = kept.map(|r| Kept { version: old.version_of(r), resource: Some(r.clone()) });
-                holding.gap.insert(name.clone(), Held::Known(kept));
-            }
-        }
-        for kind in Kind::ALL {
-            let Some(holding) = &mut self.types[kind as usize] else { continue };
-            for (name, held) in &mut holding.gap {
-                // What was refused is offered once more when something that it names has changed.
-                if let Held::Rejected { before, .. } = held
-                    && let Some(resource) = new.get(kind, name)
-                    && resource.references().iter().any(|r| changed.contains(&(r.kind, r.name.clone())))
-                {
-                    *held = Held::Asked(before.take());
-                }
-            }
-        }
-    }
-
     /// What of one type is to be sent now.
-    fn plan(&self, view: &View, kind: Kind, now: Instant) -> Plan {
+    fn plan(&self, shared: &Shared, view: &View, kind: Kind, now: Instant) -> Plan {
         let mut plan = Plan::default();
-        let Some(holding) = &self.types[kind as usize] else { return plan };
+        let Some(holding) = shared.holdings.get(kind, self.id) else { return plan };
         if holding.in_flight.is_some() || (holding.gap.is_empty() && !holding.answer_due) {
             return plan;
         }
         let deadline = self.rules.pace.deadline;
         let overdue = holding.waiting_since.is_some_and(|since| since + deadline <= now);
         let room = if self.is_full_state(kind, holding) { usize::MAX } else { self.max_response() };
-        let dependencies =
-            Dependencies { view, types: &self.types, acks: &self.acks, pace: &self.rules.pace, now };
+        let dependencies = Dependencies {
+            view,
+            holdings: &shared.holdings,
+            acks: &shared.acks,
+            pace: &self.rules.pace,
+            now,
+        };
         let mut used: Option<StillUsed> = None;
         let mut size = 0;
         for (name, held) in &holding.gap {
@@ -365,9 +415,16 @@ impl Session {
         plan
     }
 
-    fn carry_out(&mut self, view: &View, kind: Kind, plan: Plan, now: Instant) -> Option<Response> {
+    fn carry_out(
+        &mut self,
+        shared: &mut Shared,
+        view: &View,
+        kind: Kind,
+        plan: Plan,
+        now: Instant,
+    ) -> Option<Response> {
         let variant = self.variant;
-        let holding = self.types[kind as usize].as_mut()?;
+        let holding = shared.holdings.get_mut(kind, self.id)?;
         for name in &plan.settled {
             holding.gap.remove(name);
         }
@@ -394,13 +451,21 @@ impl Session {
             return None;
         }
         let mut response = self.response(kind.type_url().into(), view.type_version(kind));
-        let holding = self.types[kind as usize].as_mut()?;
+        let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
         holding.in_flight = Some(InFlight { sent, at: now });
         response.items = content.items;
+        if !supports_ttl {
+            response.items.iter_mut().for_each(|item| item.ttl = None);
+        }
         response.removed = content.removed;
-        self.events.push(Event::Sent { kind, items: response.items.len(), removed: response.removed.len() });
+        self.events.push(Event::Sent {
+            kind,
+            version: response.version,
+            items: response.items.len(),
+            removed: response.removed.len(),
+        });
         Some(response)
     }
 
@@ -426,6 +491,24 @@ impl Session {
             Some(identity) if identity.agent == "envoy" => self.rules.max_response_envoy,
             _ => self.rules.max_response,
         }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.siblings.leave(self.id);
+    }
+}
+
+/// From one view to the next: what changed and was held enters the gap as it was held.
+fn advance(holdings: &mut Holdings, old: &View, new: &View) {
+    for (kind, name) in &new.changed_since(old) {
+        for holding in holdings.of_mut(*kind) {
+            holding.enter(old, new, *kind, name);
+        }
+    }
+    for kind in Kind::ALL {
+        holdings.of_mut(kind).for_each(|holding| holding.offer_again(old, new));
     }
 }
 
@@ -484,12 +567,14 @@ pub(crate) struct Content {
 /// The names leave the gap; what the client held under them is kept for a NACK.
 fn take_steps(holding: &mut Holding, steps: Vec<(Name, Step)>) -> BTreeMap<Name, Sent> {
     let sent = |(name, step): (Name, Step)| {
-        let before = holding.gap.remove(&name).and_then(|held| held.kept().cloned());
-        let version = match step {
-            Step::Send(_, version) => Some(version),
-            Step::Remove { .. } => None,
+        let held = holding.gap.remove(&name);
+        let after_refusal = matches!(held, Some(Held::Rejected { .. }));
+        let before = held.and_then(|held| held.kept().cloned());
+        let (resource, version) = match step {
+            Step::Send(resource, version) => (Some(resource), Some(version)),
+            Step::Remove { .. } => (None, None),
         };
-        (name, Sent { before, version })
+        (name, Sent { before, after_refusal, version, resource })
     };
     steps.into_iter().map(sent).collect()
 }

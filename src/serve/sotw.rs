@@ -1,11 +1,11 @@
 //! The state-of-the-world variant: what its requests do to a subscription, and what its responses carry.
 
-use super::holding::Holding;
+use super::holding::{Holding, Kept};
 use super::session::{Content, Step, intern};
 use super::wire::Item;
-use crate::resource::{Kind, Name, Resource};
+use crate::resource::{Digest, Kind, Name, Resource};
 use crate::snapshot::View;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A request's list replaces the subscription; what is new in it is answered.
@@ -44,31 +44,29 @@ pub(crate) fn content(
     steps: &[(Name, Step)],
     full_state: bool,
 ) -> Content {
-    let steps: HashMap<&Name, &Step> = steps.iter().map(|(name, step)| (name, step)).collect();
+    let stepped: HashSet<&Name> = steps.iter().map(|(name, _)| name).collect();
     let mut content = Content::default();
-    let mut push = |name: &Name, resource: &Arc<Resource>| {
-        let version = resource.digest();
-        content.items.push(Item { name: name.clone(), version, resource: Some(resource.clone()) });
+    let mut push = |name: &Name, version: Digest, resource: &Arc<Resource>| {
+        let ttl = resource.ttl();
+        content.items.push(Item { name: name.clone(), version, resource: Some(resource.clone()), ttl });
     };
-    for (name, step) in &steps {
-        if let Step::Send(resource, _) = step {
-            push(name, resource);
+    for (name, step) in steps {
+        if let Step::Send(resource, version) = step {
+            push(name, *version, resource);
         }
     }
     if full_state {
         for (name, held) in &holding.gap {
-            let kept = held.kept().and_then(|kept| kept.resource.as_ref());
-            if let (None, Some(resource)) = (steps.get(name), kept) {
-                push(name, resource);
+            let kept = held.kept().filter(|_| !stepped.contains(name));
+            if let Some(Kept { version, resource: Some(resource) }) = kept {
+                push(name, *version, resource);
             }
         }
         for resource in view.iter(kind) {
             let name = resource.name();
-            if holding.subscription.covers(name)
-                && !steps.contains_key(name)
-                && !holding.gap.contains_key(name)
+            if holding.subscription.covers(name) && !stepped.contains(name) && !holding.gap.contains_key(name)
             {
-                push(name, resource);
+                push(name, view.version_of(resource), resource);
             }
         }
         content.items.sort_by(|a, b| a.name.cmp(&b.name));

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BufMut;
 use prost::Message;
@@ -118,6 +119,9 @@ pub(crate) struct SemanticVersion {
     pub patch: u32,
 }
 
+/// What a client announces that understands TTLs.
+const SUPPORTS_TTL: &str = "xds.config.supports-resource-ttl";
+
 /// Who a client says it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Identity {
@@ -196,6 +200,13 @@ impl From<DiscoveryRequest> for Request {
     }
 }
 
+impl Identity {
+    /// Whether the client understands that a resource is valid for a time only.
+    pub fn supports_ttl(&self) -> bool {
+        self.features.iter().any(|feature| feature == SUPPORTS_TTL)
+    }
+}
+
 impl From<WireNode> for Identity {
     fn from(wire: WireNode) -> Identity {
         let locality = wire.locality.unwrap_or_default();
@@ -242,8 +253,11 @@ pub struct Item {
     pub name: Name,
     /// Its version in the client's view.
     pub version: Digest,
-    /// Its body; none says that the name (an alias) is known not to exist (VHDS).
+    /// Its body; none says that the name (an alias) is known not to exist (VHDS), or with a TTL that
+    /// what the client has goes on being valid.
     pub resource: Option<Arc<Resource>>,
+    /// How long it is valid at the client; only for one that understands it.
+    pub ttl: Option<Duration>,
 }
 
 /// One response, ready to be written.
@@ -283,8 +297,8 @@ impl Response {
                 self.put_control_plane(7, out);
             }
             Variant::Sotw => {
-                for resource in self.items.iter().filter_map(|item| item.resource.as_ref()) {
-                    out.put_slice(resource.element());
+                for item in &self.items {
+                    item.encode_sotw(out);
                 }
                 put_string(4, &self.type_url, out);
                 put_string(5, &self.nonce, out);
@@ -297,9 +311,7 @@ impl Response {
     pub fn encoded_len(&self) -> usize {
         let items: usize = match self.variant {
             Variant::Delta => self.items.iter().map(Item::encoded_len).sum(),
-            Variant::Sotw => {
-                self.items.iter().filter_map(|i| i.resource.as_ref()).map(|r| r.element().len()).sum()
-            }
+            Variant::Sotw => self.items.iter().map(Item::encoded_len_sotw).sum(),
         };
         let removed: usize = self.removed.iter().map(|name| field_len(name.len())).sum();
         let texts = [VERSION_LEN, self.type_url.len(), self.nonce.len(), field_len(self.server.len())];
@@ -312,6 +324,9 @@ impl Response {
     }
 }
 
+/// Type URL of what carries a TTL in a state-of-the-world response.
+const WRAPPER: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
+
 /// A version is written as 32 hexadecimal digits.
 const VERSION_LEN: usize = 32;
 
@@ -322,15 +337,19 @@ impl Item {
     }
 
     fn body_len(&self) -> usize {
-        let resource = self.resource.as_ref();
-        let ttl = resource.and_then(|r| r.ttl()).map_or(0, |ttl| field_len(duration(ttl).encoded_len()));
+        let ttl = self.ttl.map_or(0, |ttl| field_len(duration(ttl).encoded_len()));
         let aliases: usize = self.aliases().iter().map(|alias| field_len(alias.len())).sum();
-        let element = resource.map_or(0, |r| r.element().len());
+        let element = self.resource.as_ref().map_or(0, |r| r.element().len());
         field_len(VERSION_LEN) + element + field_len(self.name.len()) + aliases + ttl
     }
 
+    /// As an element of a delta response.
     fn encode(&self, out: &mut impl BufMut) {
         put_len(2, self.body_len(), out);
+        self.encode_body(out);
+    }
+
+    fn encode_body(&self, out: &mut impl BufMut) {
         put_string(1, &self.version.to_string(), out);
         if let Some(resource) = &self.resource {
             out.put_slice(resource.element());
@@ -339,23 +358,51 @@ impl Item {
         for alias in self.aliases() {
             put_string(4, alias, out);
         }
-        if let Some(ttl) = self.resource.as_ref().and_then(|r| r.ttl()) {
+        if let Some(ttl) = self.ttl {
             let ttl = duration(ttl).encode_to_vec();
             put_len(6, ttl.len(), out);
             out.put_slice(&ttl);
         }
     }
 
+    /// As an element of a state-of-the-world response: the resource itself, or where a TTL must be
+    /// said, a `Resource` around it.
+    fn encode_sotw(&self, out: &mut impl BufMut) {
+        match (&self.resource, self.ttl) {
+            (Some(resource), None) => out.put_slice(resource.element()),
+            (_, Some(_)) => {
+                put_len(2, self.wrapped_len(), out);
+                put_string(1, WRAPPER, out);
+                put_len(2, self.body_len(), out);
+                self.encode_body(out);
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn encoded_len_sotw(&self) -> usize {
+        match (&self.resource, self.ttl) {
+            (Some(resource), None) => resource.element().len(),
+            (_, Some(_)) => field_len(self.wrapped_len()),
+            (None, None) => 0,
+        }
+    }
+
+    fn wrapped_len(&self) -> usize {
+        field_len(WRAPPER.len()) + field_len(self.body_len())
+    }
+
     /// A bodiless answer names itself as its alias: that is what the waiting client looks for.
     fn aliases(&self) -> &[Name] {
         match &self.resource {
             Some(resource) => resource.aliases(),
+            None if self.ttl.is_some() => &[],
             None => std::slice::from_ref(&self.name),
         }
     }
 }
 
-fn duration(value: std::time::Duration) -> prost_types::Duration {
+fn duration(value: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(value.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(value.subsec_nanos()).unwrap_or(0),
@@ -381,7 +428,6 @@ fn put_string(number: u32, text: &str, out: &mut impl BufMut) {
 mod tests {
     use super::*;
     use crate::resource::Kind;
-    use std::time::Duration;
 
     fn response(variant: Variant) -> Response {
         let plain = Arc::new(Resource::new(Kind::Cluster, "a", b"\x0a\x01a"));
@@ -390,6 +436,7 @@ mod tests {
         let item = |resource: Arc<Resource>| Item {
             name: resource.name().clone(),
             version: resource.digest(),
+            ttl: resource.ttl(),
             resource: Some(resource),
         };
         Response {
@@ -400,7 +447,13 @@ mod tests {
             items: vec![
                 item(plain),
                 item(rich),
-                Item { name: "r/unknown".into(), version: Digest(1), resource: None },
+                Item { name: "r/unknown".into(), version: Digest(1), resource: None, ttl: None },
+                Item {
+                    name: "beat".into(),
+                    version: Digest(1),
+                    resource: None,
+                    ttl: Some(Duration::from_secs(9)),
+                },
             ],
             removed: if variant == Variant::Delta { vec!["gone".into(), "".into()] } else { Vec::new() },
             server: "xds-bridge/0.0 test".into(),

@@ -55,6 +55,8 @@ struct Group {
 #[derive(Clone, Debug, Default)]
 struct Table {
     by_name: OrdMap<Name, Arc<Resource>>,
+    /// Names of those that are valid for a time only.
+    mortal: OrdSet<Name>,
     /// Sum over the digests of name and content: changes by what changes, in any order.
     sum: u128,
 }
@@ -115,6 +117,9 @@ impl Group {
         let table = &mut self.tables[kind as usize];
         table.sum = table.sum.wrapping_add(entry_digest(resource).0);
         table.by_name.insert(name.clone(), resource.clone());
+        if resource.ttl().is_some() {
+            table.mortal.insert(name.clone());
+        }
         for user_of in resource.references_to(Kind::Endpoint) {
             self.users.entry(user_of.clone()).or_default().insert(name.clone());
         }
@@ -128,6 +133,7 @@ impl Group {
         let table = &mut self.tables[kind as usize];
         let old = table.by_name.remove(name)?;
         table.sum = table.sum.wrapping_sub(entry_digest(&old).0);
+        table.mortal.remove(name);
         for used in old.references_to(Kind::Endpoint) {
             let users = self.users.entry(used.clone()).or_default();
             users.remove(name);

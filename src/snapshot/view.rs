@@ -108,6 +108,11 @@ impl View {
             .filter(move |resource| !self.is_contested(kind, resource.name()))
     }
 
+    /// The resources of a kind that are valid at their receiver for a time only.
+    pub fn mortal(&self, kind: Kind) -> impl Iterator<Item = &Arc<Resource>> {
+        self.tables(kind).flat_map(|table| &table.mortal).filter_map(move |name| self.get(kind, name))
+    }
+
     /// How many resources of a kind there are, contested ones included.
     pub fn count(&self, kind: Kind) -> usize {
         self.tables(kind).map(|table| table.by_name.len()).sum()

@@ -37,7 +37,8 @@ impl FileId {
 /// What is the same as long as a file is not written to (but see [`Stamp::is_racy`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
-    id: FileId,
+    pub(super) id: FileId,
+    links: u64,
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -47,10 +48,16 @@ impl Stamp {
     pub(super) fn of(meta: &Metadata) -> Stamp {
         Stamp {
             id: FileId::of(meta),
+            links: meta.nlink(),
             size: meta.size(),
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),
         }
+    }
+
+    /// Whether the file has several names: it may be written to through one that is not watched.
+    pub(super) fn is_hard_linked(&self) -> bool {
+        self.links > 1
     }
 
     /// Whether the file was written within `span` of now (either way: clocks differ).
@@ -76,6 +83,8 @@ pub(super) struct Spot {
     /// Absolute and free of symbolic links.
     pub(super) dir: PathBuf,
     pub(super) name: OsString,
+    /// It is a symbolic link.
+    pub(super) link: bool,
 }
 
 /// Where a path leads.
@@ -88,8 +97,8 @@ pub(super) enum End {
     Failed(io::Error),
 }
 
-/// Where a path leads, and what that depends on: every symbolic link on the way, and the last name
-/// (of a missing path: the first name that is missing).
+/// Where a path leads, and the names that it leads through (of a missing path: up to the first that
+/// is missing).
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) end: End,
@@ -111,16 +120,17 @@ pub(super) fn resolve(start: &Path, target: &Path) -> Resolved {
             }
             Some(Component::Normal(_)) => {
                 let path = dir.join(&name);
-                let spot = Spot { dir: dir.clone(), name };
-                let meta = match fs::symlink_metadata(&path) {
-                    Ok(meta) => meta,
-                    Err(error) => {
-                        spots.push(spot);
-                        return Resolved { end: failed(error), spots };
-                    }
-                };
-                if meta.is_symlink() {
+                let meta = fs::symlink_metadata(&path);
+                let link = meta.as_ref().is_ok_and(Metadata::is_symlink);
+                let spot = Spot { dir: dir.clone(), name, link };
+                if !spots.contains(&spot) {
                     spots.push(spot);
+                }
+                let meta = match meta {
+                    Ok(meta) => meta,
+                    Err(error) => return Resolved { end: failed(error), spots },
+                };
+                if link {
                     links += 1;
                     if links > MAX_LINKS {
                         return Resolved { end: End::Loop, spots };
@@ -130,7 +140,6 @@ pub(super) fn resolve(start: &Path, target: &Path) -> Resolved {
                         Err(error) => return Resolved { end: failed(error), spots },
                     }
                 } else if rest.is_empty() {
-                    spots.push(spot);
                     return Resolved { end: End::Found(path, meta), spots };
                 } else {
                     dir = path;

@@ -1,9 +1,9 @@
 //! What is known of the disk, and the value that follows from it.
 //!
-//! In go walks ([`Found`]) and how far they are trusted, out comes the present [`Sources`] and the
-//! set of names that may have changed. Owns the overlay of directories and the index that tells
-//! which places depend on a name in a directory. Invariant: a place whose change is not believed
-//! yet keeps the content that it had.
+//! In goes what is believed of each place, out comes the present [`Sources`] and the set of names
+//! that may have changed. Owns the overlay of directories and the index that tells which places
+//! depend on a name in a directory. Invariant: the value follows from what is believed alone, and
+//! each index from the table that it belongs to.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::disk::{self, FileId, Spot};
-use super::scan::{self, Arm, Found, Seen, SeenDir, Unarmed, Walk};
-use super::settle::{Settle, Waiting};
+use super::disk::{FileId, Spot};
+use super::judge::{Pass, Trust};
+use super::scan::{self, Arm, Seen, SeenDir, Unarmed, Walk};
+use super::settle::Settle;
 use super::{Content, DirState, Directory, Options, ReadProblem, SourceFile, Sources};
 
 /// Where a walk begins.
@@ -51,13 +52,13 @@ impl Place {
         Some((Place { root: self.root.clone(), rel: Arc::from(dir) }, name))
     }
 
-    fn is_within(&self, dir: &str) -> bool {
+    pub(super) fn is_within(&self, dir: &str) -> bool {
         dir.is_empty() || self.rel.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
     }
 }
 
 /// The place and everything below it.
-fn subtree<V>(map: &BTreeMap<Place, V>, top: &Place) -> Vec<Place> {
+pub(super) fn subtree<V>(map: &BTreeMap<Place, V>, top: &Place) -> Vec<Place> {
     if top.rel.is_empty() {
         return map
             .range(top..)
@@ -72,29 +73,14 @@ fn subtree<V>(map: &BTreeMap<Place, V>, top: &Place) -> Vec<Place> {
     map.get_key_value(top).map(|(place, _)| place).into_iter().chain(inner).cloned().collect()
 }
 
-/// How far the differences that a walk finds are believed.
-#[derive(Clone, Copy)]
-pub(super) enum Trust<'a> {
-    /// At once, except what may pass: something was renamed into place.
-    Renamed,
-    /// After they have settled; `written` if something was just written there.
-    Settle { written: bool },
-    /// At once, except files written so lately that the writer may not be done.
-    Start,
-    /// These have settled, if they look as they did then.
-    Due(&'a BTreeMap<Place, Waiting>),
-    /// At once, all of them.
-    Forced,
-}
-
 /// What was last read at a place.
 #[derive(Debug)]
-struct Known {
-    seen: Seen,
+pub(super) struct Known {
+    pub(super) seen: Seen,
     /// The stamp cannot be relied on: the next look reads again.
-    racy: bool,
+    pub(super) racy: bool,
     /// `None` for a mask.
-    content: Option<Content>,
+    pub(super) content: Option<Content>,
 }
 
 /// A directory as it was given.
@@ -110,11 +96,13 @@ struct Layer {
 pub(super) struct Table {
     layers: Vec<Layer>,
     extras: BTreeSet<Arc<Path>>,
-    max_file_bytes: u64,
-    known: BTreeMap<Place, Known>,
-    dirs: BTreeMap<Place, SeenDir>,
-    spots: BTreeMap<Place, Vec<Spot>>,
+    pub(super) max_file_bytes: u64,
+    pub(super) known: BTreeMap<Place, Known>,
+    pub(super) dirs: BTreeMap<Place, SeenDir>,
+    pub(super) spots: BTreeMap<Place, Vec<Spot>>,
     dirs_by_path: HashMap<PathBuf, BTreeSet<Place>>,
+    /// The places of each file that was read: several if it has hard links.
+    pub(super) by_file: HashMap<FileId, BTreeSet<Place>>,
     spots_by_dir: HashMap<PathBuf, HashMap<OsString, BTreeSet<Place>>>,
     sources: Sources,
     /// Names whose content was altered since they were taken out.
@@ -182,7 +170,7 @@ impl Table {
         for gone in old.difference(&self.extras).cloned().collect::<Vec<_>>() {
             let place = Place::root(Root::Extra(gone.clone()));
             settle.forget(&place);
-            self.known.remove(&place);
+            self.set_known(&place, None);
             self.set_spots(&place, Vec::new());
             self.sources.extra.remove(&gone);
             self.altered_extra.insert(gone);
@@ -191,9 +179,12 @@ impl Table {
         new.map(|path| Place::root(Root::Extra(path))).collect()
     }
 
-    /// Every directory in which a name matters.
-    pub(super) fn watched_dirs(&self) -> BTreeSet<PathBuf> {
-        self.dirs_by_path.keys().chain(self.spots_by_dir.keys()).cloned().collect()
+    /// Every directory in which a name matters, and every file with several names.
+    pub(super) fn watched_paths(&self, settle: &Settle) -> BTreeSet<PathBuf> {
+        let dirs = self.dirs_by_path.keys().chain(self.spots_by_dir.keys()).map(PathBuf::as_path);
+        let known = self.known.values().filter_map(|known| known.seen.hard_linked());
+        let waiting = settle.waiting().values().filter_map(|waiting| waiting.seen.as_ref()?.hard_linked());
+        dirs.chain(known).chain(waiting).map(Path::to_path_buf).collect()
     }
 
     /// The places at which this directory was walked.
@@ -237,7 +228,7 @@ impl Table {
         self.sources.clone()
     }
 
-    /// Looks at a place and below it.
+    /// Looks at a place and below it, and at the other places of files that have changed there.
     pub(super) fn look(
         &mut self,
         place: &Place,
@@ -246,20 +237,34 @@ impl Table {
         settle: &mut Settle,
         now: Instant,
     ) {
+        for other in self.look_at(place, trust, arm, settle, now) {
+            let trust = if matches!(trust, Trust::Forced) { trust } else { Trust::Settle { written: true } };
+            self.look_at(&other, trust, arm, settle, now);
+        }
+    }
+
+    fn look_at(
+        &mut self,
+        place: &Place,
+        trust: Trust<'_>,
+        arm: &mut dyn Arm,
+        settle: &mut Settle,
+        now: Instant,
+    ) -> BTreeSet<Place> {
         let place = self.anchor(place, settle);
         let walk = Walk::new(arm);
         let found = match (&place.root, place.split()) {
             (Root::Extra(path), _) => walk.named_file(path),
             (Root::Layer(layer), None) => walk.root(&self.layers[*layer].path),
             (Root::Layer(_), Some((dir, name))) => {
-                let Some(parent) = self.dirs.get(&dir) else { return };
+                let Some(parent) = self.dirs.get(&dir) else { return BTreeSet::new() };
                 walk.below(&dir.rel, &parent.path.clone(), name, &mut self.above(&dir))
             }
         };
         if let (Root::Layer(layer), Some(state)) = (&place.root, &found.root) {
             self.layers[*layer].observed = state.clone();
         }
-        Pass { table: self, trust, settle, now }.compare(&place, found);
+        Pass { table: self, trust, settle, now, others: BTreeSet::new() }.compare(&place, found)
     }
 
     /// The place itself if its directory was walked, else the lowest place above it of which that
@@ -294,7 +299,30 @@ impl Table {
         ids
     }
 
-    fn set_dir(&mut self, place: &Place, dir: Option<SeenDir>) {
+    pub(super) fn set_known(&mut self, place: &Place, known: Option<Known>) {
+        let id = known.as_ref().and_then(|known| known.seen.id());
+        let old = match known {
+            Some(known) => self.known.insert(place.clone(), known),
+            None => self.known.remove(place),
+        };
+        let old = old.and_then(|old| old.seen.id());
+        if old == id {
+            return;
+        }
+        if let Some(old) = old
+            && let Some(places) = self.by_file.get_mut(&old)
+        {
+            places.remove(place);
+            if places.is_empty() {
+                self.by_file.remove(&old);
+            }
+        }
+        if let Some(id) = id {
+            self.by_file.entry(id).or_default().insert(place.clone());
+        }
+    }
+
+    pub(super) fn set_dir(&mut self, place: &Place, dir: Option<SeenDir>) {
         let path = dir.as_ref().map(|dir| dir.path.clone());
         let old = match dir {
             Some(dir) => self.dirs.insert(place.clone(), dir),
@@ -317,7 +345,7 @@ impl Table {
         }
     }
 
-    fn set_spots(&mut self, place: &Place, spots: Vec<Spot>) {
+    pub(super) fn set_spots(&mut self, place: &Place, spots: Vec<Spot>) {
         if self.spots.get(place).map_or(&[][..], Vec::as_slice) == spots {
             return;
         }
@@ -343,7 +371,7 @@ impl Table {
     }
 
     /// What is known of a place has changed: what follows for the value?
-    fn update(&mut self, place: &Place) {
+    pub(super) fn update(&mut self, place: &Place) {
         let layer = match &place.root {
             Root::Layer(layer) => *layer,
             Root::Extra(path) => {
@@ -377,128 +405,5 @@ impl Table {
         let known = at(key.clone())?;
         let path = || Arc::from(format!("{}/{key}", given.trim_end_matches('/')));
         Some(known.content.clone().map(|content| SourceFile { path: path(), content }))
-    }
-}
-
-/// One comparison of a walk with what is known.
-struct Pass<'a> {
-    table: &'a mut Table,
-    trust: Trust<'a>,
-    settle: &'a mut Settle,
-    now: Instant,
-}
-
-impl Pass<'_> {
-    fn compare(&mut self, top: &Place, found: Found) {
-        let place = |rel: &Arc<str>| Place { root: top.root.clone(), rel: rel.clone() };
-        let hidden = |place: &Place| found.unknown.iter().any(|dir| place.is_within(dir));
-        let found_spots: BTreeMap<Place, Vec<Spot>> =
-            found.spots.into_iter().map(|(rel, spots)| (place(&rel), spots)).collect();
-        for gone in subtree(&self.table.dirs, top) {
-            if !found.dirs.contains_key(&gone.rel) && !hidden(&gone) {
-                self.table.set_dir(&gone, None);
-            }
-        }
-        for (rel, dir) in found.dirs {
-            self.table.set_dir(&place(&rel), Some(dir));
-        }
-        for gone in subtree(&self.table.spots, top) {
-            if !found_spots.contains_key(&gone) && !hidden(&gone) {
-                self.table.set_spots(&gone, Vec::new());
-            }
-        }
-        for (place, spots) in found_spots {
-            self.table.set_spots(&place, spots);
-        }
-        let waiting = subtree(self.settle.waiting(), top);
-        for gone in subtree(&self.table.known, top).into_iter().chain(waiting) {
-            if !found.files.contains_key(&gone.rel) && !hidden(&gone) {
-                self.judge(&gone, None);
-            }
-        }
-        for (rel, seen) in found.files {
-            self.judge(&place(&rel), Some(seen));
-        }
-    }
-
-    fn judge(&mut self, place: &Place, seen: Option<Seen>) {
-        self.table.looked_at += 1;
-        let same = match (self.table.known.get(place), &seen) {
-            (Some(known), Some(seen)) => known.seen == *seen && !known.racy,
-            (None, None) => true,
-            _ => false,
-        };
-        if same {
-            return self.settle.forget(place);
-        }
-        let believed = match self.trust {
-            Trust::Forced => true,
-            Trust::Renamed => !seen.as_ref().is_some_and(Seen::is_passing),
-            Trust::Settle { .. } => false,
-            Trust::Start => match &seen {
-                Some(Seen::File(_, stamp)) => !stamp.is_younger_than(self.settle.quiet()),
-                _ => true,
-            },
-            Trust::Due(due) => due
-                .get(place)
-                .is_some_and(|before| before.seen == seen || self.settle.is_overdue(before, self.now)),
-        };
-        if believed { self.believe(place, seen) } else { self.wait(place, seen) }
-    }
-
-    fn wait(&mut self, place: &Place, seen: Option<Seen>) {
-        let written = matches!(self.trust, Trust::Settle { written: true });
-        let before = match self.trust {
-            Trust::Due(due) => due.get(place),
-            _ => None,
-        };
-        self.settle.wait(place, seen, self.now, written, before);
-    }
-
-    fn believe(&mut self, place: &Place, seen: Option<Seen>) {
-        let (seen, racy, content) = match seen {
-            None => {
-                self.settle.forget(place);
-                self.table.known.remove(place);
-                return self.table.update(place);
-            }
-            Some(Seen::Mask) => (Seen::Mask, false, None),
-            Some(Seen::Problem(problem)) => (Seen::Problem(problem.clone()), false, Some(Err(problem))),
-            Some(Seen::File(path, stamp)) => {
-                self.table.files_read += 1;
-                match disk::read(&path, self.table.max_file_bytes) {
-                    Ok((bytes, stamp)) => (Seen::File(path, stamp), stamp.is_racy(), Some(Ok(bytes))),
-                    Err(problem) => {
-                        let seen = Seen::File(path, stamp);
-                        let lasting =
-                            matches!(problem, ReadProblem::PermissionDenied | ReadProblem::TooLarge { .. });
-                        if !lasting && !self.is_last_chance(place) {
-                            return self.wait(place, Some(seen));
-                        }
-                        (seen, !lasting, Some(Err(problem)))
-                    }
-                }
-            }
-        };
-        self.settle.forget(place);
-        let old = self.table.known.get_mut(place);
-        if let Some(old) = old
-            && old.content == content
-        {
-            // The old bytes stay: what refers to them goes on sharing them.
-            (old.seen, old.racy) = (seen, racy);
-            return;
-        }
-        self.table.known.insert(place.clone(), Known { seen, racy, content });
-        self.table.update(place);
-    }
-
-    /// Whether a file that cannot be read just now is to be given out as such.
-    fn is_last_chance(&self, place: &Place) -> bool {
-        match self.trust {
-            Trust::Forced => true,
-            Trust::Due(due) => due.get(place).is_some_and(|before| self.settle.is_overdue(before, self.now)),
-            _ => false,
-        }
     }
 }

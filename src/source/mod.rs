@@ -19,6 +19,7 @@ use bytes::Bytes;
 use imbl::OrdMap;
 
 mod disk;
+mod judge;
 mod known;
 mod notice;
 mod scan;

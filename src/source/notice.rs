@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RemoveKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::disk::FileId;
@@ -115,9 +115,16 @@ impl Notices {
             // Our own reads open and close files, too.
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.hint(path, Hint::Written),
             EventKind::Access(_) => {}
-            EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) if tracker.is_some() => {
                 self.left = tracker.map(|tracker| (tracker, path.clone()));
                 self.hint(path, Hint::Left(None));
+            }
+            // The watched directory itself has left, or was deleted. Its parent tells more if it is
+            // watched, too, perhaps of the one that has taken its place, and says so before.
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(RemoveKind::Folder) => {
+                if self.hints.get(&path).is_none_or(|hint| *hint == Hint::Touched) {
+                    self.hint(path, Hint::Left(None));
+                }
             }
             EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
                 if let Some((_, from)) = self.left.take_if(|(left, _)| Some(*left) == tracker) {
@@ -158,13 +165,13 @@ impl Drop for Listener {
     }
 }
 
-/// The directories that the kernel watches for us.
+/// The directories, and files with several names, that the kernel watches for us.
 #[derive(Debug, Default)]
 pub(super) struct Armed {
     watcher: Option<RecommendedWatcher>,
     alive: Arc<AtomicBool>,
     paths: BTreeMap<PathBuf, FileId>,
-    /// One directory can have several paths (bind mounts), but is watched once.
+    /// One can have several paths (bind mounts, hard links), but is watched once.
     by_id: HashMap<FileId, BTreeSet<PathBuf>>,
     /// Why the kernel does not watch everything that it was asked to.
     pub(super) refused: Option<notify::Error>,
@@ -193,30 +200,40 @@ impl Armed {
         self.alive.load(Ordering::SeqCst)
     }
 
-    /// Whether this very path is watched.
-    pub(super) fn contains(&self, path: &Path) -> bool {
-        self.paths.contains_key(path)
-    }
-
-    /// The paths of the directory that is watched as `path`.
+    /// All paths of what is watched as `path`, itself among them.
     pub(super) fn paths_of(&self, path: &Path) -> Vec<PathBuf> {
         let same = self.paths.get(path).and_then(|id| self.by_id.get(id));
         same.into_iter().flatten().cloned().collect()
     }
 
-    /// Something happened to the directory itself, and the watcher may have given it and all
-    /// below it up: they are armed anew when they are looked at.
-    pub(super) fn forget(&mut self, dir: &Path) {
-        let below = self.paths.range(dir.to_path_buf()..).map(|(path, _)| path);
-        let below: Vec<PathBuf> = below.take_while(|path| path.starts_with(dir)).cloned().collect();
-        below.iter().for_each(|path| self.release(path));
+    /// Something happened to the very thing at this path, and the watcher may have given it and
+    /// all below it up. Gives the other paths of these, which are not watched any more either: all
+    /// are armed anew when they are looked at.
+    pub(super) fn forget(&mut self, top: &Path) -> Vec<PathBuf> {
+        let below = self.paths.range(top.to_path_buf()..).map(|(path, _)| path);
+        let below: Vec<PathBuf> = below.take_while(|path| path.starts_with(top)).cloned().collect();
+        let mut others = Vec::new();
+        for path in &below {
+            let same = self.paths_of(path).into_iter().filter(|other| !other.starts_with(top));
+            others.extend(same);
+            self.release(path);
+        }
+        others.iter().for_each(|path| self.release(path));
+        others
     }
 
     /// Gives up what is not needed any more.
     pub(super) fn keep_only(&mut self, wanted: &BTreeSet<PathBuf>) {
         let unwanted: Vec<PathBuf> =
             self.paths.keys().filter(|path| !wanted.contains(*path)).cloned().collect();
-        unwanted.iter().for_each(|path| self.release(path));
+        for path in unwanted {
+            // The watcher may have known all of them by this path.
+            let same = self.paths_of(&path);
+            same.iter().for_each(|path| self.release(path));
+            for other in same.iter().filter(|other| wanted.contains(*other)) {
+                self.arm(other);
+            }
+        }
     }
 
     fn release(&mut self, path: &Path) {
@@ -228,7 +245,7 @@ impl Armed {
             }
         }
         if let (true, Some(watcher)) = (self.is_open(), &mut self.watcher) {
-            // It fails where the watcher has noticed first that the directory is gone.
+            // It fails where the watcher has noticed first that it is gone.
             let _ = watcher.unwatch(path);
         }
     }
@@ -244,27 +261,32 @@ fn id_of(path: &Path) -> Option<FileId> {
 }
 
 impl Arm for Armed {
-    fn arm(&mut self, dir: &Path) -> bool {
+    fn arm(&mut self, path: &Path) -> bool {
         // Where the limit is reached, asking again for each directory would only cost time.
         if !self.is_open() || self.refused.is_some() {
             return false;
         }
-        let Some(id) = id_of(dir) else { return false };
-        if self.paths.get(dir) == Some(&id) {
+        let Some(id) = id_of(path) else { return false };
+        if self.paths.get(path) == Some(&id) {
             return false;
         }
-        self.release(dir);
+        // What was at this path before has left it; its other paths need a watch of their own.
+        let others = self.paths_of(path);
+        others.iter().for_each(|other| self.release(other));
+        for other in others.iter().filter(|other| *other != path) {
+            self.arm(other);
+        }
         for other in self.by_id.get(&id).cloned().into_iter().flatten() {
             if id_of(&other) == Some(id) {
-                self.record(dir, id);
+                self.record(path, id);
                 return true;
             }
             self.release(&other);
         }
         let Some(watcher) = &mut self.watcher else { return false };
-        match watcher.watch(dir, RecursiveMode::NonRecursive) {
+        match watcher.watch(path, RecursiveMode::NonRecursive) {
             // If it was replaced meanwhile, the wrong identity makes the next look arm it again.
-            Ok(()) => self.record(dir, id),
+            Ok(()) => self.record(path, id),
             Err(error) => {
                 if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
                     self.refused = Some(error);
@@ -273,5 +295,96 @@ impl Arm for Armed {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+impl Armed {
+    /// The watcher ends, as if its thread had died.
+    pub(super) fn break_watcher(&mut self) {
+        self.watcher = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, Flag, MetadataKind};
+
+    use super::*;
+
+    fn name(mode: RenameMode, cookie: Option<usize>, path: &str) -> notify::Event {
+        let event = notify::Event::new(EventKind::Modify(ModifyKind::Name(mode))).add_path(path.into());
+        cookie.map_or(event.clone(), |cookie| event.set_tracker(cookie))
+    }
+
+    fn plain(kind: EventKind, path: &str) -> notify::Event {
+        notify::Event::new(kind).add_path(path.into())
+    }
+
+    fn hints(events: impl IntoIterator<Item = notify::Event>) -> Vec<(String, Hint)> {
+        let mut notices = Notices::default();
+        events.into_iter().for_each(|event| notices.event(event));
+        let hints = notices.hints.into_iter();
+        hints.map(|(path, hint)| (path.display().to_string(), hint)).collect()
+    }
+
+    #[test]
+    fn both_ends_of_a_rename_are_known_together() {
+        let events = [
+            name(RenameMode::From, Some(7), "/d/a"),
+            name(RenameMode::To, Some(7), "/d/b"),
+            name(RenameMode::From, Some(8), "/d/c"),
+            name(RenameMode::To, Some(9), "/d/e"),
+        ];
+        let want = [
+            ("/d/a".to_owned(), Hint::Left(Some("/d/b".into()))),
+            ("/d/b".to_owned(), Hint::Arrived),
+            ("/d/c".to_owned(), Hint::Left(None)),
+            ("/d/e".to_owned(), Hint::Arrived),
+        ];
+        assert_eq!(hints(events), want);
+    }
+
+    #[test]
+    fn the_last_event_counts_but_metadata_takes_nothing_back() {
+        let modified = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let touched = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
+        let events = [
+            plain(EventKind::Create(CreateKind::File), "/d/a"),
+            name(RenameMode::To, Some(1), "/d/a"),
+            plain(touched, "/d/a"),
+            name(RenameMode::To, Some(2), "/d/b"),
+            plain(modified, "/d/b"),
+            plain(touched, "/d/c"),
+            plain(EventKind::Remove(RemoveKind::Folder), "/d/c"),
+            name(RenameMode::To, Some(3), "/d/d"),
+            name(RenameMode::From, None, "/d/d"),
+        ];
+        let want = [
+            ("/d/a".to_owned(), Hint::Arrived),
+            ("/d/b".to_owned(), Hint::Written),
+            ("/d/c".to_owned(), Hint::Left(None)),
+            ("/d/d".to_owned(), Hint::Arrived),
+        ];
+        assert_eq!(hints(events), want);
+    }
+
+    #[test]
+    fn what_we_read_ourselves_wakes_nobody() {
+        let kinds =
+            [AccessKind::Open(AccessMode::Any), AccessKind::Close(AccessMode::Read), AccessKind::Read];
+        assert_eq!(hints(kinds.map(|kind| plain(EventKind::Access(kind), "/d/a"))), []);
+    }
+
+    #[test]
+    fn more_than_can_be_kept_apart_is_a_look_at_everything() {
+        let mut notices = Notices::default();
+        for number in 0..=MAX_HINTS {
+            notices.event(plain(EventKind::Create(CreateKind::File), &format!("/d/{number}")));
+        }
+        assert!(notices.lost && notices.hints.is_empty());
+        let mut overflow = Notices::default();
+        overflow.event(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan));
+        assert!(overflow.lost);
     }
 }

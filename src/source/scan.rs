@@ -25,10 +25,11 @@ const MAX_NAMES: usize = 1_000_000;
 /// How often a path is followed anew because a directory on the way was not armed yet.
 const MAX_REARMS: usize = 8;
 
-/// Told of each directory whose names matter, before they are read.
+/// Told of each directory whose names matter, and of each file with several names, before they are
+/// read.
 pub(super) trait Arm {
     /// True if it was not armed before: what was read earlier may have changed unnoticed.
-    fn arm(&mut self, dir: &Path) -> bool;
+    fn arm(&mut self, path: &Path) -> bool;
 }
 
 /// For a single look.
@@ -123,7 +124,7 @@ impl<'a> Walk<'a> {
                 self.found.root.take().unwrap_or(DirState::Present)
             }
             End::Found(path, meta) => {
-                self.found.files.insert(name.clone(), file(path, &meta));
+                self.see(&name, file(path, &meta));
                 DirState::Present
             }
             End::Missing => DirState::Missing,
@@ -144,7 +145,7 @@ impl<'a> Walk<'a> {
             End::Failed(error) => Seen::Problem(disk::problem(&error)),
         };
         let name: Arc<str> = Arc::from("");
-        self.found.files.insert(name.clone(), seen);
+        self.see(&name, seen);
         self.found.spots.push((name, resolved.spots));
         self.found
     }
@@ -158,13 +159,19 @@ impl<'a> Walk<'a> {
         self.found
     }
 
-    /// Follows a path, and arms every directory that the way depends on.
+    /// Follows a path, and arms the directories in which the way is likely to be altered: those
+    /// of its symbolic links, and the last two. To arm all would mean to be woken by every file
+    /// that anybody opens in `/etc`; what is renamed farther up is found by the regular looks.
     fn follow(&mut self, start: &Path, target: &Path) -> Resolved {
         let mut resolved = disk::resolve(start, target);
         for _ in 0..MAX_REARMS {
+            // The kernel tells of every write to a device, and all the world writes to /dev/null.
+            let device = matches!(&resolved.end, End::Found(_, meta) if !meta.is_file() && !meta.is_dir());
+            let last_two = resolved.spots.len().saturating_sub(if device { 0 } else { 2 });
+            let spots = resolved.spots.iter().enumerate();
+            let likely = spots.filter(|(number, spot)| spot.link || *number >= last_two);
             // Not `any`: all of them are to be armed.
-            let news = resolved.spots.iter().filter(|spot| self.arm.arm(&spot.dir)).count();
-            if news == 0 {
+            if likely.filter(|(_, spot)| self.arm.arm(&spot.dir)).count() == 0 {
                 break;
             }
             resolved = disk::resolve(start, target);
@@ -196,6 +203,9 @@ impl<'a> Walk<'a> {
     }
 
     fn see(&mut self, rel: &Arc<str>, seen: Seen) {
+        if let Some(path) = seen.hard_linked() {
+            self.arm.arm(path);
+        }
         self.found.files.insert(rel.clone(), seen);
     }
 
@@ -289,6 +299,23 @@ fn file(path: PathBuf, meta: &fs::Metadata) -> Seen {
 }
 
 impl Seen {
+    /// The path of a file with several names. It is watched itself: its directory tells only of
+    /// what is written through its name there.
+    pub(super) fn hard_linked(&self) -> Option<&Path> {
+        match self {
+            Seen::File(path, stamp) if stamp.is_hard_linked() => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Which file it is.
+    pub(super) fn id(&self) -> Option<FileId> {
+        match self {
+            Seen::File(_, stamp) => Some(stamp.id),
+            _ => None,
+        }
+    }
+
     /// Whether it may be on its way to something else: a dangling link is for a moment what a
     /// link is whose target is being replaced. Such is never trusted at once.
     pub(super) fn is_passing(&self) -> bool {

@@ -4,8 +4,12 @@
 //! Invariants: a value is given out only if its bytes differ from those given out before; what was
 //! renamed into place is given out at once, everything else when it has settled; a burst of any
 //! size ends in a handful of values.
+//!
+//! What the kernel does not tell is left to the regular looks: changes on network file systems, a
+//! directory renamed far above a link's target, and what is written to a known file through a hard
+//! link that was made later, outside.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::known::{Place, Table, Trust, absolute};
+use super::judge::Trust;
+use super::known::{Place, Table, absolute};
 use super::notice::{Armed, Hint, Inbox, Notices};
 use super::settle::Settle;
 use super::{Options, Sources, scan};
@@ -232,7 +237,7 @@ impl Watch {
         for root in self.table.roots() {
             self.look(&root, trust);
         }
-        self.armed.keep_only(&self.table.watched_dirs());
+        self.armed.keep_only(&self.table.watched_paths(&self.settle));
         self.full_scans += 1;
         let pause = if let Some(poll) = self.options.poll {
             poll
@@ -274,13 +279,22 @@ impl Watch {
         let (renamed, rest): (Vec<_>, Vec<_>) =
             notices.hints.into_iter().partition(|(_, hint)| matches!(hint, Hint::Arrived | Hint::Left(_)));
         for (path, hint) in renamed.into_iter().chain(rest) {
-            let trust = match &hint {
+            let settle = Trust::Settle { written: !matches!(hint, Hint::Touched) };
+            let trust: Trust<'static> = match &hint {
                 Hint::Arrived => Trust::Renamed,
-                Hint::Left(Some(to)) if self.counts(to) => Trust::Renamed,
-                Hint::Touched => Trust::Settle { written: false },
-                Hint::Left(_) | Hint::Written => Trust::Settle { written: true },
+                Hint::Left(Some(to)) if self.counts(to) => Trust::Moved,
+                _ => settle,
             };
-            for place in self.places_at(&path, &hint) {
+            let mut places = self.places_at(&path, trust);
+            // What is watched under this path may have others: bind mounts, hard links.
+            let same = match hint {
+                Hint::Touched => self.armed.paths_of(&path),
+                _ => self.armed.forget(&path),
+            };
+            for other in same.iter().filter(|other| **other != path) {
+                places.append(&mut self.places_at(other, settle));
+            }
+            for (place, trust) in places {
                 self.look(&place, trust);
             }
         }
@@ -289,35 +303,27 @@ impl Watch {
             self.looked = true;
         } else if notices.lost {
             tracing::debug!("notices were lost, looking at everything");
+            // Among the lost ones may be the end of a watched directory whose number a new one has.
+            self.armed.forget(Path::new("/"));
             self.next_scan = self.next_scan.min(self.earliest_scan);
         }
     }
 
     /// The places that something at this path may matter to.
-    fn places_at(&mut self, path: &Path, hint: &Hint) -> BTreeSet<Place> {
-        let mut places = BTreeSet::new();
-        if self.armed.contains(path) {
-            for dir in self.armed.paths_of(path) {
-                places.extend(self.table.places_of_dir(&dir).cloned());
-                places.extend(self.table.places_through(&dir, None));
-            }
-            if *hint != Hint::Touched {
-                self.armed.forget(path);
+    fn places_at(&self, path: &Path, trust: Trust<'static>) -> BTreeMap<Place, Trust<'static>> {
+        let mut places: BTreeSet<Place> = self.table.places_of_dir(path).cloned().collect();
+        places.extend(self.table.places_through(path, None));
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            for dir in self.armed.paths_of(parent) {
+                places.extend(self.table.places_through(&dir, Some(name)));
+                let dirs = self.table.places_of_dir(&dir).filter(|_| !scan::is_hidden(name.as_bytes()));
+                places.extend(dirs.map(|dir| match name.to_str() {
+                    Some(name) => dir.below(name),
+                    None => dir.clone(),
+                }));
             }
         }
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return places };
-        for dir in self.armed.paths_of(parent) {
-            places.extend(self.table.places_through(&dir, Some(name)));
-            if scan::is_hidden(name.as_bytes()) {
-                continue;
-            }
-            let dirs = self.table.places_of_dir(&dir);
-            places.extend(dirs.map(|dir| match name.to_str() {
-                Some(name) => dir.below(name),
-                None => dir.clone(),
-            }));
-        }
-        places
+        places.into_iter().map(|place| (place, trust)).collect()
     }
 
     /// Whether what was renamed to this path is configuration there: then it is not lost.
@@ -389,5 +395,81 @@ impl Watch {
         }
         self.given = Some(sources.clone());
         Next::Changed(Change { sources, changed, changed_extra, looked })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    /// A watch that looks at nothing by itself, at a directory with one old file.
+    fn watch(dir: &Path, poll: Option<Duration>) -> Watch {
+        let file = fs::File::create(dir.join("a.yaml")).unwrap();
+        file.set_modified(std::time::SystemTime::now() - NEVER * 2).unwrap();
+        let settle = Duration::from_millis(50);
+        let options = Options { settle, rescan: NEVER, poll, ..Options::new([dir]) };
+        let mut watch = Watch::new(options).unwrap();
+        assert!(matches!(watch.next(NEVER), Next::Changed(_)));
+        watch
+    }
+
+    fn replace(dir: &Path, text: &str) {
+        fs::write(dir.join(".new"), text).unwrap();
+        fs::rename(dir.join(".new"), dir.join("a.yaml")).unwrap();
+    }
+
+    fn next_is(watch: &mut Watch, text: &'static str) {
+        match watch.next(Duration::from_secs(20)) {
+            Next::Changed(change) => assert_eq!(change.sources.files["a.yaml"].content, Ok(text.into())),
+            other => panic!("{other:?} instead of {text:?}"),
+        }
+    }
+
+    #[test]
+    fn lost_notices_are_made_up_for_by_a_look_at_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = watch(dir.path(), Some(NEVER));
+        replace(dir.path(), "unnoticed");
+        assert!(matches!(watch.next(Duration::from_millis(100)), Next::Idle));
+        watch.inbox.note(|notices| notices.lost = true);
+        next_is(&mut watch, "unnoticed");
+    }
+
+    #[test]
+    fn a_watcher_that_died_is_replaced_and_nothing_is_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = watch(dir.path(), None);
+        watch.armed.break_watcher();
+        replace(dir.path(), "while nobody watched");
+        next_is(&mut watch, "while nobody watched");
+        let patience = Instant::now() + Duration::from_secs(20);
+        while !watch.armed.is_open() {
+            assert!(Instant::now() < patience, "no new watcher was started");
+            assert!(matches!(watch.next(Duration::from_millis(100)), Next::Idle));
+        }
+        let scans = watch.full_scans;
+        replace(dir.path(), "watched again");
+        next_is(&mut watch, "watched again");
+        assert_eq!(watch.full_scans, scans, "it was the kernel that told");
+    }
+
+    #[test]
+    fn exhausted_watches_are_made_up_for_by_polling_until_there_are_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = watch(dir.path(), None);
+        // As after a look during which the limit was reached, with no directory armed.
+        watch.armed.forget(Path::new("/"));
+        watch.armed.refused = Some(notify::Error::new(notify::ErrorKind::MaxFilesWatch));
+        assert!(!watch.watches_everything() && watch.complained);
+        watch.next_scan = Instant::now() + Duration::from_millis(100);
+        replace(dir.path(), "polled");
+        next_is(&mut watch, "polled");
+        assert!(watch.watches_everything() && !watch.complained, "the next look has tried again");
+        let scans = watch.full_scans;
+        replace(dir.path(), "watched again");
+        next_is(&mut watch, "watched again");
+        assert_eq!(watch.full_scans, scans, "it was the kernel that told");
     }
 }

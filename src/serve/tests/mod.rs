@@ -17,7 +17,9 @@ use crate::snapshot::{Builder, Edit, Snapshot};
 /// A resource whose content is a number, and which names others: clusters `c` their endpoints, routes
 /// and listeners what is given.
 pub fn resource(kind: Kind, name: &str, content: u8, refs: &[(Kind, &str)]) -> Arc<Resource> {
-    let body = [0x10, content, u8::try_from(refs.len()).expect("few")];
+    let mut body = vec![0x10, content];
+    // As in real messages, what is named is part of the content.
+    body.extend(refs.iter().flat_map(|(_, name)| name.bytes()));
     let refs = refs.iter().map(|(kind, name)| Reference { kind: *kind, name: (*name).into() });
     Arc::new(Resource::new(kind, name, &body).with_references(refs))
 }
@@ -46,6 +48,8 @@ pub struct Stream {
     pub snapshot: Arc<Snapshot>,
     pub now: Instant,
     pub variant: Variant,
+    /// What the client announces in its first request.
+    pub features: Vec<String>,
     started: bool,
 }
 
@@ -63,6 +67,7 @@ impl Stream {
             snapshot: Arc::new(Snapshot::unloaded()),
             now: Instant::now(),
             variant,
+            features: Vec::new(),
             started: false,
         }
     }
@@ -92,6 +97,7 @@ impl Stream {
         let identity = Identity {
             node: Node { id: "n".into(), ..Node::default() },
             agent: "envoy".into(),
+            features: self.features.clone(),
             ..Identity::default()
         };
         let first = !std::mem::replace(&mut self.started, true);

@@ -42,7 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn make(kind: Kind, name: u8, content: u8) -> Arc<Resource> {
     let other = format!("n{}", content % 4);
     match kind {
-        Kind::Cluster if content % 2 == 0 => {
+        Kind::Cluster if content.is_multiple_of(2) => {
             resource(kind, &format!("n{name}"), content, &[(Kind::Endpoint, &other)])
         }
         Kind::Route => resource(kind, &format!("n{name}"), content, &[(Kind::Cluster, &other)]),
@@ -60,9 +60,14 @@ struct Known {
     held: BTreeMap<String, Digest>,
     /// Asked for since the last answer: must be, and may be, told whatever is held.
     asked: BTreeSet<String>,
-    /// The last refused version of a name. It may come again only after something else did, or after
-    /// what it refers to changed, which this client does not follow: routes are exempt.
+    /// The last refused version of a name. It may come again only after another one did.
     refused: BTreeMap<String, Digest>,
+    /// Names in refused responses: what the client holds of them is not known.
+    disputed: BTreeSet<String>,
+    /// Every version that was ever refused.
+    refused_versions: BTreeSet<(String, Digest)>,
+    /// Removals that were refused: the client goes on holding what it held.
+    refused_removals: BTreeSet<String>,
     waiting: Option<Response>,
 }
 
@@ -93,6 +98,7 @@ impl Client {
                     })
                     .collect();
                 self.stream.publish(edits);
+                self.forgive();
             }
             Step::Subscribe(kind, names, star) => self.subscribe(*kind, names, *star),
             Step::Unsubscribe(kind, names, star) => self.unsubscribe(*kind, names, *star),
@@ -102,6 +108,14 @@ impl Client {
             Step::Answer(kind, ack) => self.answer(*kind, *ack),
             Step::Reconnect => self.reconnect(),
             Step::Wait => self.stream.wait(Pace::default().deadline * 2),
+        }
+    }
+
+    /// One that was taken away and comes back is offered afresh.
+    fn forgive(&mut self) {
+        let view = View::new(self.stream.snapshot.clone(), None);
+        for (kind, known) in &mut self.known {
+            known.refused.retain(|name, _| view.get(*kind, name).is_some());
         }
     }
 
@@ -116,7 +130,12 @@ impl Client {
                 if list.is_empty() && !star && !first {
                     return;
                 }
-                known.wildcard |= star || (first && list.is_empty());
+                let wild = star || (first && list.is_empty());
+                if wild && !known.wildcard {
+                    // Everything is asked for anew: what was dropped before may come again.
+                    known.asked.extend((0..4).map(|n| format!("n{n}")));
+                }
+                known.wildcard |= wild;
                 known.asked.extend(list.iter().cloned());
                 known.names.extend(list.iter().cloned());
                 if star {
@@ -200,21 +219,27 @@ impl Client {
             assert!(known.covers(&name), "{kind} {name} was not asked for");
             let asked = known.asked.contains(&name);
             let full_state = variant == Variant::Sotw && kind == Kind::Cluster;
-            let version = if variant == Variant::Sotw {
-                item.resource.as_ref().expect("a body").digest()
-            } else {
-                item.version
-            };
+            let version = item.version;
             if !full_state && variant == Variant::Delta {
-                assert!(asked || known.held.get(&name) != Some(&version), "{kind} {name} sent again");
+                // What a refusal left behind is not known: then it may come again.
+                let unsure = known.refused_removals.contains(&name) || known.disputed.contains(&name);
+                assert!(
+                    asked || unsure || known.held.get(&name) != Some(&version),
+                    "{kind} {name} sent again"
+                );
             }
-            if kind != Kind::Route {
+            // One that names others may be offered again when those have changed.
+            if !full_state && item.resource.as_ref().is_some_and(|r| r.references().is_empty()) {
                 let refused = known.refused.get(&name) == Some(&version);
                 assert!(asked || !refused, "{kind} {name} sent again after a NACK");
             }
         }
         for name in &response.removed {
             assert!(known.covers(name), "the removal of {kind} {name} was not asked for");
+        }
+        // What is asked for from now on is not answered by this response.
+        for name in response.items.iter().map(|item| &item.name).chain(&response.removed) {
+            known.asked.remove(&**name);
         }
         known.waiting = Some(response);
         true
@@ -224,29 +249,43 @@ impl Client {
         let variant = self.stream.variant;
         let known = self.known(kind);
         let Some(response) = known.waiting.take() else { return };
+        let before = known.held.clone();
         if variant == Variant::Sotw && ack && kind == Kind::Cluster {
             known.held.clear();
         }
         for item in &response.items {
             let name = item.name.to_string();
-            known.asked.remove(&name);
             if !known.covers(&name) {
                 continue;
             }
-            let version = if variant == Variant::Sotw {
-                item.resource.as_ref().expect("a body").digest()
-            } else {
-                item.version
-            };
+            let version = item.version;
             if ack {
-                known.refused.remove(&name);
+                known.disputed.remove(&name);
+            } else {
+                known.disputed.insert(name.clone());
+                known.refused_versions.insert((name.clone(), version));
+            }
+            if ack {
+                // A full state repeats what was held before: that mends nothing.
+                let repeats = variant == Variant::Sotw && kind == Kind::Cluster;
+                if !repeats || before.get(&name) != Some(&version) {
+                    known.refused.remove(&name);
+                }
                 known.held.insert(name, version);
             } else if known.held.get(&name) != Some(&version) {
                 known.refused.insert(name, version);
             }
         }
+        if !ack && variant == Variant::Sotw && kind == Kind::Cluster {
+            let sent: BTreeSet<&str> = response.items.iter().map(|item| &*item.name).collect();
+            let absent: Vec<String> =
+                known.held.keys().filter(|name| !sent.contains(name.as_str())).cloned().collect();
+            known.refused_removals.extend(absent);
+        }
         for name in &response.removed {
-            known.asked.remove(&**name);
+            if !ack {
+                known.refused_removals.insert(name.to_string());
+            }
             if ack {
                 known.held.remove(&**name);
                 known.refused.remove(&**name);
@@ -258,6 +297,7 @@ impl Client {
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         self.stream.answer(&response, (!ack).then_some("no"), &names);
+        self.forgive();
     }
 
     fn reconnect(&mut self) {
@@ -324,6 +364,24 @@ impl Client {
         if !self.stream.snapshot.is_loaded() {
             return;
         }
+        // A route that needs something refused is withheld.
+        let refused = |kind: Kind, name: &str| {
+            let version = view.version(kind, name);
+            version.is_some_and(|version| {
+                self.known[&kind].refused_versions.contains(&(name.to_owned(), version))
+            })
+        };
+        let lacking: BTreeSet<String> = view
+            .iter(Kind::Cluster)
+            .filter(|c| {
+                refused(Kind::Cluster, c.name())
+                    || c.references_to(Kind::Endpoint).any(|e| refused(Kind::Endpoint, e))
+            })
+            .map(|c| c.name().to_string())
+            .collect();
+        // What the client goes on using because it refused something is not taken away.
+        let left_behind =
+            self.known.values().any(|known| !known.refused_removals.is_empty() || !known.refused.is_empty());
         for kind in KINDS {
             let variant = self.stream.variant;
             let known = self.known(kind);
@@ -334,10 +392,13 @@ impl Client {
             for n in 0..4 {
                 let name = format!("n{n}");
                 let expected = view.get(kind, &name).filter(|_| known.covers(&name));
-                let version =
-                    expected.map(|r| if variant == Variant::Sotw { r.digest() } else { view.version_of(r) });
+                let version = expected.map(|r| view.version_of(r));
                 let held = known.held.get(&name).copied();
-                let excused = known.refused.contains_key(&name);
+                let withheld =
+                    expected.is_some_and(|r| r.references_to(Kind::Cluster).any(|c| lacking.contains(&**c)));
+                let refused =
+                    version.is_some_and(|version| known.refused_versions.contains(&(name.clone(), version)));
+                let excused = refused || withheld || (version.is_none() && left_behind);
                 // State of the world cannot take anything away but clusters.
                 let stays = variant == Variant::Sotw && kind != Kind::Cluster && version.is_none();
                 assert!(

@@ -96,10 +96,13 @@ fn rule_7_what_is_equal_is_not_sent_again_and_what_is_gone_is_told() {
         Stream::ads(Delta, [plain(Cluster, "a", 1), plain(Cluster, "b", 1), plain(Cluster, "new", 1)]);
     let a = version(&stream, Cluster, "a");
     stream.resume(Cluster, &[], &[("a", &a), ("b", "older"), ("gone", "x")]);
+    stream.expect_nothing();
+    stream.wait(Pace::default().resume);
     assert_eq!(stream.take(Cluster), ["b", "new", "-gone"]);
     stream.expect_nothing();
     stream.reopen();
     stream.resume(Cluster, &["a", "b", "gone", "never"], &[("a", &a), ("b", "older"), ("gone", "x")]);
+    stream.wait(Pace::default().resume);
     assert_eq!(stream.take(Cluster), ["b", "-gone", "-never"]);
     stream.expect_nothing();
 }
@@ -111,8 +114,21 @@ fn rule_7_a_reconnect_before_the_first_load_is_answered_as_after_it() {
     let a = version(&known, Cluster, "a");
     stream.resume(Cluster, &[], &[("a", &a), ("gone", "x")]);
     stream.expect_nothing();
+    stream.wait(Pace::default().resume);
     stream.publish(two_clusters());
     assert_eq!(stream.take(Cluster), ["b", "-gone"]);
+}
+
+#[test]
+fn rule_7_a_cluster_that_went_while_the_client_was_away_goes_after_the_route_that_used_it() {
+    let route = put(resource(Route, "r", 2, &[(Cluster, "b")]));
+    let mut stream = Stream::ads(Delta, [plain(Cluster, "b", 1), route]);
+    stream.resume(Cluster, &[], &[("gone", "x")]);
+    stream.resume(Route, &["r"], &[("r", "y")]);
+    stream.wait(Pace::default().resume);
+    assert_eq!(stream.take(Cluster), ["b"]);
+    assert_eq!(stream.take(Route), ["r"]);
+    assert_eq!(stream.take(Cluster), ["-gone"]);
 }
 
 #[test]
@@ -440,6 +456,41 @@ fn rule_22_a_rename_goes_cluster_endpoints_route_and_then_the_removals() {
 }
 
 #[test]
+fn rule_22_streams_of_single_types_of_one_client_keep_the_order_together() {
+    let route = |cluster: &str, content| put(resource(Route, "r", content, &[(Cluster, cluster)]));
+    let family = Arc::new(crate::serve::siblings::Siblings::default());
+    let first = [put(eds("old", 1)), plain(Endpoint, "old", 1), route("old", 1)];
+    let second = [
+        put(eds("new", 1)),
+        plain(Endpoint, "new", 1),
+        route("new", 2),
+        remove(Cluster, "old"),
+        remove(Endpoint, "old"),
+    ];
+    let mut streams = [Cluster, Endpoint, Route].map(|kind| {
+        let mut stream = Stream::open(Delta, Some(kind));
+        stream.session.join(family.clone());
+        stream.publish(first.clone());
+        stream
+    });
+    let names: [&[&str]; 3] = [&[], &["old"], &["r"]];
+    for (stream, (kind, names)) in streams.iter_mut().zip([Cluster, Endpoint, Route].into_iter().zip(names)) {
+        stream.subscribe(kind, names, &[]);
+        stream.take(kind);
+    }
+    streams.iter_mut().for_each(|stream| stream.publish(second.clone()));
+    let [clusters, endpoints, routes] = &mut streams;
+    routes.expect_nothing();
+    assert_eq!(clusters.take(Cluster), ["new"]);
+    clusters.expect_nothing();
+    routes.expect_nothing();
+    endpoints.subscribe(Endpoint, &["new"], &[]);
+    assert_eq!(endpoints.take(Endpoint), ["new"]);
+    assert_eq!(routes.take(Route), ["r"]);
+    assert_eq!(clusters.take(Cluster), ["-old"]);
+}
+
+#[test]
 fn rule_23_a_cluster_that_resolves_names_gets_time_to_settle() {
     let dns = || {
         let cluster = Resource::new(Cluster, "dns", &[1]).warming_slowly();
@@ -566,6 +617,54 @@ fn rule_27_a_name_without_end_is_refused() {
     let request = stream.request(Cluster, names);
     let snapshot = stream.snapshot.clone();
     assert!(stream.session.on_request(request, &snapshot, stream.now).is_err());
+}
+
+#[test]
+fn rule_28_what_expires_is_kept_alive_at_clients_that_understand_it() {
+    let ttl = Duration::from_secs(9);
+    let mortal = |kind| put(Arc::new(Resource::new(kind, "mortal", &[1]).with_ttl(ttl)));
+    for (variant, kind) in [(Delta, Cluster), (Delta, Endpoint), (Sotw, Endpoint), (Sotw, Cluster)] {
+        let mut stream = Stream::ads(variant, [mortal(kind), plain(kind, "plain", 1)]);
+        stream.features = vec!["xds.config.supports-resource-ttl".into()];
+        match variant {
+            Delta => stream.subscribe(kind, &["*"], &[]),
+            Sotw => stream.ask(kind, &["*"], ""),
+        }
+        let first = stream.expect(kind);
+        stream.answer(&first, None, &["*"]);
+        assert_eq!(first.items.iter().filter_map(|item| item.ttl).collect::<Vec<_>>(), [ttl]);
+        for _ in 0..3 {
+            let next = stream.session.next(stream.now);
+            assert!(next.response.is_none());
+            assert_eq!(next.wake_at, Some(stream.now + ttl / 3));
+            stream.wait(ttl / 3);
+            let beat = stream.expect(kind);
+            // A full state cannot leave the rest out.
+            let full = variant == Sotw && kind == Cluster;
+            assert_eq!(shown(&beat), if full { vec!["mortal", "plain"] } else { vec!["?mortal"] });
+            assert_eq!(beat.items[0].ttl, Some(ttl));
+            stream.answer(&beat, None, &["*"]);
+        }
+        stream.publish([remove(kind, "mortal")]);
+        if variant == Delta || kind == Cluster {
+            let gone = stream.expect(kind);
+            stream.answer(&gone, None, &["*"]);
+        }
+        assert_eq!(stream.session.next(stream.now).wake_at, None);
+    }
+}
+
+#[test]
+fn rule_28_a_client_that_does_not_announce_it_sees_no_ttl() {
+    let mortal = Resource::new(Cluster, "mortal", &[1]).with_ttl(Duration::from_secs(9));
+    let mut stream = Stream::ads(Delta, [put(Arc::new(mortal))]);
+    stream.subscribe(Cluster, &[], &[]);
+    let response = stream.expect(Cluster);
+    stream.ack(&response);
+    assert_eq!(response.items[0].ttl, None);
+    stream.wait(Duration::from_secs(100));
+    let next = stream.session.next(stream.now);
+    assert!(next.response.is_none() && next.wake_at.is_none());
 }
 
 #[test]
