@@ -14,15 +14,21 @@ use crate::diagnostic;
 use crate::envoy_api::Api;
 use crate::load::{self, Loaded};
 use crate::migrate::{self, Change, Difference, Source};
-use crate::resource::{Resource, Selector};
+use crate::resource::{Kind, Resource, Selector};
 
 /// A resource with who receives it.
 type Held = (Arc<Resource>, Option<Arc<Selector>>);
 
 pub fn run(common: &Common, command: &Diff) -> Result<Exit> {
     let api = File::read(common)?.api(&command.descriptors)?;
-    let before = side(&api, &command.before)?;
-    let after = side(&api, &command.after)?;
+    let mut before = side(&api, &command.before)?;
+    let mut after = side(&api, &command.after)?;
+    // The way to the bridge itself is in every bootstrap of ours, and in no fragment.
+    for side in [&mut before, &mut after] {
+        side.retain(|(resource, _)| {
+            resource.kind() != Kind::Cluster || **resource.name() != *migrate::CLUSTER
+        });
+    }
     let differences = migrate::compare(&api, before.iter().map(held), after.iter().map(held))?;
     match command.format {
         ReportFormat::Json => output::print(&format!("{:#}\n", json(&differences))),
@@ -41,8 +47,7 @@ fn kept(loaded: &Loaded) -> Vec<Held> {
 
 /// The resources of one side.
 fn side(api: &Api, path: &Path) -> Result<Vec<Held>> {
-    let metadata =
-        std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     if metadata.is_dir() {
         let looks = gather(api, vec![path.to_owned()])?;
         return Ok(looks.iter().flat_map(|look| kept(&look.loaded)).collect());
@@ -78,7 +83,10 @@ fn human(differences: &[Difference]) -> String {
             Change::Removed => ('-', "removed"),
             Change::Changed(_) => ('~', "changed"),
         };
-        let whom = difference.nodes.as_ref().map_or_else(|| "every Envoy".to_owned(), |nodes| format!("nodes with {nodes}"));
+        let whom = difference
+            .nodes
+            .as_ref()
+            .map_or_else(|| "every Envoy".to_owned(), |nodes| format!("nodes with {nodes}"));
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{sign} {} `{}` {word}, for {whom}", difference.kind, difference.name);
         let Change::Changed(fields) = &difference.change else { continue };

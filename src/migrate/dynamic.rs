@@ -133,8 +133,8 @@ impl Unfold {
     fn certificates(&mut self, node: &mut Node, report: &mut Report) -> Vec<(String, Child)> {
         let mut made = Vec::new();
         let mut keep = Vec::new();
-        let certificates = node.get("tls_certificates").cloned();
-        for item in certificates.map(Node::into_items).unwrap_or_default() {
+        let certificates = node.remove("tls_certificates");
+        for item in certificates.map(Node::items_of).unwrap_or_default() {
             let stem = item.value.at(&["certificate_chain", "filename"]).and_then(Node::as_text).map(stem);
             match (movable(&item.value), stem) {
                 (Ok(value), Some(stem)) => {
@@ -144,7 +144,9 @@ impl Unfold {
                         item.line,
                         format!("this certificate is the secret `{name}` now, and follows its files"),
                     );
-                    node.push_at("tls_certificate_sds_secret_configs", Child::item(asked(&name)));
+                    let asked =
+                        Child { before: item.before, comment: item.comment, ..Child::item(asked(&name)) };
+                    node.push_at("tls_certificate_sds_secret_configs", asked);
                 }
                 (why, _) => {
                     if let Err(Some(why)) = why {
@@ -154,11 +156,8 @@ impl Unfold {
                 }
             }
         }
-        if node.get("tls_certificate_sds_secret_configs").is_some() || !keep.is_empty() {
-            match keep.is_empty() {
-                true => drop(node.remove("tls_certificates")),
-                false => node.set("tls_certificates", Node::list_of(keep)),
-            }
+        if !keep.is_empty() {
+            node.set("tls_certificates", Node::list_of(keep));
         }
         let Some(validation) = node.get("validation_context").cloned() else { return made };
         let stem = validation.at(&["trusted_ca", "filename"]).and_then(Node::as_text).map(stem);

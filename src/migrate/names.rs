@@ -35,7 +35,7 @@ pub struct Extension {
     pub name: String,
     /// The message that configures it, without `envoy.extensions.`, or a full name.
     message: &'static str,
-    /// The message for a route or virtual host, if it has one of its own.
+    /// The message for a route, virtual host or cluster, if it has one of its own.
     per_route: Option<&'static str>,
     /// What to say about an extension that is gone, or not everywhere.
     pub fate: Fate,
@@ -150,6 +150,12 @@ const HTTP: &[Row] = &[
     ("wasm", "filters.http.wasm.v3.Wasm"),
 ];
 
+/// Messages for the upstream side of a network filter.
+const PROTOCOL_OPTIONS: &[Row] = &[
+    ("redis_proxy", "filters.network.redis_proxy.v3.RedisProtocolOptions"),
+    ("thrift_proxy", "filters.network.thrift_proxy.v3.ThriftProtocolOptions"),
+];
+
 /// Messages for routes that differ from the filter's own.
 const PER_ROUTE: &[Row] = &[
     ("buffer", "filters.http.buffer.v3.BufferPerRoute"),
@@ -247,7 +253,12 @@ pub fn find(slot: Slot, name: &str) -> Option<Extension> {
         .or_else(|| name.strip_prefix("envoy."))?;
     let short = OLD.iter().find(|(at, old, _)| *at == slot && *old == short).map_or(short, |row| row.2);
     let (short, message) = table.iter().find(|(known, _)| *known == short)?;
-    let per_route = PER_ROUTE.iter().find(|(known, _)| slot == Slot::HttpFilter && known == short);
+    let elsewhere: &[Row] = match slot {
+        Slot::HttpFilter => PER_ROUTE,
+        Slot::NetworkFilter => PROTOCOL_OPTIONS,
+        _ => &[],
+    };
+    let per_route = elsewhere.iter().find(|(known, _)| known == short);
     let fate = match (slot, *short) {
         (Slot::HttpFilter, "squash") => Fate::Removed("2025", "nothing of Envoy's own takes its place"),
         (Slot::HttpFilter, "dynamo")

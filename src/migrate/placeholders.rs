@@ -50,11 +50,6 @@ fn placeholder(text: &str) -> Option<usize> {
     Some(2 + name + line.find('}')? + 1)
 }
 
-/// Whether a text is written for a template engine that has not run yet.
-pub fn is_template(text: &str) -> bool {
-    ["{{", "{%", "<%"].iter().any(|mark| text.contains(mark))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,10 +48,7 @@ pub fn read(text: &str) -> Result<Document, Unreadable> {
     let result = reader.document();
     result.map_err(|issue| {
         let at = Position::of(text, issue.span.start + u32::try_from(mark).unwrap_or(0));
-        let template = placeholders::is_template(bare).then(|| {
-            "this is a template: run its template engine first and import what comes out".to_owned()
-        });
-        let message = match template.or(issue.hint) {
+        let message = match issue.hint {
             Some(hint) => format!("{} ({hint})", issue.message),
             None => issue.message,
         };

@@ -7,9 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::bootstrap::BOOTSTRAP;
 use super::message::{self, Malformed};
-use super::read;
 use super::report::{Remark, Report};
 use super::tree::{Child, Node};
 use super::typed;
@@ -106,12 +104,8 @@ pub fn render<'r>(
 /// The bootstrap without its way to the bridge.
 fn base(source: Option<&Source>) -> Result<Document, RenderError> {
     let Some(source) = source else {
-        let empty = read::Document {
-            root: Node::map([]),
-            head: Vec::new(),
-            anchors: Default::default(),
-            has_more: false,
-        };
+        let empty =
+            Document { root: Node::map([]), head: Vec::new(), anchors: Default::default(), has_more: false };
         return Ok(empty);
     };
     let mut document = read_source(source)?;
@@ -323,7 +317,7 @@ impl Inliner<'_> {
 /// Whether a text is a bootstrap for this API; for the tests of what is written.
 #[cfg(test)]
 fn findings(api: &Api, text: &str) -> Vec<crate::diagnostic::Diagnostic> {
-    crate::load::load_message(api, BOOTSTRAP, &"x".into(), text.as_bytes()).1
+    crate::load::load_message(api, super::bootstrap::BOOTSTRAP, &"x".into(), text.as_bytes()).1
 }
 
 #[cfg(test)]

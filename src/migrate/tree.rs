@@ -261,6 +261,17 @@ impl Node {
         }
     }
 
+    /// The same with everything that stands about a child that is gone.
+    pub fn items_of(entry: Child) -> Vec<Child> {
+        let mut lines = entry.before;
+        lines.extend(entry.comment.map(|comment| comment.trim_start().to_owned()));
+        let mut items = entry.value.into_items();
+        if let Some(first) = items.first_mut() {
+            first.before.splice(0..0, lines);
+        }
+        items
+    }
+
     /// Gives comments a home at the end of this value, as far as it can have one.
     fn take_tail(&mut self, lines: Vec<String>) {
         if self.flow.is_none() && (self.is_map() || self.is_list()) {
@@ -293,6 +304,19 @@ impl Node {
         let at = children.iter().rposition(|child| is_key(child, key))?;
         self.changed = true;
         Some(children.remove(at))
+    }
+
+    /// Takes an entry out for good; its comments stay where they were.
+    pub fn discard(&mut self, key: &str) -> Option<Child> {
+        let at = self.entries().iter().rposition(|child| is_key(child, key))?;
+        let child = self.remove(key)?;
+        let mut lines = child.before.clone();
+        lines.extend(child.comment.iter().map(|comment| comment.trim_start().to_owned()));
+        match self.children_mut().get_mut(at) {
+            Some(next) => drop(next.before.splice(0..0, lines)),
+            None => self.tail.splice(0..0, lines).for_each(drop),
+        }
+        Some(child)
     }
 
     /// Gives an entry another key.

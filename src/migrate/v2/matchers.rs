@@ -20,7 +20,7 @@ impl Rules<'_> {
 
     /// `value` with `regex` beside it becomes a `string_match`.
     pub(super) fn value_and_regex(&mut self, node: &mut Node) {
-        let regex = node.remove("regex");
+        let regex = node.discard("regex");
         let is_regex =
             regex.as_ref().is_some_and(|entry| entry.value.as_text().is_some_and(|text| is_true(text)));
         let Some(entry) = node.remove("value") else { return };
@@ -36,7 +36,7 @@ impl Rules<'_> {
     /// `VirtualCluster`: a pattern for the path, and a method.
     pub(super) fn virtual_cluster(&mut self, node: &mut Node) {
         for (key, header) in [("pattern", ":path"), ("method", ":method")] {
-            let Some(entry) = node.remove(key) else { continue };
+            let Some(entry) = node.discard(key) else { continue };
             self.report.changed(entry.line, format!("`{key}` is a match of the header `{header}` now"));
             let matcher = match key {
                 "pattern" => Node::map([("safe_regex", Node::map([("regex", entry.value)]))]),
@@ -52,7 +52,7 @@ impl Rules<'_> {
         for (key, is_regex) in [("allow_origin", false), ("allow_origin_regex", true)] {
             let Some(entry) = node.remove(key) else { continue };
             self.report.changed(entry.line, format!("`{key}` is `allow_origin_string_match` now"));
-            for mut item in entry.value.into_items() {
+            for mut item in Node::items_of(entry) {
                 item.value = match is_regex {
                     true => Node::map([("safe_regex", Node::map([("regex", item.value)]))]),
                     false => Node::map([("exact", item.value)]),

@@ -312,6 +312,7 @@ impl Upgrade<'_> {
         for child in node.entries() {
             let is_known = ty.field(&child.key).is_some()
                 || matches!(&*child.key, "@type" | "<<")
+                || child.key == "value" && node.has("deprecated_v1")
                 || child.key.starts_with('!')
                 || matches!(child.value.form, Form::Alias(..));
             if !is_known && !child.value.is_null() {
@@ -353,11 +354,12 @@ fn replacement(old: &str) -> &'static str {
 fn advice(message: &str, field: &str) -> &'static str {
     match (message.rsplit('.').next().unwrap_or_default(), field) {
         ("TcpProxy", "deprecated_v1") => {
-            ": write its routes as filter chains with a `filter_chain_match` each"
+            ": write its routes as filter chains with a `filter_chain_match` each, or as `cluster`"
         }
         ("UdpListenerConfig", "config" | "udp_listener_name") => ": QUIC is configured by `quic_options` now",
         ("Policy", "disable_overprovisioning") => ": use `overprovisioning_factor: 100`",
         ("PrivateKeyProvider", "config") => ": use `typed_config`",
+        (_, "deprecated_v1") => ": what is in it is of the v1 API (2016-2017), write it anew",
         ("RouteAction", "websocket_config") => {
             ": use `upgrade_configs`, and the settings of a tcp_proxy elsewhere"
         }

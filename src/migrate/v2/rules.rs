@@ -42,7 +42,7 @@ impl Rules<'_> {
         }
         for (message, field, why) in DROPPED {
             if *message == ty {
-                if let Some(entry) = node.remove(field) {
+                if let Some(entry) = node.discard(field) {
                     self.report.changed(entry.line, format!("`{field}` removed: {why}"));
                 }
             }
@@ -159,13 +159,13 @@ impl Rules<'_> {
             self.report.changed(policy.line, "`ORIGINAL_DST_LB` is `CLUSTER_PROVIDED` now");
             policy.set_text("CLUSTER_PROVIDED");
         }
-        if let Some(entry) = node.remove("features") {
+        if let Some(entry) = node.discard("features") {
             self.report.changed(entry.line, "`features` removed: Envoy has not read it since 2019");
         }
     }
 
     fn ring_hash(&mut self, node: &mut Node) {
-        if let Some(entry) = node.remove("deprecated_v1") {
+        if let Some(entry) = node.discard("deprecated_v1") {
             self.report.changed(
                 entry.line,
                 "`deprecated_v1` removed: the hash is always xxHash unless said otherwise",
@@ -187,7 +187,7 @@ impl Rules<'_> {
         if matches!(&*kind, "GRPC" | "DELTA_GRPC") {
             let Some(entry) = node.remove("cluster_names") else { return };
             self.report.changed(entry.line, "`cluster_names` is `grpc_services` now");
-            for mut item in entry.value.into_items() {
+            for mut item in Node::items_of(entry) {
                 item.value = Node::map([("envoy_grpc", Node::map([("cluster_name", item.value)]))]);
                 node.push_at("grpc_services", item);
             }
@@ -211,10 +211,10 @@ impl Rules<'_> {
             let value = Node::map([("prefix", entry.value.clone())]);
             self.put(node, "service_name_matcher", value, &entry);
         }
-        if let Some(entry) = node.remove("use_http2") {
+        if let Some(entry) = node.discard("use_http2") {
             self.report.changed(entry.line, "`use_http2` is `codec_client_type` now");
             if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("true")) {
-                self.put(node, "codec_client_type", Node::plain("HTTP2"), &entry);
+                node.set("codec_client_type", Node::plain("HTTP2"));
             }
         }
     }
@@ -247,7 +247,7 @@ impl Rules<'_> {
             self.report.changed(entry.line, "`request_mirror_policy` is `request_mirror_policies` now");
             self.put(node, "request_mirror_policies", Node::list([entry.value.clone()]), &entry);
         }
-        if let Some(entry) = node.remove("use_websocket") {
+        if let Some(entry) = node.discard("use_websocket") {
             self.report.changed(entry.line, "`use_websocket` is an entry of `upgrade_configs` now");
             if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("true")) {
                 let upgrade = Node::map([("upgrade_type", Node::text("websocket"))]);
@@ -285,7 +285,7 @@ impl Rules<'_> {
     }
 
     fn rate_limit_service(&mut self, node: &mut Node) {
-        if let Some(entry) = node.remove("use_data_plane_proto") {
+        if let Some(entry) = node.discard("use_data_plane_proto") {
             self.report
                 .changed(entry.line, "`use_data_plane_proto` removed: there is one version of that API only");
         }
@@ -299,7 +299,7 @@ impl Rules<'_> {
     fn subject_alt_names(&mut self, node: &mut Node) {
         let Some(entry) = node.remove("verify_subject_alt_name") else { return };
         self.report.changed(entry.line, "`verify_subject_alt_name` is `match_subject_alt_names` now");
-        for mut item in entry.value.into_items() {
+        for mut item in Node::items_of(entry) {
             item.value = Node::map([("exact", item.value)]);
             node.push_at("match_subject_alt_names", item);
         }
@@ -308,11 +308,12 @@ impl Rules<'_> {
     fn connection_manager(&mut self, node: &mut Node) {
         let Some(entry) = node.remove("idle_timeout") else { return };
         self.report.changed(entry.line, "`idle_timeout` is in `common_http_protocol_options` now");
-        node.map_at("common_http_protocol_options").set("idle_timeout", entry.value);
+        let options = node.map_at("common_http_protocol_options");
+        self.put(options, "idle_timeout", entry.value.clone(), &entry);
     }
 
     fn tracing(&mut self, node: &mut Node) {
-        if let Some(entry) = node.remove("operation_name") {
+        if let Some(entry) = node.discard("operation_name") {
             let direction = if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("egress")) {
                 "OUTBOUND"
             } else {
@@ -325,7 +326,7 @@ impl Rules<'_> {
         }
         if let Some(entry) = node.remove("request_headers_for_tags") {
             self.report.changed(entry.line, "`request_headers_for_tags` is `custom_tags` now");
-            for mut item in entry.value.into_items() {
+            for mut item in Node::items_of(entry) {
                 let header = Node::map([("name", item.value.clone())]);
                 item.value = Node::map([("tag", item.value), ("request_header", header)]);
                 node.push_at("custom_tags", item);
@@ -341,7 +342,7 @@ impl Rules<'_> {
     }
 
     fn redis_proxy(&mut self, node: &mut Node) {
-        let Some(entry) = node.remove("cluster") else { return };
+        let Some(entry) = node.discard("cluster") else { return };
         self.report.changed(entry.line, "`cluster` is `prefix_routes.catch_all_route` now");
         let route = Node::map([("cluster", entry.value)]);
         node.map_at("prefix_routes").set("catch_all_route", route);
@@ -363,7 +364,7 @@ impl Rules<'_> {
     }
 
     fn health_check_filter(&mut self, node: &mut Node) {
-        let Some(entry) = node.remove("endpoint") else { return };
+        let Some(entry) = node.discard("endpoint") else { return };
         self.report.changed(entry.line, "`endpoint` is a match of the header `:path` now");
         let matcher = Node::map([("exact", entry.value)]);
         let header = Node::map([("name", Node::text(":path")), ("string_match", matcher)]);
