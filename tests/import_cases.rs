@@ -91,3 +91,38 @@ fn comments_survive() {
     }
     assert!(seen > 20, "only {seen} comments were looked for");
 }
+
+/// A file that was cut or mangled gives an error or another configuration, never a panic.
+#[test]
+fn hostile_sources_do_no_harm() {
+    use xds_bridge::envoy_api::Api;
+    use xds_bridge::migrate::{Connection, Endpoint, Options, Source, Split, import};
+
+    let api = Api::embedded().unwrap();
+    let options = Options {
+        split: Split::Concern,
+        dynamic: true,
+        connection: Connection::to(Endpoint::Tcp("127.0.0.1".to_owned(), 1)),
+        node_id: "n".to_owned(),
+        node_cluster: "c".to_owned(),
+    };
+    let mut imported = 0;
+    for case in ["static-comments-anchors", "static-dynamic", "v2-http-filters", "v2-anchors", "xds-files"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrate").join(case);
+        let name = if case == "xds-files" { "cds.yaml" } else { "envoy.yaml" };
+        let text = fs::read_to_string(folder.join(name)).unwrap();
+        let mut hostile = Vec::new();
+        for (round, at) in (0..text.len()).step_by(61).enumerate() {
+            hostile.push(text[..at].to_owned());
+            let sign =
+                ["&a ", "*a", "!x ", "| ", "{", "]", "- ", ": ", "\t", "# ", "${X", "\u{e9}", "\r\n", "? "];
+            let sign = sign[round % sign.len()];
+            hostile.push(format!("{}{sign}{}", &text[..at], &text[at..]));
+        }
+        for text in hostile {
+            let source = Source { name: "x".into(), text };
+            imported += usize::from(import(&api, &[source], &options).is_ok());
+        }
+    }
+    assert!(imported > 20, "nearly nothing was left to import: {imported}");
+}

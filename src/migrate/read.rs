@@ -348,7 +348,7 @@ impl<'t> Reader<'t> {
         // With a placeholder in it, the parser has seen something else than what is there.
         let said = if !is_absent && style != Style::Block && placeholders::has_any(raw) {
             match style {
-                Style::Quoted => raw.get(1..raw.len() - 1).unwrap_or(raw).to_owned(),
+                Style::Quoted => raw.get(1..raw.len().saturating_sub(1)).unwrap_or(raw).to_owned(),
                 _ => raw.to_owned(),
             }
         } else {

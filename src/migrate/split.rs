@@ -1,6 +1,6 @@
 //! Resources to files: one concern a file, with a name that every file system takes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::tree::{Anchors, Child, Node};
 use super::write::Writer;
@@ -47,7 +47,7 @@ pub struct File {
 pub fn split(items: &[Item], split: Split, anchors: &[Anchors]) -> Option<Vec<File>> {
     let mut groups: Vec<(String, Vec<&Item>)> = Vec::new();
     let mut known: BTreeMap<(usize, Kind, String), usize> = BTreeMap::new();
-    let mut taken: HashSet<String> = HashSet::new();
+    let mut taken = Names::default();
     for item in items {
         let (kind, name) = match (&item.owner, split) {
             (Some((kind, name)), Split::Concern) => (*kind, name.clone()),
@@ -63,7 +63,7 @@ pub fn split(items: &[Item], split: Split, anchors: &[Anchors]) -> Option<Vec<Fi
                 Split::Kind => kind.fragment_key().replace('_', "-"),
                 _ => format!("{}-{}", stem(*kind), safe(name)),
             };
-            groups.push((unique(&stem, &mut taken), Vec::new()));
+            groups.push((unique_file(&stem, &mut taken), Vec::new()));
             groups.len() - 1
         });
         groups[at].1.push(item);
@@ -123,37 +123,37 @@ fn safe(name: &str) -> String {
     if safe.is_empty() { "unnamed".to_owned() } else { safe.to_owned() }
 }
 
-/// The first of `stem`, `stem-2`, `stem-3` … that is free, capitals or not.
-fn unique(stem: &str, taken: &mut HashSet<String>) -> String {
-    let mut name = stem.to_owned();
-    let mut number = 1;
-    while !taken.insert(name.to_ascii_lowercase()) {
-        number += 1;
-        name = format!("{stem}-{number}");
-    }
-    name
-}
-
 /// Gives names that are unique.
 #[derive(Debug, Default)]
-pub struct Names(HashSet<String>);
+pub struct Names {
+    taken: HashSet<String>,
+    /// The last number that each name was given.
+    numbers: HashMap<String, usize>,
+}
 
 impl Names {
     /// Takes a name that is there already.
     pub fn take(&mut self, name: &str) {
-        self.0.insert(name.to_owned());
+        self.taken.insert(name.to_owned());
     }
 
     /// The name, or the name with the first number that makes it unique.
     pub fn unique(&mut self, name: &str) -> String {
         let mut candidate = name.to_owned();
-        let mut number = 1;
-        while !self.0.insert(candidate.clone()) {
-            number += 1;
+        while !self.taken.insert(candidate.clone()) {
+            let number = self.numbers.entry(name.to_owned()).or_insert(1);
+            *number += 1;
             candidate = format!("{name}-{number}");
         }
         candidate
     }
+}
+
+/// As [`Names::unique`] for names that differ in capitals only, which some file systems take for one.
+fn unique_file(stem: &str, taken: &mut Names) -> String {
+    let low = stem.to_ascii_lowercase();
+    let unique = taken.unique(&low);
+    format!("{stem}{}", &unique[low.len()..])
 }
 
 /// A child without the comments above it, and these.
@@ -176,8 +176,8 @@ mod tests {
         assert_eq!(safe("../../etc/x"), "_.._etc_x");
         assert_eq!(safe("..."), "unnamed");
         assert!(safe(&"ü".repeat(500)).len() <= MAX_NAME);
-        let mut taken = HashSet::new();
-        assert_eq!(unique("cluster-A", &mut taken), "cluster-A");
-        assert_eq!(unique("cluster-a", &mut taken), "cluster-a-2");
+        let mut taken = Names::default();
+        assert_eq!(unique_file("cluster-A", &mut taken), "cluster-A");
+        assert_eq!(unique_file("cluster-a", &mut taken), "cluster-a-2");
     }
 }

@@ -81,6 +81,9 @@ pub struct Child {
     pub value: Node,
 }
 
+/// How deep a tree may be once its aliases are written out; so deep is nothing that Envoy reads.
+pub(super) const MAX_DEPTH: usize = 200;
+
 /// Anchored values by number.
 pub type Anchors = HashMap<usize, Node>;
 
@@ -380,20 +383,21 @@ impl Node {
 
     /// The same with every alias replaced by what it stands for, as far as `budget` nodes allow.
     pub fn expanded(&self, anchors: &Anchors, budget: &mut usize) -> Option<Node> {
+        self.expanded_at(anchors, budget, MAX_DEPTH)
+    }
+
+    fn expanded_at(&self, anchors: &Anchors, budget: &mut usize, depth: usize) -> Option<Node> {
         *budget = budget.checked_sub(1)?;
+        let depth = depth.checked_sub(1)?;
         if let Form::Alias(_, id) = &self.form {
-            let mut node = anchors.get(id)?.expanded(anchors, budget)?;
+            let mut node = anchors.get(id)?.expanded_at(anchors, budget, depth)?;
             node.props = Props::default();
             node.changed = true;
             return Some(node);
         }
         let mut node = self.clone();
         for child in node.children_mut() {
-            if child.value.holds_alias() {
-                child.value = child.value.expanded(anchors, budget)?;
-            } else {
-                *budget = budget.checked_sub(1)?;
-            }
+            child.value = child.value.expanded_at(anchors, budget, depth)?;
         }
         Some(node)
     }

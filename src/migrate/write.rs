@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::tree::{Anchors, Child, Form, Node};
+use super::tree::{Anchors, Child, Form, MAX_DEPTH, Node};
 
 /// Writes values into one text.
 pub struct Writer<'a> {
@@ -14,6 +14,7 @@ pub struct Writer<'a> {
     anchors: &'a Anchors,
     defined: HashMap<String, usize>,
     budget: usize,
+    depth: usize,
 }
 
 /// Longest line that a changed flow collection is written as.
@@ -25,10 +26,10 @@ const BUDGET: usize = 1_000_000;
 impl<'a> Writer<'a> {
     /// Begins a text.
     pub fn new(anchors: &'a Anchors) -> Writer<'a> {
-        Writer { out: String::new(), anchors, defined: HashMap::new(), budget: BUDGET }
+        Writer { out: String::new(), anchors, defined: HashMap::new(), budget: BUDGET, depth: 0 }
     }
 
-    /// The text, or nothing if it grew without bound.
+    /// The text, or nothing if its aliases grew without bound.
     pub fn finish(self) -> Option<String> {
         (self.budget > 0).then_some(self.out)
     }
@@ -79,11 +80,18 @@ impl<'a> Writer<'a> {
     }
 
     fn value(&mut self, child: &Child, column: usize, in_list: bool) {
-        let node = &child.value;
-        if self.budget == 0 {
+        if self.budget == 0 || self.depth >= MAX_DEPTH {
+            self.budget = 0;
             return self.line(0, " ~");
         }
         self.budget -= 1;
+        self.depth += 1;
+        self.value_inside(child, column, in_list);
+        self.depth -= 1;
+    }
+
+    fn value_inside(&mut self, child: &Child, column: usize, in_list: bool) {
+        let node = &child.value;
         if let Form::Alias(name, id) = &node.form {
             if self.defined.get(name) != Some(id) {
                 if let Some(target) = self.anchors.get(id) {
@@ -322,6 +330,20 @@ last: "x"
         let mut writer = Writer::new(&read.anchors);
         writer.child(&read.root.children()[1], 0, false);
         assert_eq!(writer.finish().expect("bounded"), "y:\n  u: &a {k: [1]}\n  v: *a\n");
+    }
+
+    #[test]
+    fn aliases_cannot_nest_without_bound() {
+        let nested = |inner: &str| format!("{}{inner}{}", "[".repeat(80), "]".repeat(80));
+        let mut text = format!("a0: &a0 {}\n", nested("x"));
+        for n in 1..200 {
+            text.push_str(&format!("a{n}: &a{n} {}\n", nested(&format!("*a{}", n - 1))));
+        }
+        let read = read(&text).expect("YAML");
+        assert!(read.root.expanded(&read.anchors, &mut 1_000_000).is_none());
+        let mut writer = Writer::new(&read.anchors);
+        writer.child(&read.root.children()[199], 0, false);
+        assert!(writer.finish().is_none());
     }
 
     #[test]

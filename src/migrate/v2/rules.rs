@@ -159,6 +159,11 @@ impl Rules<'_> {
             self.report.changed(policy.line, "`ORIGINAL_DST_LB` is `CLUSTER_PROVIDED` now");
             policy.set_text("CLUSTER_PROVIDED");
         }
+        let checks = node.get("health_checks").map(Node::elements).unwrap_or_default();
+        if checks.len() > 1 {
+            self.report
+                .decide(checks[1].line, "from Envoy 1.40 on each of several health checks needs a `name`");
+        }
         if let Some(entry) = node.discard("features") {
             self.report.changed(entry.line, "`features` removed: Envoy has not read it since 2019");
         }
