@@ -144,7 +144,8 @@ fn a_v2_file_is_taken_by_the_newest_envoy_without_what_a_person_must_decide() {
     for case in ["v2-clusters", "v2-http-filters", "v2-network-filters", "v2-anchors"] {
         let source = folder("migrate").join(case).join("envoy.yaml");
         // What is gone from Envoy, or only in other builds of it, and what needs files of its own.
-        let left_out = ["squash", "something_else", "client_ssl_auth", "http_dynamo_filter", "grpc_json_transcoder"];
+        let left_out =
+            ["squash", "something_else", "client_ssl_auth", "http_dynamo_filter", "grpc_json_transcoder"];
         let text = fs::read_to_string(&source).unwrap();
         let home = tempfile::tempdir().unwrap();
         let (path, upgraded) = (home.path().join("v2.yaml"), home.path().join("v3.yaml"));

@@ -3,8 +3,8 @@
 //! Each of them can then change without touching the listener or cluster that it belongs to. What
 //! Envoy would not take that way stays inline, and is told.
 
+use core::net::IpAddr;
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 
 use super::Source;
 use super::dump::over_ads;
