@@ -141,9 +141,7 @@ fn differ(old: &Node, new: &Node, path: &mut String, fields: &mut Vec<Field>) {
                 path.truncate(length);
             }
         }
-        (Form::List(a), Form::List(b)) => {
-            list(a.iter().map(|c| &c.value).collect(), b.iter().map(|c| &c.value).collect(), path, fields)
-        }
+        (Form::List(_), Form::List(_)) => list(&old.elements(), &new.elements(), path, fields),
         _ => {
             let (before, after) = (brief(old), brief(new));
             if before != after {
@@ -158,10 +156,10 @@ fn differ(old: &Node, new: &Node, path: &mut String, fields: &mut Vec<Field>) {
 }
 
 /// Lists of named things are compared by name, others by what is at the same place from either end.
-fn list(old: Vec<&Node>, new: Vec<&Node>, path: &mut String, fields: &mut Vec<Field>) {
+fn list(old: &[&Node], new: &[&Node], path: &mut String, fields: &mut Vec<Field>) {
     let length = path.len();
     let texts = |nodes: &[&Node]| nodes.iter().map(|node| brief(node)).collect::<Vec<_>>();
-    let (a, b) = (texts(&old), texts(&new));
+    let (a, b) = (texts(old), texts(new));
     let front = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
     let back = a[front..].iter().rev().zip(b[front..].iter().rev()).take_while(|(a, b)| a == b).count();
     let (old_end, new_end) = (old.len() - back, new.len() - back);

@@ -77,10 +77,10 @@ impl Unfold {
             let owner = (kind != Kind::Secret).then(|| owner.clone());
             Item { kind, name: name.to_owned(), child, owner, source }
         };
-        if item.kind == Kind::Cluster {
-            if let Some(child) = endpoints(&mut item.child.value, &item.name, report) {
-                more.push(made(Kind::Endpoint, &item.name, child));
-            }
+        if item.kind == Kind::Cluster
+            && let Some(child) = endpoints(&mut item.child.value, &item.name, report)
+        {
+            more.push(made(Kind::Endpoint, &item.name, child));
         }
         let listener = item.name.clone();
         typed::walk(api, item.kind.message(), &mut item.child.value, &mut |ty, node| match &*ty.name {

@@ -216,7 +216,8 @@ impl Inliner<'_> {
         match found {
             Some(_) => drop(self.used.insert(key)),
             None => {
-                self.report.decide(0, format!("{what} asks for the {kind} `{name}`, which no fragment holds"))
+                self.report
+                    .decide(0, format!("{what} asks for the {kind} `{name}`, which no fragment holds"));
             }
         }
         found

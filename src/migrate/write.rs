@@ -93,15 +93,15 @@ impl<'a> Writer<'a> {
     fn value_inside(&mut self, child: &Child, column: usize, in_list: bool) {
         let node = &child.value;
         if let Form::Alias(name, id) = &node.form {
-            if self.defined.get(name) != Some(id) {
-                if let Some(target) = self.anchors.get(id) {
-                    let copy = Child {
-                        value: target.clone(),
-                        comment: child.comment.clone(),
-                        ..Child::item(Node::plain(""))
-                    };
-                    return self.value(&copy, column, in_list);
-                }
+            if self.defined.get(name) != Some(id)
+                && let Some(target) = self.anchors.get(id)
+            {
+                let copy = Child {
+                    value: target.clone(),
+                    comment: child.comment.clone(),
+                    ..Child::item(Node::plain(""))
+                };
+                return self.value(&copy, column, in_list);
             }
             self.out.push_str(&format!(" *{name}"));
             return self.end_line(child);

@@ -21,8 +21,7 @@ impl Rules<'_> {
     /// `value` with `regex` beside it becomes a `string_match`.
     pub(super) fn value_and_regex(&mut self, node: &mut Node) {
         let regex = node.discard("regex");
-        let is_regex =
-            regex.as_ref().is_some_and(|entry| entry.value.as_text().is_some_and(|text| is_true(text)));
+        let is_regex = regex.as_ref().is_some_and(|entry| entry.value.as_text().is_some_and(is_true));
         let Some(entry) = node.remove("value") else { return };
         self.report.changed(entry.line, "`value` and `regex` are a `string_match` now");
         let value = entry.value.clone();

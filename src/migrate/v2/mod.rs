@@ -295,12 +295,14 @@ impl Upgrade<'_> {
             }
             return;
         };
-        if let Some(value) = filters.get_mut(key) {
-            if is_old && value.get("@type").is_none() && value.is_map() {
-                let message = found.per_route();
-                let ty = Child::entry("@type", Node::text(&format!("type.googleapis.com/{message}")));
-                value.insert_behind("", ty);
-            }
+        if let Some(value) = filters.get_mut(key)
+            && is_old
+            && value.get("@type").is_none()
+            && value.is_map()
+        {
+            let message = found.per_route();
+            let ty = Child::entry("@type", Node::text(&format!("type.googleapis.com/{message}")));
+            value.insert_behind("", ty);
         }
         if found.name != key {
             filters.rename(key, &found.name);

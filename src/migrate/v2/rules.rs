@@ -41,10 +41,10 @@ impl Rules<'_> {
             }
         }
         for (message, field, why) in DROPPED {
-            if *message == ty {
-                if let Some(entry) = node.discard(field) {
-                    self.report.changed(entry.line, format!("`{field}` removed: {why}"));
-                }
+            if *message == ty
+                && let Some(entry) = node.discard(field)
+            {
+                self.report.changed(entry.line, format!("`{field}` removed: {why}"));
             }
         }
         let Some(short) = ty.strip_prefix("envoy.") else { return };
@@ -67,7 +67,7 @@ impl Rules<'_> {
             "config.trace.v3.ZipkinConfig" => self.zipkin(node),
             "config.ratelimit.v3.RateLimitServiceConfig" => self.rate_limit_service(node),
             "extensions.transport_sockets.tls.v3.CertificateValidationContext" => {
-                self.subject_alt_names(node)
+                self.subject_alt_names(node);
             }
             "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager" => {
                 self.connection_manager(node);
@@ -278,10 +278,10 @@ impl Rules<'_> {
         node.remove("collector_endpoint_version");
         node.set("collector_endpoint_version", Node::plain("HTTP_JSON"));
         let line = node.line;
-        if let Some(endpoint) = node.get_mut("collector_endpoint") {
-            if let Some(new) = endpoint.as_text().map(|text| text.replace("/api/v1/", "/api/v2/")) {
-                endpoint.set_text(&new);
-            }
+        if let Some(endpoint) = node.get_mut("collector_endpoint")
+            && let Some(new) = endpoint.as_text().map(|text| text.replace("/api/v1/", "/api/v2/"))
+        {
+            endpoint.set_text(&new);
         }
         self.report.decide(
             line,
@@ -401,10 +401,10 @@ fn give_service(node: &mut Node, service: &Node) {
         .is_some_and(|name| RATE_LIMITS.iter().any(|(old, new)| name == *old || name == *new));
     if is_filter {
         for key in ["config", "typed_config"] {
-            if let Some(config) = node.get_mut(key).filter(|config| config.is_map()) {
-                if !config.has("rate_limit_service") {
-                    config.set("rate_limit_service", service.clone());
-                }
+            if let Some(config) = node.get_mut(key).filter(|config| config.is_map())
+                && !config.has("rate_limit_service")
+            {
+                config.set("rate_limit_service", service.clone());
             }
         }
     }
