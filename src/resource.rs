@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 mod selector;
 
-pub use selector::{Node, NodePattern, Selector, surely_meet};
+pub use selector::{Node, NodePattern, Selector, may_meet, surely_meet};
 
 /// A resource's name. Shared, since the same name stands in tables, subscriptions and logs.
 pub type Name = Arc<str>;

@@ -1,7 +1,9 @@
 //! The cases under `tests/cases/`: what a person sees when these files are loaded.
 //!
 //! Each folder holds fragments in `config.d/` and, in `expect.txt`, the findings and resources that
-//! they must give. `UPDATE=1 cargo test --test load_cases` writes what they give now.
+//! they must give. `UPDATE=1 cargo test --test load_cases` writes what they give now. Beside them,
+//! `variables.env` sets variables, `substitute` lists the only ones that are replaced, and `files/` holds
+//! what `!file ../files/…` names. It is always [`NOW`].
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
@@ -13,7 +15,7 @@ use std::sync::Arc;
 
 use xds_bridge::diagnostic::{Diagnostic, Position, Span};
 use xds_bridge::envoy_api::Api;
-use xds_bridge::load::{Item, load_file};
+use xds_bridge::load::{FileContent, Inputs, Item, Variables, load_filled, parse_env_file};
 use xds_bridge::resource::{NodePattern, Selector};
 
 #[test]
@@ -43,13 +45,30 @@ fn sorted(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// 2026-11-22, 00:00 UTC.
+const NOW: i64 = 1_795_305_600;
+
+fn variables(case: &Path) -> Variables {
+    let file = std::fs::read(case.join("variables.env")).unwrap_or_default();
+    let variables = Variables::new(parse_env_file(&file).unwrap());
+    match std::fs::read_to_string(case.join("substitute")) {
+        Ok(names) => variables.only(names.split_whitespace().map(str::to_owned)),
+        Err(_) => variables,
+    }
+}
+
 fn run(api: &Api, case: &Path) -> String {
     let mut out = String::new();
+    let files = |path: &Path| -> Option<FileContent> {
+        let content = std::fs::read(case.join("config.d").join(path));
+        Some(content.map(Into::into).map_err(|_| "there is no such file".to_owned()))
+    };
+    let inputs = Inputs { variables: &variables(case), files: &files, now: Some(NOW) };
     for path in sorted(&case.join("config.d")) {
         let name: Arc<str> = path.file_name().unwrap().to_str().unwrap().into();
         let bytes = std::fs::read(&path).unwrap();
         let text = String::from_utf8_lossy(&bytes);
-        let loaded = load_file(api, &name, &bytes);
+        let loaded = load_filled(api, &name, &bytes, &inputs);
         for finding in &loaded.diagnostics {
             show_finding(finding, &text, &mut out);
         }
@@ -95,6 +114,9 @@ fn show_item(api: &Api, item: &Item, text: &str, out: &mut String) {
     }
     if let Some(ttl) = resource.ttl() {
         writeln!(out, "  valid for {ttl:?}").unwrap();
+    }
+    if let Some(expires) = item.expires {
+        writeln!(out, "  expires at {expires}").unwrap();
     }
     for alias in resource.aliases() {
         writeln!(out, "  also {alias}").unwrap();

@@ -1,130 +1,146 @@
 //! The fragments as they are served: what each file holds now, and what it last held that was good.
 //!
 //! New sources come in, at most one snapshot comes out. Keeps the promise of containment: a file
-//! that does not load keeps its own last good content and the others go on; a mix that would
-//! contradict itself is not served at all, and the previous snapshot stays. Only what changed is
+//! that does not load keeps its own last good content and the others go on; a mix that contradicts
+//! itself, leaves requests without a destination or removes too much is not served at all, and the
+//! previous snapshot stays until the mix is good or somebody accepts it. Only what changed is
 //! loaded, compared and built.
 
-use std::collections::{BTreeSet, HashSet};
-use std::num::NonZero;
-use std::sync::Mutex;
-use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
-use bytes::Bytes;
 use imbl::OrdMap;
 
-use crate::diagnostic::{Diagnostic, Position, Severity};
+use super::guard::{self, Removal};
+use super::look::{FileName, Look, Saved, load_all};
+use super::mix::{Mix, Places};
+use super::outcome::{Outcome, Verdict};
+use super::policy::{Accept, OnError, Policy};
+use super::standing::{Condition, Hold, Standing};
+use super::surroundings::{Surroundings, VariableSources};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
-use crate::load::{self, Catalog, Loaded};
-use crate::resource::{Kind, Name};
-use crate::snapshot::{Audience, Builder, Edit, Snapshot};
-use crate::source::{SourceFile, Sources};
-
-/// The name of a fragment within its configuration directory.
-type FileName = Arc<str>;
-
-/// One look at a file.
-#[derive(Debug)]
-pub struct Look {
-    /// The path as people name it.
-    pub path: Arc<str>,
-    /// Its bytes; empty when it could not be read.
-    pub text: Bytes,
-    /// What is in it.
-    pub loaded: Loaded,
-}
-
-impl Look {
-    fn has_errors(&self) -> bool {
-        self.loaded.diagnostics.iter().any(Diagnostic::is_error)
-    }
-
-    /// The text, as far as it is one.
-    pub fn text(&self) -> Option<&str> {
-        std::str::from_utf8(&self.text).ok()
-    }
-}
-
-/// Where served resources stand, for those who report on them. Cloning is cheap.
-#[derive(Clone, Debug, Default)]
-pub struct Places {
-    catalog: Catalog,
-    served: OrdMap<Arc<str>, Arc<Look>>,
-}
-
-impl Places {
-    /// `file:line` of each place where this resource is defined.
-    pub fn of(&self, kind: Kind, name: &Name) -> Vec<String> {
-        let line = |home: &load::Home| {
-            let text = self.served.get(&home.file).and_then(|look| look.text()).unwrap_or_default();
-            format!("{}:{}", home.file, Position::of(text, home.name_span.start).line)
-        };
-        self.catalog.homes(kind, name).iter().map(line).collect()
-    }
-}
-
-/// What came of a look at the sources.
-#[derive(Debug)]
-pub struct Outcome {
-    /// What became of the snapshot.
-    pub verdict: Verdict,
-    /// Findings of the files that changed, and of how files fit together; by place.
-    pub diagnostics: Vec<Diagnostic>,
-    /// The texts that the findings point into.
-    pub looks: Vec<Arc<Look>>,
-    /// Files read and loaded for it.
-    pub files_loaded: usize,
-    /// Time from the sources to this outcome.
-    pub took: Duration,
-}
-
-/// What became of the snapshot.
-#[derive(Debug)]
-pub enum Verdict {
-    /// This is to be served from now on.
-    Publish(Snapshot),
-    /// Nothing that is served has changed.
-    Unchanged,
-    /// The change is held back, since files contradict each other; what was served goes on being served.
-    Held,
-    /// Nothing was ever served, and nothing can be yet: for the findings, a start with a part only
-    /// would take away from running Envoys what is missing in it.
-    NotYet,
-    /// Nothing was ever served, and there is nothing to serve.
-    Empty,
-}
+use crate::load::{self, References};
+use crate::snapshot::{Builder, Snapshot};
+use crate::source::{DirState, SourceFile, Sources};
 
 /// All fragments. There is one, and what it builds goes to one store.
 #[derive(Debug)]
 pub struct Fragments {
     api: Api,
-    allow_empty: bool,
+    policy: Policy,
+    sources: Sources,
     /// The newest look at each file, good or not.
     looks: OrdMap<FileName, Arc<Look>>,
+    /// The files whose newest look has errors.
+    broken: BTreeSet<FileName>,
+    /// The files whose newest look draws on something beside its text.
+    drawing: BTreeSet<FileName>,
     /// The newest good look at each file.
     good: OrdMap<FileName, Arc<Look>>,
     /// What is served of each file.
     served: OrdMap<FileName, Arc<Look>>,
     /// Files whose good content is not what is served.
     pending: BTreeSet<FileName>,
+    /// Files of which something else is served than what was last given out to be saved.
+    unsaved: BTreeSet<FileName>,
+    /// What was served before the daemon was started; forgotten when the first snapshot is built.
+    saved: BTreeMap<FileName, Saved>,
+    standings: OrdMap<FileName, Standing>,
+    surroundings: Surroundings,
+    staged: Staged,
     places: Places,
     builder: Builder,
 }
 
+/// What was loaded and not taken over yet.
+#[derive(Debug, Default)]
+struct Staged {
+    changed: BTreeSet<FileName>,
+    looks: BTreeMap<FileName, Arc<Look>>,
+    /// Findings about what fragments draw on.
+    findings: Vec<Diagnostic>,
+}
+
 impl Fragments {
-    /// No fragments yet. With `allow_empty` an empty directory is served as such, at once.
-    pub fn new(api: Api, allow_empty: bool) -> Fragments {
+    /// No fragments yet. Files that have errors at the start get their last good content from `saved`.
+    pub fn new(api: Api, policy: Policy, saved: BTreeMap<FileName, Saved>) -> Fragments {
         Fragments {
             api,
-            allow_empty,
+            policy,
+            sources: Sources::default(),
             looks: OrdMap::new(),
+            broken: BTreeSet::new(),
+            drawing: BTreeSet::new(),
             good: OrdMap::new(),
             served: OrdMap::new(),
             pending: BTreeSet::new(),
+            unsaved: BTreeSet::new(),
+            saved,
+            standings: OrdMap::new(),
+            surroundings: Surroundings::new(VariableSources::default()),
+            staged: Staged::default(),
             places: Places::default(),
             builder: Builder::new(),
         }
+    }
+
+    /// The same with variables.
+    #[must_use]
+    pub fn with_variables(mut self, variables: VariableSources) -> Fragments {
+        self.surroundings = Surroundings::new(variables);
+        self
+    }
+
+    /// The files that fragments name, and the env files: to be in [`Sources::extra`].
+    pub fn wanted(&self) -> BTreeSet<PathBuf> {
+        self.surroundings.wanted(self.staged.looks.values().chain(self.drawing_looks()))
+    }
+
+    /// Loads what is new, and what draws on what is new. `false` if something that is [`wanted`] is
+    /// still to be read: then there is nothing to take over yet.
+    ///
+    /// [`wanted`]: Fragments::wanted
+    pub fn stage(&mut self, sources: &Sources, changed: &[FileName]) -> bool {
+        let renewed = !self.sources.extra.ptr_eq(&sources.extra) || self.surroundings.is_waiting();
+        self.sources = sources.clone();
+        self.staged.changed.extend(changed.iter().cloned());
+        if renewed {
+            self.staged.findings.extend(self.surroundings.take(sources));
+            let outdated = self.outdated();
+            self.staged.changed.extend(outdated);
+        }
+        let (looks, staged) = (&mut self.staged.looks, &self.staged.changed);
+        looks.retain(|name, _| !changed.contains(name) && sources.files.contains_key(name));
+        let present = staged.iter().filter(|name| !looks.contains_key(*name));
+        let present: Vec<(&FileName, &SourceFile)> =
+            present.filter_map(|name| Some((name, sources.files.get(name)?))).collect();
+        let loaded = self.surroundings.with_inputs(|inputs| load_all(&self.api, inputs, &present));
+        looks.extend(loaded.into_iter().map(|look| (look.name.clone(), look)));
+        !self.surroundings.is_waiting() && !looks.values().any(|look| look.loaded.drawn.is_waiting())
+    }
+
+    /// Whether anything was loaded or found that is not taken over yet.
+    pub fn has_staged(&self) -> bool {
+        !self.staged.changed.is_empty() || !self.staged.findings.is_empty()
+    }
+
+    /// The newest looks that draw on something beside their text.
+    fn drawing_looks(&self) -> impl Iterator<Item = &Arc<Look>> {
+        self.drawing.iter().filter_map(|name| self.looks.get(name))
+    }
+
+    /// The files that drew on what is another now.
+    fn outdated(&mut self) -> Vec<FileName> {
+        let Staged { looks: staged, .. } = &mut self.staged;
+        self.surroundings.with_inputs(|inputs| {
+            staged.retain(|_, look| look.loaded.drawn.is_current(inputs));
+            let drawing = self.drawing.iter().filter_map(|name| self.looks.get(name));
+            let old = drawing.filter(|look| !look.loaded.drawn.is_current(inputs));
+            old.map(|look| look.name.clone()).collect()
+        })
     }
 
     /// Where what is served stands.
@@ -137,95 +153,238 @@ impl Fragments {
         self.looks.values()
     }
 
+    /// How each fragment stands, by name. Cloning is cheap.
+    pub fn standings(&self) -> OrdMap<FileName, Standing> {
+        self.standings.clone()
+    }
+
+    /// What is served of the files of which something else is served than at the last call; `None`
+    /// for those that are gone.
+    pub fn take_unsaved(&mut self) -> Vec<(FileName, Option<Arc<Look>>)> {
+        let names = std::mem::take(&mut self.unsaved).into_iter();
+        names.map(|name| (name.clone(), self.served.get(&name).cloned())).collect()
+    }
+
     /// Takes new sources, of which the `changed` files differ from those before.
     pub fn update(&mut self, sources: &Sources, changed: &[FileName]) -> Outcome {
         let start = Instant::now();
-        let present: Vec<(&FileName, &SourceFile)> =
-            changed.iter().filter_map(|n| Some((n, sources.files.get(n)?))).collect();
-        let looks = load_all(&self.api, &present);
-        let mut diagnostics: Vec<Diagnostic> =
-            looks.iter().flat_map(|l| l.loaded.diagnostics.clone()).collect();
-        for name in changed {
+        self.stage(sources, changed);
+        let Staged { changed, looks, mut findings } = std::mem::take(&mut self.staged);
+        let looks: Vec<Arc<Look>> = looks.into_values().collect();
+        findings.extend(looks.iter().flat_map(|look| look.loaded.diagnostics.clone()));
+        for name in changed.iter().filter(|name| !sources.files.contains_key(*name)) {
             self.looks.remove(name);
-            if !sources.files.contains_key(name) {
-                self.good.remove(name);
+            self.broken.remove(name);
+            self.drawing.remove(name);
+            self.good.remove(name);
+        }
+        for look in &looks {
+            let name = &look.name;
+            self.looks.insert(name.clone(), look.clone());
+            if look.loaded.drawn.is_nothing() {
+                self.drawing.remove(name);
+            } else {
+                self.drawing.insert(name.clone());
+            }
+            if look.has_errors() {
+                self.broken.insert(name.clone());
+                findings.extend(self.recall(look));
+            } else {
+                self.broken.remove(name);
+                self.good.insert(name.clone(), look.clone());
             }
         }
-        for ((name, _), look) in present.iter().zip(&looks) {
-            self.looks.insert((*name).clone(), look.clone());
-            if !look.has_errors() {
-                self.good.insert((*name).clone(), look.clone());
-            }
+        self.pending.extend(changed);
+        self.finish(start, looks, findings, Accept::default())
+    }
+
+    /// Takes over what is held, if what was accepted is all that held it.
+    pub fn accept(&mut self, accept: Accept) -> Outcome {
+        self.finish(Instant::now(), Vec::new(), Vec::new(), accept)
+    }
+
+    fn finish(
+        &mut self,
+        start: Instant,
+        mut looks: Vec<Arc<Look>>,
+        mut findings: Vec<Diagnostic>,
+        accept: Accept,
+    ) -> Outcome {
+        let files_loaded = looks.len();
+        let concerned = self.pending.clone();
+        let (verdict, across) = self.serve_good(accept, &mut looks);
+        findings.extend(across);
+        findings.sort();
+        self.note_standings(&concerned, &verdict);
+        Outcome { verdict, diagnostics: findings, files_loaded, looks, took: start.elapsed() }
+    }
+
+    /// At the start, a broken file has its last good content from before; gives what to say of it.
+    fn recall(&mut self, broken: &Look) -> Option<Diagnostic> {
+        if self.builder.current().is_loaded() || self.good.contains_key(&broken.name) {
+            return None;
         }
-        self.pending.extend(changed.iter().cloned());
-        let (verdict, clashes) = self.serve_good();
-        diagnostics.extend(clashes);
-        diagnostics.sort();
-        Outcome { verdict, diagnostics, files_loaded: looks.len(), looks, took: start.elapsed() }
+        let saved = self.saved.get(&broken.name)?;
+        let source = SourceFile { path: broken.path.clone(), content: Ok(saved.text.clone()) };
+        let files = [(&broken.name, &source)];
+        let old = self.surroundings.as_of(&saved.drew, |inputs| load_all(&self.api, inputs, &files)).pop()?;
+        let (severity, message) = if old.has_errors() {
+            (Severity::Error, "its last good content, from the state directory, has errors now, too")
+        } else {
+            self.good.insert(broken.name.clone(), old);
+            (Severity::Warning, "its last good content, from the state directory, is served in its place")
+        };
+        Some(Diagnostic::new(severity, "last-good-content", broken.path.clone(), message))
     }
 
     /// Serves the good content of all files, if together it is good.
-    fn serve_good(&mut self) -> (Verdict, Vec<Diagnostic>) {
+    fn serve_good(&mut self, accept: Accept, looks: &mut Vec<Arc<Look>>) -> (Verdict, Vec<Diagnostic>) {
         self.pending.retain(|name| !same(self.good.get(name), self.served.get(name)));
-        let mut places = self.places.clone();
-        let mut touched = BTreeSet::new();
-        for name in &self.pending {
-            let (old, new) = (self.served.get(name), self.good.get(name));
-            if let Some(old) = old {
-                places.served.remove(&old.path);
-                touched.extend(places.catalog.replace(&old.path, Some(&old.loaded), None));
-            }
-            if let Some(new) = new {
-                places.served.insert(new.path.clone(), new.clone());
-                touched.extend(places.catalog.replace(&new.path, None, Some(&new.loaded)));
-            }
-        }
-        let clashes = places.catalog.clashes(&touched);
+        let mix = Mix::new(&self.places, &self.pending, &self.served, &self.good);
         let first = !self.builder.current().is_loaded();
-        if first && (!clashes.is_empty() || self.looks.values().any(|look| look.has_errors())) {
-            return (Verdict::NotYet, clashes);
+        let (mut findings, holds) = self.judge(&mix, accept);
+        let is_newest =
+            |look: &Arc<Look>| self.looks.get(&look.name).is_some_and(|newest| Arc::ptr_eq(newest, look));
+        mix.place(&mut findings, is_newest, looks);
+        if first {
+            let contradicts = holds.iter().any(|hold| matches!(hold, Hold::Contradiction | Hold::Errors));
+            if contradicts && let Some(snapshot) = self.restore() {
+                return (Verdict::Restored(snapshot, holds), findings);
+            }
+            if contradicts || self.is_incomplete() {
+                return (Verdict::NotYet, findings);
+            }
+            if !self.policy.allow_empty && mix.places.catalog.is_empty() {
+                return (Verdict::Empty, findings);
+            }
+        } else if !holds.is_empty() && !self.pending.is_empty() {
+            return (Verdict::Held(holds), findings);
         }
-        if !clashes.is_empty() {
-            return (Verdict::Held, clashes);
-        }
-        if first && !self.allow_empty && places.catalog.is_empty() {
-            return (Verdict::Empty, clashes);
-        }
-        let edits = self.edits();
-        for name in std::mem::take(&mut self.pending) {
-            match self.good.get(&name) {
-                Some(good) => self.served.insert(name, good.clone()),
-                None => self.served.remove(&name),
-            };
-        }
-        self.places = places;
-        let snapshot = self.builder.apply(edits);
-        (snapshot.map_or(Verdict::Unchanged, Verdict::Publish), clashes)
+        (self.serve(mix).map_or(Verdict::Unchanged, Verdict::Publish), findings)
     }
 
-    /// From what is served to what is good, in the files where they differ.
-    fn edits(&self) -> Vec<Edit> {
-        let items = |look: Option<&'_ Arc<Look>>| look.cloned().into_iter();
-        let mut puts = Vec::new();
-        let mut kept: HashSet<(Audience, Kind, Name)> = HashSet::new();
-        for look in self.pending.iter().flat_map(|name| items(self.good.get(name))) {
-            for item in &look.loaded.items {
-                let (kind, name) = (item.resource.kind(), item.resource.name().clone());
-                kept.insert((item.nodes.clone(), kind, name));
-                puts.push(Edit::Put(item.nodes.clone(), item.resource.clone()));
-            }
+    /// Whether it is not known what all files are to give, not even from before.
+    fn is_incomplete(&self) -> bool {
+        self.broken.iter().any(|name| !self.good.contains_key(name))
+            || self.surroundings.is_incomplete()
+            || self.sources.dirs.iter().any(|dir| matches!(dir.state, DirState::Unreadable(_)))
+    }
+
+    /// What is wrong with files that are good each for themselves, and what of that holds them back.
+    fn judge(&self, mix: &Mix, accept: Accept) -> (Vec<Diagnostic>, Vec<Hold>) {
+        let first = !self.builder.current().is_loaded();
+        let mut holds = Vec::new();
+        let mut findings = mix.places.catalog.clashes(&mix.touched);
+        if !findings.is_empty() {
+            holds.push(Hold::Contradiction);
         }
-        let mut edits = Vec::new();
-        for look in self.pending.iter().flat_map(|name| items(self.served.get(name))) {
-            for item in &look.loaded.items {
-                let key = (item.nodes.clone(), item.resource.kind(), item.resource.name().clone());
-                if !kept.contains(&key) {
-                    edits.push(Edit::Remove(key.0, key.1, key.2));
+        let unresolved = self.unresolved(mix, first, accept);
+        if !first && unresolved.iter().any(Diagnostic::is_error) {
+            holds.push(Hold::Unresolved);
+        }
+        findings.extend(unresolved);
+        findings.extend(guard::unreadable(&self.sources));
+        if !first && !accept.removals {
+            let gone = self.pending.iter().filter(|name| !self.sources.files.contains_key(*name));
+            let gone: Vec<&Arc<Look>> = gone.filter_map(|name| self.served.get(name)).collect();
+            let (before, now) = (&self.places.catalog, &mix.places.catalog);
+            let removal = Removal { before, now, touched: &mix.touched, gone: &gone, sources: &self.sources };
+            let accidents = removal.findings();
+            if !accidents.is_empty() {
+                holds.push(Hold::Removal);
+            }
+            findings.extend(accidents);
+        }
+        if self.policy.on_error == OnError::Hold && !self.broken.is_empty() {
+            holds.push(Hold::Errors);
+        }
+        (findings, holds)
+    }
+
+    /// References that nothing satisfies; an error if it is new and requests depend on it.
+    fn unresolved(&self, mix: &Mix, first: bool, accept: Accept) -> Vec<Diagnostic> {
+        let (before, now) = (&self.places.catalog, &mix.places.catalog);
+        let references = References { before, now, external: &self.policy.external_clusters };
+        // What is missing may stand in a file that could not be read.
+        let at_first = if self.is_incomplete() { Severity::Warning } else { self.policy.unresolved };
+        let severity = |dangling: &load::Dangling<'_>| match dangling.is_urgent() {
+            true if first => at_first,
+            true if !accept.unresolved => Severity::Error,
+            _ => Severity::Warning,
+        };
+        let dangling = references.dangling(&mix.touched);
+        let weighed: Vec<_> = dangling.iter().map(|dangling| (*dangling, severity(dangling))).collect();
+        let mut findings = references.findings(&weighed);
+        findings.extend(references.unused_endpoints(&mix.touched));
+        findings
+    }
+
+    /// Makes the mix what is served; nothing if no resource is another.
+    fn serve(&mut self, mix: Mix) -> Option<Snapshot> {
+        let edits = mix.edits();
+        if !self.builder.current().is_loaded() {
+            // All that was saved for files that are gone is to be forgotten.
+            self.unsaved.extend(std::mem::take(&mut self.saved).into_keys());
+        }
+        for name in std::mem::take(&mut self.pending) {
+            match self.good.get(&name) {
+                Some(good) => self.served.insert(name.clone(), good.clone()),
+                None => self.served.remove(&name),
+            };
+            self.unsaved.insert(name);
+        }
+        self.places = mix.places;
+        self.builder.apply(edits)
+    }
+
+    /// Serves all that was served before the daemon was started, if it still can be.
+    fn restore(&mut self) -> Option<Snapshot> {
+        let source = |saved: &Saved| SourceFile { path: saved.path.clone(), content: Ok(saved.text.clone()) };
+        let load = |(name, saved): (&FileName, &Saved)| {
+            let files = [(name, &source(saved))];
+            self.surroundings.as_of(&saved.drew, |inputs| load_all(&self.api, inputs, &files))
+        };
+        let looks: Vec<Arc<Look>> = self.saved.iter().flat_map(load).collect();
+        if looks.is_empty() || looks.iter().any(|look| look.has_errors()) {
+            return None;
+        }
+        let restored = looks.into_iter().map(|look| (look.name.clone(), look)).collect();
+        let newest = std::mem::replace(&mut self.good, restored);
+        let waiting = std::mem::replace(&mut self.pending, self.good.keys().cloned().collect());
+        let mix = Mix::new(&self.places, &self.pending, &self.served, &self.good);
+        let is_sound = mix.places.catalog.clashes(&mix.touched).is_empty();
+        let snapshot = if is_sound { self.serve(mix) } else { None };
+        self.good = newest;
+        self.pending = waiting;
+        self.pending.extend(self.served.keys().cloned());
+        snapshot
+    }
+
+    /// Writes down what became of these fragments.
+    fn note_standings(&mut self, concerned: &BTreeSet<FileName>, verdict: &Verdict) {
+        let now = SystemTime::now();
+        for name in concerned {
+            let look = self.looks.get(name).or_else(|| self.served.get(name));
+            let Some(look) = look else {
+                self.standings.remove(name);
+                continue;
+            };
+            let held = self.pending.contains(name);
+            let state = match verdict {
+                _ if self.broken.contains(name) && self.served.contains_key(name) => Condition::Stale,
+                _ if self.broken.contains(name) => Condition::Refused,
+                Verdict::Held(holds) | Verdict::Restored(_, holds) if held => {
+                    Condition::Held(holds.as_slice().into())
                 }
-            }
+                Verdict::NotYet | Verdict::Empty => Condition::Waiting,
+                _ => Condition::Good,
+            };
+            let known = self.standings.get(name).filter(|known| known.state == state);
+            let since = known.map_or(now, |known| known.since);
+            let findings = look.loaded.diagnostics.iter().filter(|f| f.severity > Severity::Note).count();
+            let standing = Standing { path: look.path.clone(), state, since, findings };
+            self.standings.insert(name.clone(), standing);
         }
-        edits.extend(puts);
-        edits
     }
 }
 
@@ -235,46 +394,4 @@ fn same(a: Option<&Arc<Look>>, b: Option<&Arc<Look>>) -> bool {
         (None, None) => true,
         _ => false,
     }
-}
-
-/// Loads files on all cores, in the given order.
-pub fn load_all(api: &Api, files: &[(&FileName, &SourceFile)]) -> Vec<Arc<Look>> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let workers = cores.min(files.len());
-    if workers <= 1 {
-        return files.iter().map(|(_, file)| look_at(api, file)).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(vec![None; files.len()]);
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some((_, file)) = files.get(at) else { return };
-            let look = look_at(api, file);
-            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(look);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(work);
-        }
-    });
-    let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.into_iter().flatten().collect()
-}
-
-fn look_at(api: &Api, file: &SourceFile) -> Arc<Look> {
-    let path = file.path.clone();
-    Arc::new(match &file.content {
-        Ok(text) => Look { loaded: load::load_file(api, &path, text), path, text: text.clone() },
-        Err(problem) => {
-            let finding =
-                Diagnostic::new(Severity::Error, "unreadable-file", path.clone(), problem.to_string());
-            Look {
-                path,
-                text: Bytes::new(),
-                loaded: Loaded { items: Vec::new(), diagnostics: vec![finding] },
-            }
-        }
-    })
 }

@@ -4,14 +4,27 @@
 //! streams; they meet in the store and nowhere else. Knows nothing of parsing or protocol rules,
 //! and prints nothing: what people should see goes to a [`Reporter`].
 
+mod control;
 mod fragments;
+mod guard;
 mod listen;
+mod loader;
+mod look;
+mod mix;
+mod outcome;
+mod policy;
 mod record;
 mod routes;
+mod standing;
+mod state;
+mod surroundings;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,11 +39,22 @@ use tonic_health::ServingStatus;
 use crate::envoy_api::Api;
 use crate::serve::{Clients, Discovery, Pace, Rules};
 use crate::snapshot::Store;
-use crate::source::{self, Next, Watch};
+use crate::source::{self, Watch};
 
-pub use fragments::{Fragments, Look, Outcome, Places, Verdict, load_all};
+use control::Control;
+pub use control::{RELOAD, ReloadRequest, ReloadResponse};
+pub use fragments::Fragments;
+use loader::Loader;
+pub use look::{Drew, FileName, Look, Saved, load_all};
+pub use mix::Places;
+pub use outcome::{Outcome, Verdict};
+pub use policy::{Accept, OnError, Policy};
+pub use standing::{Condition, Hold, Standing, reasons};
+pub use surroundings::{Environment, VariableSources};
+
 pub use listen::{Address, AddressError, ListenError, Listener};
 pub use record::Record;
+use state::State;
 
 /// How long streams may take to end after SIGTERM. They end at once when they can be written to.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -45,9 +69,6 @@ const MAX_RESPONSE: usize = 3 * 1024 * 1024 + 512 * 1024;
 /// Envoy takes any size; this bounds what is buffered for one stream.
 const MAX_RESPONSE_ENVOY: usize = 64 * 1024 * 1024;
 
-/// How often the waiting thread looks up although nothing happened.
-const IDLE: Duration = Duration::from_secs(60);
-
 /// What the daemon is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -55,14 +76,31 @@ pub struct Settings {
     pub source: source::Options,
     /// Where Envoys connect.
     pub listen: Vec<Address>,
+    /// Where the command line reaches it.
+    pub admin: Admin,
     /// Plain text may leave the machine.
     pub insecure: bool,
-    /// An empty configuration is served as such from the start.
-    pub allow_empty: bool,
+    /// What to serve, and what not.
+    pub policy: Policy,
+    /// What fragments may refer to by `${NAME}`.
+    pub variables: VariableSources,
+    /// Where the last good content of every fragment is kept.
+    pub state_dir: Option<PathBuf>,
     /// How long changes wait for each other at a client.
     pub pace: Pace,
     /// What tells this bridge from others to the clients, such as the host's name.
     pub instance: String,
+}
+
+/// Where the command line reaches the daemon.
+#[derive(Clone, Debug)]
+pub enum Admin {
+    /// Here, or the daemon does not start.
+    At(Address),
+    /// Here, if nobody else is.
+    Usual(Address),
+    /// Nowhere.
+    None,
 }
 
 /// Why the daemon could not start or had to stop.
@@ -111,6 +149,7 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     for address in &settings.listen {
         listeners.push(Listener::bind(address, settings.insecure).await?);
     }
+    let admin = bind_admin(&settings.admin).await?;
     let mut signals = Signals::new()?;
     reporter.listening(&listeners.iter().filter_map(Listener::address).collect::<Vec<_>>());
 
@@ -118,7 +157,12 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     let record = Arc::new(Record::default());
     let watching = Watch::new(settings.source.clone())?;
     let handle = watching.handle();
-    let fragments = Fragments::new(api.clone(), settings.allow_empty);
+    let (state, saved) = State::open(settings.state_dir.as_deref())
+        .map_err(|error| AppError::System { what: "a thread to keep state", error })?;
+    let fragments = Fragments::new(api.clone(), settings.policy.clone(), saved)
+        .with_variables(settings.variables.clone());
+    let (jobs, asked) = std::sync::mpsc::channel();
+    let control = Control::new(jobs, handle.clone());
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
     let loader = Loader {
         watching,
@@ -126,7 +170,10 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         store: store.clone(),
         record: record.clone(),
         reporter: reporter.clone(),
-        _ended: ended,
+        state,
+        jobs: asked,
+        watched: BTreeSet::new(),
+        ended,
     };
     let loader = loader.start()?;
 
@@ -144,6 +191,11 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     let mut servers = JoinSet::new();
     for listener in listeners {
         servers.spawn(accept(listener, routes.clone(), draining.clone()));
+    }
+
+    if let Some(listener) = admin {
+        let routes = Routes::new(control).prepare();
+        servers.spawn(accept(listener, routes, draining.clone()));
     }
 
     let outcome = loop {
@@ -166,6 +218,22 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         return Err(AppError::Serve("the thread that loads files panicked".into()));
     }
     outcome
+}
+
+/// The admin address: what was asked for must be free, the usual one may be another bridge's.
+async fn bind_admin(admin: &Admin) -> Result<Option<Listener>, ListenError> {
+    match admin {
+        Admin::At(address) if !address.is_local() => Err(ListenError::AdminExposed(address.clone())),
+        Admin::At(address) => Listener::bind(address, false).await.map(Some),
+        Admin::Usual(address) => match Listener::bind(address, false).await {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) => {
+                tracing::warn!(%error, "no admin address: `reload` cannot reach this bridge; give it one with --admin");
+                Ok(None)
+            }
+        },
+        Admin::None => Ok(None),
+    }
 }
 
 /// Streams end by themselves; those that cannot are cut off after a while, or at a second signal.
@@ -210,48 +278,6 @@ async fn accept(
             drop(file);
             ended
         }
-    }
-}
-
-/// The thread between the files and the store.
-struct Loader {
-    watching: Watch,
-    fragments: Fragments,
-    store: Arc<Store>,
-    record: Arc<Record>,
-    reporter: Arc<dyn Reporter>,
-    /// Dropped when the thread ends, however it ends.
-    _ended: mpsc::Sender<()>,
-}
-
-impl Loader {
-    fn start(mut self) -> Result<JoinHandle<()>, AppError> {
-        std::thread::Builder::new()
-            .name("load".into())
-            .spawn(move || self.run())
-            .map_err(|error| AppError::System { what: "a thread to load files", error })
-    }
-
-    fn run(&mut self) {
-        loop {
-            match self.watching.next(IDLE) {
-                Next::Changed(change) => {
-                    let outcome = self.fragments.update(&change.sources, &change.changed);
-                    self.publish(&outcome);
-                }
-                Next::Looked | Next::Idle => {}
-                Next::Stopped => return,
-            }
-        }
-    }
-
-    fn publish(&self, outcome: &Outcome) {
-        // Places first: a refusal that comes back at once already finds them.
-        self.record.set_places(self.fragments.places());
-        if let Verdict::Publish(snapshot) = &outcome.verdict {
-            self.store.publish(snapshot.clone());
-        }
-        self.reporter.looked(outcome, &self.store);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
 use crate::app::Address;
@@ -22,7 +23,8 @@ pub struct Common {
     /// Settings file [default: /etc/xds-bridge/xds-bridge.yaml, if it exists]
     #[arg(long, global = true, value_name = "FILE", env = "XDS_BRIDGE_SETTINGS")]
     pub settings: Option<PathBuf>,
-    /// What to log, such as `debug` or `xds_bridge::serve=debug,info`; RUST_LOG is read, too [default: info]
+    /// What to log, such as `debug` or `xds_bridge::serve=debug,info`; RUST_LOG is read, too [default: info;
+    /// warn where people read the output: `serve` at a terminal, `check`]
     #[arg(long, global = true, value_name = "FILTER", env = "XDS_BRIDGE_LOG")]
     pub log: Option<String>,
     /// How to log [default: pretty]
@@ -44,6 +46,8 @@ pub enum Command {
     Render(Render),
     /// Show what differs between two configurations: directories of fragments, or static files
     Diff(Diff),
+    /// Let the running bridge read everything at once, and say what came of it
+    Reload(Reload),
 }
 
 /// Where Envoy's API comes from.
@@ -57,6 +61,25 @@ pub struct Descriptors {
     pub descriptors_from: Option<PathBuf>,
 }
 
+/// What `${NAME}` in fragments stands for.
+#[derive(Debug, Default, Arguments)]
+pub struct VariableFlags {
+    /// File of variables, NAME=value a line; the environment is stronger; may be repeated, later ones are stronger
+    #[arg(long, value_name = "FILE", env = "XDS_BRIDGE_ENV_FILE", value_delimiter = ':')]
+    pub env_file: Vec<PathBuf>,
+    /// Replace references to these variables only, as in `NAME,OTHER`; nothing: none [default: all]
+    #[arg(long, value_name = "NAMES", env = "XDS_BRIDGE_SUBSTITUTE")]
+    pub substitute: Option<String>,
+}
+
+/// What Envoys have that is in no fragment.
+#[derive(Debug, Default, Arguments)]
+pub struct Outside {
+    /// A cluster that the Envoys' own bootstrap has, so that fragments may name it; may be repeated
+    #[arg(long, value_name = "NAME", env = "XDS_BRIDGE_EXTERNAL_CLUSTER", value_delimiter = ',')]
+    pub external_cluster: Vec<String>,
+}
+
 #[derive(Debug, Arguments)]
 pub struct Serve {
     /// Directory of fragments; may be repeated, later ones replace files of earlier ones [default: config.d]
@@ -65,12 +88,26 @@ pub struct Serve {
     /// Address for Envoys, IP:PORT or unix:PATH; may be repeated [default: 127.0.0.1:18000]
     #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_LISTEN", value_delimiter = ',')]
     pub listen: Vec<Address>,
+    /// Address for `reload`, IP:PORT on loopback, unix:PATH, or `none` [default: 127.0.0.1:18001, if it is free]
+    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
+    pub admin: Option<AdminAddress>,
     /// Allow plain text beyond loopback addresses and unix sockets
-    #[arg(long, env = "XDS_BRIDGE_INSECURE")]
+    #[arg(long, env = "XDS_BRIDGE_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
     /// Serve an empty configuration as such, instead of waiting for the first fragment
-    #[arg(long, env = "XDS_BRIDGE_ALLOW_EMPTY")]
+    #[arg(long, env = "XDS_BRIDGE_ALLOW_EMPTY", value_parser = BoolishValueParser::new())]
     pub allow_empty: bool,
+    /// What an error in a fragment does to the others [default: contain]
+    #[arg(long, value_name = "WHAT", env = "XDS_BRIDGE_ON_ERROR")]
+    pub on_error: Option<OnErrorChoice>,
+    /// Keep the last good content of every fragment here, for a start when one is broken [default: none, or what
+    /// systemd's StateDirectory= gives]
+    #[arg(long, value_name = "DIR", env = "XDS_BRIDGE_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub outside: Outside,
+    #[command(flatten)]
+    pub variables: VariableFlags,
     /// How long files that are not renamed into place must be quiet before they are read [default: 300ms]
     #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_SETTLE", value_parser = duration)]
     pub settle: Option<Duration>,
@@ -88,9 +125,16 @@ pub struct Check {
     /// How to show findings
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: FindingsFormat,
+    /// List the variables that the fragments refer to, instead of the findings; values are not shown
+    #[arg(long = "variables")]
+    pub list_variables: bool,
     /// Let findings of this severity fail the check, too
     #[arg(long, value_name = "SEVERITY")]
     pub deny: Option<Deny>,
+    #[command(flatten)]
+    pub outside: Outside,
+    #[command(flatten)]
+    pub variables: VariableFlags,
     #[command(flatten)]
     pub descriptors: Descriptors,
 }
@@ -174,6 +218,8 @@ pub struct Render {
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub node_metadata: String,
     #[command(flatten)]
+    pub variables: VariableFlags,
+    #[command(flatten)]
     pub descriptors: Descriptors,
 }
 
@@ -188,6 +234,8 @@ pub struct Diff {
     /// How to show differences
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ReportFormat,
+    #[command(flatten)]
+    pub variables: VariableFlags,
     #[command(flatten)]
     pub descriptors: Descriptors,
 }
@@ -212,6 +260,34 @@ pub enum ReportFormat {
     Json,
 }
 
+#[derive(Debug, Arguments)]
+pub struct Reload {
+    /// Serve what is held because requests would go to what no fragment defines
+    #[arg(long)]
+    pub accept_unresolved: bool,
+    /// Serve what is held because so much would be removed
+    #[arg(long)]
+    pub accept_removals: bool,
+    /// The bridge's `--admin` address [default: 127.0.0.1:18001]
+    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
+    pub admin: Option<AdminAddress>,
+}
+
+/// Where a bridge is commanded, if anywhere.
+#[derive(Clone, Debug)]
+pub enum AdminAddress {
+    At(Address),
+    None,
+}
+
+impl std::str::FromStr for AdminAddress {
+    type Err = crate::app::AddressError;
+
+    fn from_str(text: &str) -> Result<AdminAddress, Self::Err> {
+        if text == "none" { Ok(AdminAddress::None) } else { text.parse().map(AdminAddress::At) }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ApiVariant {
     /// Incremental: only what changed
@@ -228,6 +304,15 @@ pub enum FindingsFormat {
     Json,
     /// SARIF 2.1.0, for code hosts and editors
     Sarif,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnErrorChoice {
+    /// The fragment keeps its last good content, the others go on
+    Contain,
+    /// Every change is held back until there is no error
+    Hold,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,8 @@
 //! `check`: the very load that `serve` does, with every finding shown.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
@@ -8,16 +10,17 @@ use anyhow::{Result, anyhow};
 use super::args::{Check, Common, Deny, FindingsFormat};
 use super::findings::{Texts, count};
 use super::settings::File;
-use super::{Exit, logging, output};
-use crate::app::{Fragments, Look};
+use super::{Exit, logging, output, variables};
+use crate::app::{Fragments, Look, Policy};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::source::{self, DirState};
+use crate::source::{self, DirState, Sources};
 
 pub fn run(common: &Common, command: &Check) -> Result<Exit> {
     let file = File::read(common)?;
     logging::start(common, &file, "warn")?;
     let options = source::Options::new(file.dirs(&command.paths));
-    let sources = source::read_once(&options, &[]);
+    let variables = file.variables(&command.variables, std::env::vars_os());
+    let sources = source::read_once(&options, &variables.env_files);
     for dir in sources.dirs.iter() {
         match &dir.state {
             DirState::Present => {}
@@ -25,10 +28,30 @@ pub fn run(common: &Common, command: &Check) -> Result<Exit> {
             DirState::Unreadable(reason) => return Err(anyhow!("{}: {reason}", dir.path)),
         }
     }
-    let mut fragments = Fragments::new(file.api(&command.descriptors)?, true);
-    let names: Vec<Arc<str>> = sources.files.keys().cloned().collect();
-    let outcome = fragments.update(&sources, &names);
-    show(command.format, &outcome.looks, &outcome.diagnostics);
+    // Of single files, what they name may be in others; of directories, it must be there.
+    let whole = options.dirs.iter().all(|path| path.is_dir());
+    let policy = Policy {
+        allow_empty: true,
+        unresolved: if whole { Severity::Error } else { Severity::Warning },
+        external_clusters: file.external_clusters(&command.outside),
+        ..Policy::default()
+    };
+    let api = file.api(&command.descriptors)?;
+    let mut fragments = Fragments::new(api, policy, BTreeMap::new()).with_variables(variables);
+    let names = |sources: &Sources| sources.files.keys().cloned().collect::<Vec<Arc<str>>>();
+    let outcome = if fragments.stage(&sources, &names(&sources)) {
+        fragments.update(&sources, &[])
+    } else {
+        // Only now it is known which files the fragments name.
+        let wanted: Vec<PathBuf> = fragments.wanted().into_iter().collect();
+        let sources = source::read_once(&options, &wanted);
+        fragments.update(&sources, &names(&sources))
+    };
+    if command.list_variables {
+        output::print(&variables::list(&outcome.looks, command.format));
+    } else {
+        show(command.format, &outcome.looks, &outcome.diagnostics);
+    }
     let worst = outcome.diagnostics.iter().map(|finding| finding.severity).max();
     let failing = if command.deny == Some(Deny::Warnings) { Severity::Warning } else { Severity::Error };
     Ok(if worst >= Some(failing) { Exit::Findings } else { Exit::Done })
@@ -46,6 +69,9 @@ fn show(format: FindingsFormat, looks: &[Arc<Look>], findings: &[Diagnostic]) {
             }
             let resources: usize = looks.iter().map(|look| look.loaded.items.len()).sum();
             let (files, plural) = (looks.len(), |n| if n == 1 { "" } else { "s" });
+            if files == 0 {
+                text.push_str("there is no fragment: fragments are files that end in .yaml, .yml or .json\n");
+            }
             text.push_str(&format!(
                 "{files} file{}, {resources} resource{}: {}\n",
                 plural(files),

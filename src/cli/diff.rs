@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use super::args::{Common, Diff, ReportFormat};
+use super::args::{Common, Diff, ReportFormat, VariableFlags};
+use super::findings::Texts;
 use super::gather::gather;
 use super::settings::File;
 use super::{Exit, output};
-use crate::diagnostic;
 use crate::envoy_api::Api;
 use crate::load::{self, Loaded};
 use crate::migrate::{self, Change, Difference, Source};
@@ -20,9 +20,10 @@ use crate::resource::{Kind, Resource, Selector};
 type Held = (Arc<Resource>, Option<Arc<Selector>>);
 
 pub fn run(common: &Common, command: &Diff) -> Result<Exit> {
-    let api = File::read(common)?.api(&command.descriptors)?;
-    let mut before = side(&api, &command.before)?;
-    let mut after = side(&api, &command.after)?;
+    let settings = File::read(common)?;
+    let api = settings.api(&command.descriptors)?;
+    let look = |path: &Path| side(&api, &settings, &command.variables, path);
+    let (mut before, mut after) = (look(&command.before)?, look(&command.after)?);
     // The way to the bridge itself is in every bootstrap of ours, and in no fragment.
     for side in [&mut before, &mut after] {
         side.retain(|(resource, _)| {
@@ -46,28 +47,29 @@ fn kept(loaded: &Loaded) -> Vec<Held> {
 }
 
 /// The resources of one side.
-fn side(api: &Api, path: &Path) -> Result<Vec<Held>> {
+fn side(api: &Api, settings: &File, variables: &VariableFlags, path: &Path) -> Result<Vec<Held>> {
     let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let looked = |path: &Path| -> Result<Vec<Held>> {
+        let looks = gather(api, settings, variables, vec![path.to_owned()])?;
+        Ok(looks.iter().flat_map(|look| kept(&look.loaded)).collect())
+    };
     if metadata.is_dir() {
-        let looks = gather(api, vec![path.to_owned()])?;
-        return Ok(looks.iter().flat_map(|look| kept(&look.loaded)).collect());
+        return looked(path);
     }
     let name: Arc<str> = path.display().to_string().into();
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    let loaded = load::load_file(api, &name, text.as_bytes());
-    if loaded.is_sound() {
-        return Ok(kept(&loaded));
+    let source = Source { name: name.clone(), text };
+    if !migrate::is_older(api, &source) {
+        return looked(path);
     }
     // A file for an older API, or what an Envoy dumped.
-    let texts = match migrate::resources_of(api, &Source { name: name.clone(), text: text.clone() }) {
-        Ok(texts) => texts,
-        Err(_) => vec![text],
-    };
+    let texts = migrate::resources_of(api, &source)?;
     let mut all = Vec::new();
     for text in &texts {
         let loaded = load::load_file(api, &name, text.as_bytes());
         if !loaded.is_sound() {
-            output::error(&diagnostic::human(&loaded.diagnostics, |_| Some(text), false));
+            let texts = Texts::given([(&*name, &**text, &loaded.sensitive[..])]);
+            output::error(&texts.human(&loaded.diagnostics, false));
             bail!("{name} has errors: mend them first");
         }
         all.extend(kept(&loaded));

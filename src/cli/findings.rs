@@ -4,36 +4,47 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::app::Look;
-use crate::diagnostic::{self, Diagnostic, Severity};
+use crate::diagnostic::{self, Diagnostic, Severity, Span};
 
 /// Finds the text of a file by the name that findings use.
-pub struct Texts<'a>(HashMap<&'a str, &'a str>);
+pub struct Texts<'a>(HashMap<&'a str, (&'a str, &'a [Span])>);
 
 impl<'a> Texts<'a> {
     /// The texts of these files.
     pub fn of(looks: impl IntoIterator<Item = &'a Arc<Look>>) -> Texts<'a> {
-        Texts(looks.into_iter().filter_map(|look| Some((&*look.path, look.text()?))).collect())
+        let text = |look: &'a Arc<Look>| Some((&*look.path, (look.text()?, &look.loaded.sensitive[..])));
+        Texts(looks.into_iter().filter_map(text).collect())
     }
 
-    /// For a terminal.
+    /// These texts, each with the places in it that nobody is to be shown.
+    pub fn given(texts: impl IntoIterator<Item = (&'a str, &'a str, &'a [Span])>) -> Texts<'a> {
+        Texts(texts.into_iter().map(|(file, text, sensitive)| (file, (text, sensitive))).collect())
+    }
+
+    fn text(&self, file: &str) -> Option<&'a str> {
+        self.0.get(file).map(|(text, _)| *text)
+    }
+
+    /// For a terminal; sensitive values are hidden.
     pub fn human(&self, findings: &[Diagnostic], colour: bool) -> String {
-        diagnostic::human(findings, |file| self.0.get(file).copied(), colour)
+        let hidden = |file: &str| self.0.get(file).map_or(&[][..], |(_, sensitive)| sensitive);
+        diagnostic::human(findings, |file| self.text(file), hidden, colour)
     }
 
     /// One line each, with severity.
     pub fn lines(&self, findings: &[Diagnostic]) -> Vec<(Severity, String)> {
-        let located = diagnostic::located(findings, |file| self.0.get(file).copied());
+        let located = diagnostic::located(findings, |file| self.text(file));
         located.iter().map(|finding| (finding.diagnostic.severity, finding.to_string())).collect()
     }
 
     /// For scripts.
     pub fn json(&self, findings: &[Diagnostic]) -> serde_json::Value {
-        diagnostic::json(findings, |file| self.0.get(file).copied())
+        diagnostic::json(findings, |file| self.text(file))
     }
 
     /// For code hosts.
     pub fn sarif(&self, findings: &[Diagnostic]) -> serde_json::Value {
-        diagnostic::sarif(findings, |file| self.0.get(file).copied())
+        diagnostic::sarif(findings, |file| self.text(file))
     }
 }
 

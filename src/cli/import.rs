@@ -13,11 +13,12 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::args::{Common, Import, ReportFormat, SplitBy};
 use super::bootstrap::endpoint;
+use super::findings::{Texts, count};
 use super::settings::{File, host_name};
-use super::{Exit, fetch, findings, output};
-use crate::diagnostic::{self, Diagnostic};
+use super::{Exit, fetch, output};
+use crate::diagnostic::Diagnostic;
 use crate::envoy_api::Api;
-use crate::load;
+use crate::load::{self, Loaded};
 use crate::migrate::{self, Connection, Imported, Outcome, Remark, Source, Split};
 
 /// Endings of the files that are read from a directory.
@@ -55,8 +56,12 @@ pub fn run(common: &Common, command: &Import) -> Result<Exit> {
     if !command.dry_run {
         write(out, &files, read.mode)?;
     }
-    let (texts, found) = check(&api, out, &imported);
-    show(command, &files, &imported.remarks, &texts, &found);
+    let checked = check(&api, out, &imported);
+    let mut found: Vec<Diagnostic> =
+        checked.iter().flat_map(|(_, _, loaded)| loaded.diagnostics.clone()).collect();
+    found.retain(Diagnostic::is_error);
+    let texts = checked.iter().map(|(name, text, loaded)| (&**name, &**text, &loaded.sensitive[..]));
+    show(command, &files, &imported.remarks, &Texts::given(texts), &found);
     Ok(if found.iter().any(Diagnostic::is_error) { Exit::Findings } else { Exit::Done })
 }
 
@@ -193,30 +198,26 @@ fn hidden(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
 
+/// A fragment as it was loaded, with its path and text.
+type Checked = (String, String, Loaded);
+
 /// Loads what was made, as `serve` will.
-fn check(api: &Api, out: &Path, imported: &Imported) -> (Vec<(Arc<str>, String)>, Vec<Diagnostic>) {
-    let mut found = Vec::new();
-    let mut texts = Vec::new();
-    for file in &imported.fragments {
-        let name: Arc<str> = out.join(&file.name).display().to_string().into();
-        // What stands for a placeholder is known only where it is served.
-        if !file.text.contains("${") && !file.text.contains("!file") {
-            found.extend(load::load_file(api, &name, file.text.as_bytes()).diagnostics);
-        }
-        texts.push((name, file.text.clone()));
-    }
-    found.retain(Diagnostic::is_error);
-    (texts, found)
+fn check(api: &Api, out: &Path, imported: &Imported) -> Vec<Checked> {
+    let fragments = imported.fragments.iter().map(|file| {
+        let name = out.join(&file.name).display().to_string();
+        let loaded = load::load_file(api, &Arc::from(&*name), file.text.as_bytes());
+        (name, file.text.clone(), loaded)
+    });
+    fragments.collect()
 }
 
 fn show(
     command: &Import,
     files: &[(PathBuf, String)],
     remarks: &[Remark],
-    texts: &[(Arc<str>, String)],
+    texts: &Texts<'_>,
     found: &[Diagnostic],
 ) {
-    let source = |name: &str| texts.iter().find(|(file, _)| **file == *name).map(|(_, text)| &**text);
     if command.format == ReportFormat::Json {
         let files: Vec<_> = files
             .iter()
@@ -235,7 +236,7 @@ fn show(
             .collect();
         let report = serde_json::json!({
             "written": !command.dry_run, "files": files, "remarks": remarks,
-            "findings": diagnostic::json(found, source),
+            "findings": texts.json(found),
         });
         return output::print(&format!("{report:#}\n"));
     }
@@ -247,16 +248,16 @@ fn show(
         }
     }
     text.push_str(&lines(remarks));
-    text.push_str(&diagnostic::human(found, source, output::colour(output::for_a_person())));
+    text.push_str(&texts.human(found, output::colour(output::for_a_person())));
     if !found.is_empty() {
-        text.push_str(&format!("\n`serve` will refuse this: {}\n", findings::count(found)));
+        text.push_str(&format!("\n`serve` will refuse this: {}\n", count(found)));
     }
     let decisions = remarks.iter().filter(|remark| remark.outcome == Outcome::Decide).count();
-    let (count, plural) = (files.len(), if files.len() == 1 { "" } else { "s" });
+    let (written, plural) = (files.len(), if files.len() == 1 { "" } else { "s" });
     text.push_str(&match decisions {
-        0 => format!("{count} file{plural}; nothing to decide\n"),
-        1 => format!("{count} file{plural}; 1 line to decide\n"),
-        _ => format!("{count} file{plural}; {decisions} lines to decide\n"),
+        0 => format!("{written} file{plural}; nothing to decide\n"),
+        1 => format!("{written} file{plural}; 1 line to decide\n"),
+        _ => format!("{written} file{plural}; {decisions} lines to decide\n"),
     });
     output::print(&text);
 }

@@ -15,7 +15,7 @@ pub fn run(common: &Common, command: &Render) -> Result<Exit> {
     let settings = File::read(common)?;
     let api = settings.api(&command.descriptors)?;
     let node = node(command)?;
-    let looks = gather(&api, settings.dirs(&command.paths))?;
+    let looks = gather(&api, &settings, &command.variables, settings.dirs(&command.paths))?;
     let items = looks.iter().flat_map(|look| &look.loaded.items);
     let (mine, others): (Vec<_>, Vec<_>) =
         items.partition(|item| item.nodes.as_ref().is_none_or(|nodes| nodes.matches(&node)));

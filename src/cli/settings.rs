@@ -1,6 +1,8 @@
 //! From flags, environment and the settings file to what the program is to do; the stronger wins, in
 //! that order.
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,9 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
-use super::args::{Common, Descriptors, LogFormat, Serve, duration};
-use crate::app::{Address, Settings};
+use super::args::{
+    AdminAddress, Common, Descriptors, LogFormat, OnErrorChoice, Outside, Serve, VariableFlags, duration,
+};
+use crate::app::{Address, Admin, Environment, OnError, Policy, Settings, VariableSources};
+use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, descriptors_in};
+use crate::migrate::CLUSTER;
+use crate::resource::Name;
 use crate::source;
 
 /// Where the settings file is looked for.
@@ -22,21 +29,47 @@ const DEFAULT_DIR: &str = "config.d";
 /// Loopback: nothing leaves the machine unless somebody says so.
 const DEFAULT_LISTEN: &str = "127.0.0.1:18000";
 
+/// Beside the port for Envoys.
+const DEFAULT_ADMIN: &str = "127.0.0.1:18001";
+
 /// The settings file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     config_dirs: Option<Vec<PathBuf>>,
     listen: Option<Vec<String>>,
+    admin: Option<String>,
     insecure: Option<bool>,
     allow_empty: Option<bool>,
     settle: Option<String>,
     poll: Option<String>,
+    on_error: Option<OnErrorChoice>,
+    state_dir: Option<PathBuf>,
+    #[serde(default)]
+    external_clusters: Vec<String>,
+    #[serde(default)]
+    env_files: Vec<PathBuf>,
+    substitute: Option<Names>,
     #[serde(default)]
     descriptors: Vec<PathBuf>,
     descriptors_from: Option<PathBuf>,
     pub log: Option<String>,
     pub log_format: Option<LogFormat>,
+}
+
+/// Names as a list, or in one text as envsubst takes them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Names {
+    List(Vec<String>),
+    Text(String),
+}
+
+/// The names in a text: with commas or blanks between, and with or without `$` and braces.
+fn names(text: &str) -> impl Iterator<Item = String> {
+    let parts = text.split(|c: char| c == ',' || c.is_whitespace());
+    let bare = parts.map(|part| part.trim_start_matches('$').trim_start_matches('{').trim_end_matches('}'));
+    bare.filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 impl File {
@@ -77,6 +110,17 @@ impl File {
         own.iter().map(|text| text.parse().context("`listen` in the settings file")).collect()
     }
 
+    /// Where the daemon is commanded; nothing if nowhere.
+    pub fn admin(&self, flag: Option<&AdminAddress>) -> Result<Option<Address>> {
+        let own = self.admin.as_deref().unwrap_or(DEFAULT_ADMIN);
+        Ok(match flag {
+            Some(AdminAddress::At(address)) => Some(address.clone()),
+            Some(AdminAddress::None) => None,
+            None if own == "none" => None,
+            None => Some(own.parse().context("`admin` in the settings file")?),
+        })
+    }
+
     /// All that the daemon needs.
     pub fn daemon(&self, flags: &Serve) -> Result<Settings> {
         let time = |flag: Option<Duration>, own: &Option<String>, key: &str| match (flag, own) {
@@ -92,11 +136,66 @@ impl File {
         Ok(Settings {
             source,
             listen: self.listen(&flags.listen)?,
+            admin: match (self.admin(flags.admin.as_ref())?, flags.admin.is_some() || self.admin.is_some()) {
+                (None, _) => Admin::None,
+                (Some(address), true) => Admin::At(address),
+                (Some(address), false) => Admin::Usual(address),
+            },
             insecure: flags.insecure || self.insecure.unwrap_or(false),
-            allow_empty: flags.allow_empty || self.allow_empty.unwrap_or(false),
+            policy: self.policy(flags),
+            variables: self.variables(&flags.variables, std::env::vars_os()),
+            state_dir: self
+                .state_dir(flags.state_dir.as_deref(), std::env::var_os("STATE_DIRECTORY").as_deref()),
             pace: Default::default(),
             instance: format!("{} pid {}", host_name().unwrap_or_default(), std::process::id()),
         })
+    }
+
+    /// Where variables come from. One that is not UTF-8 cannot stand in a fragment, and counts as not set.
+    pub fn variables(
+        &self,
+        flags: &VariableFlags,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> VariableSources {
+        let utf8 =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let files = if flags.env_file.is_empty() { &self.env_files } else { &flags.env_file };
+        let only = match (&flags.substitute, &self.substitute) {
+            (Some(text), _) | (None, Some(Names::Text(text))) => Some(names(text).collect()),
+            (None, Some(Names::List(list))) => Some(list.iter().flat_map(|text| names(text)).collect()),
+            (None, None) => None,
+        };
+        VariableSources {
+            environment: Environment(environment.filter_map(utf8).collect()),
+            env_files: files.clone(),
+            only,
+        }
+    }
+
+    fn policy(&self, flags: &Serve) -> Policy {
+        Policy {
+            allow_empty: flags.allow_empty || self.allow_empty.unwrap_or(false),
+            on_error: match flags.on_error.or(self.on_error) {
+                Some(OnErrorChoice::Hold) => OnError::Hold,
+                Some(OnErrorChoice::Contain) | None => OnError::Contain,
+            },
+            unresolved: Severity::Warning,
+            external_clusters: self.external_clusters(&flags.outside),
+        }
+    }
+
+    /// The clusters of the Envoys' own bootstrap; what `bootstrap` prints has one for this bridge.
+    pub fn external_clusters(&self, flags: &Outside) -> BTreeSet<Name> {
+        let own =
+            if flags.external_cluster.is_empty() { &self.external_clusters } else { &flags.external_cluster };
+        own.iter().map(String::as_str).chain([CLUSTER]).map(Name::from).collect()
+    }
+
+    /// Where state is kept. systemd may give several directories, separated by colons.
+    fn state_dir(&self, flag: Option<&Path>, systemd: Option<&OsStr>) -> Option<PathBuf> {
+        let own = flag.or(self.state_dir.as_deref()).map(Path::to_owned);
+        let given = || std::env::split_paths(systemd?).find(|dir| !dir.as_os_str().is_empty());
+        own.or_else(given)
     }
 
     /// Envoy's API with what the user adds to it.
@@ -142,6 +241,30 @@ mod tests {
         assert_eq!(file.listen(&[]).expect("good"), ["127.0.0.1:1".parse().expect("an address")]);
         assert_eq!(file.dirs(&[]), [PathBuf::from("a"), PathBuf::from("b")]);
         assert_eq!(File::default().dirs(&[]), [PathBuf::from(DEFAULT_DIR)]);
+    }
+
+    #[test]
+    fn the_state_directory_is_the_users_or_the_first_of_systemds_or_none() {
+        let systemd = Some(OsStr::new("/var/lib/a:/var/lib/b"));
+        let file = read("state_dir: /own\n").expect("good");
+        let none = File::default();
+        assert_eq!(file.state_dir(Some(Path::new("/flag")), systemd), Some("/flag".into()));
+        assert_eq!(file.state_dir(None, systemd), Some("/own".into()));
+        assert_eq!(none.state_dir(None, systemd), Some("/var/lib/a".into()));
+        assert_eq!(none.state_dir(None, Some(OsStr::new(""))), None);
+        assert_eq!(none.state_dir(None, None), None);
+    }
+
+    #[test]
+    fn the_bridges_own_cluster_is_always_known_to_envoys() {
+        let file = read("external_clusters: [a, b]\non_error: hold\n").expect("good");
+        let names = |flags: &[&str]| {
+            let external_cluster = flags.iter().map(ToString::to_string).collect();
+            let names = file.external_clusters(&Outside { external_cluster });
+            names.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[]), ["a", "b", CLUSTER]);
+        assert_eq!(names(&["c"]), ["c", CLUSTER]);
     }
 
     #[test]

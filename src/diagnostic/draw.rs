@@ -1,8 +1,8 @@
 //! Draws findings for people: the source line with a caret, the path, the advice.
 //!
-//! Shows source text, which may hold secrets: for those who can read the files anyway, not for
-//! logs ([`Located`](super::Located) has a line for those). Nothing in a file can control the
-//! terminal, and a line of any length costs the same.
+//! Shows source text, but for the places that are hidden from everyone; logs show none
+//! ([`Located`](super::Located) has a line for those). Nothing in a file can control the terminal, and a
+//! line of any length costs the same.
 
 use std::ops::Range;
 
@@ -23,10 +23,12 @@ const PLACEHOLDER: char = '\u{f8ff}';
 
 /// All findings, by file and place, as text with a blank line between them.
 ///
-/// `source` gives the text of a file, if it is at hand; with `colour` there are ANSI escapes.
+/// `source` gives the text of a file, if it is at hand, and `hidden` the places in it that nobody is to be
+/// shown, in order and apart; with `colour` there are ANSI escapes.
 pub fn human<'t>(
     diagnostics: &[Diagnostic],
     source: impl Fn(&str) -> Option<&'t str>,
+    hidden: impl Fn(&str) -> &'t [Span],
     colour: bool,
 ) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
@@ -36,7 +38,7 @@ pub fn human<'t>(
         if !drawn.is_empty() {
             drawn.push('\n');
         }
-        drawn.push_str(&draw(&finding, &mut texts, &renderer));
+        drawn.push_str(&draw(&finding, &mut texts, &hidden, &renderer));
         drawn.push('\n');
     }
     drawn
@@ -46,6 +48,7 @@ pub fn human<'t>(
 fn draw<'a, 't, F: Fn(&str) -> Option<&'t str>>(
     finding: &Located<'a>,
     texts: &mut Texts<'a, 't, F>,
+    hidden: &dyn Fn(&str) -> &'t [Span],
     renderer: &Renderer,
 ) -> String {
     let diagnostic = finding.diagnostic;
@@ -55,7 +58,7 @@ fn draw<'a, 't, F: Fn(&str) -> Option<&'t str>>(
         Severity::Note => Level::NOTE,
     };
     let title = level.primary_title(visible_lines(&diagnostic.message)).id(diagnostic.code);
-    let place = Place::of(&diagnostic.file, diagnostic.span, texts);
+    let place = Place::of(&diagnostic.file, diagnostic.span, texts, hidden);
     let mut group = place.add_to(Group::with_title(title));
     if !diagnostic.path.is_empty() {
         group = group.element(Level::NOTE.with_name("at").message(visible(&diagnostic.path)));
@@ -65,7 +68,7 @@ fn draw<'a, 't, F: Fn(&str) -> Option<&'t str>>(
     }
     let mut drawn = place.with_true_column(renderer.render(&[group]));
     for (related, _) in &finding.related {
-        let place = Place::of(&related.file, Some(related.span), texts);
+        let place = Place::of(&related.file, Some(related.span), texts, hidden);
         let group =
             place.add_to(Group::with_title(Level::NOTE.secondary_title(visible_lines(&related.message))));
         drawn.push('\n');
@@ -95,8 +98,9 @@ impl Place {
         file: &'a str,
         span: Option<Span>,
         texts: &mut Texts<'a, 't, F>,
+        hidden: &dyn Fn(&str) -> &'t [Span],
     ) -> Place {
-        let line = span.and_then(|span| Some(Line::around(texts.lines(file)?, span)));
+        let line = span.and_then(|span| Some(Line::around(texts.lines(file)?, span, hidden(file))));
         Place { file: visible(file), line }
     }
 
@@ -119,7 +123,7 @@ impl Place {
 
 impl Line {
     /// The first line of a span.
-    fn around(lines: &Lines<'_>, span: Span) -> Line {
+    fn around(lines: &Lines<'_>, span: Span, hidden: &[Span]) -> Line {
         let position = lines.position(span.start as usize);
         let (line_start, text) = lines.line(position.line);
         let start = floor_boundary(text, (span.start as usize).saturating_sub(line_start));
@@ -127,25 +131,50 @@ impl Line {
         if text.len() <= WHOLE_LINE {
             // A byte order mark is no character to an editor, so it must not count as a column.
             let skipped = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8().min(start) } else { 0 };
-            return Line {
-                number: position.line,
-                text: text[skipped..].to_owned(),
-                mark: start - skipped..end - skipped,
-                columns: None,
-            };
+            let (text, mark) =
+                masked(&text[skipped..], line_start + skipped, start - skipped..end - skipped, hidden);
+            return Line { number: position.line, text, mark, columns: None };
         }
         let from = floor_boundary(text, start.saturating_sub(AROUND));
         let to = floor_boundary(text, start + AROUND);
         let (before, behind) = (if from > 0 { "…" } else { "" }, if to < text.len() { "…" } else { "" });
-        let mark = before.len() + start - from..before.len() + end.min(to) - from;
         let shown = before.chars().count() + text[from..start].chars().count() + 1;
+        let (part, mark) =
+            masked(&text[from..to], line_start + from, start - from..end.min(to) - from, hidden);
         Line {
             number: position.line,
-            text: format!("{before}{}{behind}", &text[from..to]),
-            mark,
+            text: format!("{before}{part}{behind}"),
+            mark: before.len() + mark.start..before.len() + mark.end,
             columns: Some((shown, position.column)),
         }
     }
+}
+
+/// A part of a text that begins at `base`, with a star for each hidden character; and where `mark` is in it.
+fn masked(part: &str, base: usize, mark: Range<usize>, hidden: &[Span]) -> (String, Range<usize>) {
+    let first = hidden.partition_point(|span| span.end as usize <= base);
+    let mut hidden = hidden[first..].iter().peekable();
+    if hidden.peek().is_none_or(|span| span.start as usize >= base + part.len()) {
+        return (part.to_owned(), mark);
+    }
+    let mut shown = String::with_capacity(part.len());
+    let mut moved = mark.clone();
+    for (at, character) in part.char_indices() {
+        for (old, new) in [(mark.start, &mut moved.start), (mark.end, &mut moved.end)] {
+            if old == at {
+                *new = shown.len();
+            }
+        }
+        while hidden.next_if(|span| span.end as usize <= base + at).is_some() {}
+        let hide = hidden.peek().is_some_and(|span| span.start as usize <= base + at);
+        shown.push(if hide { '*' } else { character });
+    }
+    for (old, new) in [(mark.start, &mut moved.start), (mark.end, &mut moved.end)] {
+        if old >= part.len() {
+            *new = shown.len();
+        }
+    }
+    (shown, moved)
 }
 
 #[cfg(test)]
@@ -166,7 +195,28 @@ mod tests {
     }
 
     fn plain(findings: &[Diagnostic], text: &str) -> String {
-        human(findings, |file| (file == "l.yaml").then_some(text), false)
+        human(findings, |file| (file == "l.yaml").then_some(text), |_| &[], false)
+    }
+
+    #[test]
+    fn hidden_places_are_stars_and_columns_stay_true() {
+        let text = "a: { k: hün\u{fffd}ter2, x: 1 }\nb: more\n";
+        let (start, end) = (text.find("hün").expect("there"), text.find(", x").expect("there"));
+        let hidden = [Span::new(start, end), Span::new(end + 20, end + 30)];
+        let shown = |finding: Diagnostic| human(&[finding], |_| Some(text), |_| &hidden, false);
+        let after = shown(finding(end + 2, end + 3));
+        assert!(
+            after.contains("--> l.yaml:1:19\n") && after.contains("| a: { k: ********, x: 1 }\n"),
+            "{after}"
+        );
+        assert!(after.contains("|                   ^\n"), "{after}");
+        let inside = shown(finding(start + 1, end));
+        assert!(inside.contains("--> l.yaml:1:10\n") && inside.contains("|          ^^^^^^^\n"), "{inside}");
+        let long = format!("{}{text}", "x".repeat(3000));
+        let hidden = [Span::new(3000 + start, 3000 + end)];
+        let shown = human(&[finding(3000 + end + 2, 3000 + end + 3)], |_| Some(&long), |_| &hidden, false);
+        assert!(shown.contains("k: ********, x: 1 }") && !shown.contains("ter2"), "{shown}");
+        assert!(shown.contains("--> l.yaml:1:3019\n"), "{shown}");
     }
 
     #[test]
@@ -236,7 +286,7 @@ note: and here
                 .with_hint(evil)
                 .with_related(evil.into(), Span::new(3, 4), evil);
         for shown in [
-            human(std::slice::from_ref(&finding), |_| Some(&text), false),
+            human(std::slice::from_ref(&finding), |_| Some(&text), |_| &[], false),
             super::super::located(&[finding], |_| None)[0].to_string(),
         ] {
             assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{shown:?}");
@@ -258,8 +308,8 @@ note: and here
     #[test]
     fn colour_is_only_there_when_asked_for() {
         let findings = [finding(23, 29)];
-        assert!(human(&findings, |_| Some(TEXT), true).contains("\u{1b}[1m"));
-        assert!(!human(&findings, |_| Some(TEXT), false).contains('\u{1b}'));
+        assert!(human(&findings, |_| Some(TEXT), |_| &[], true).contains("\u{1b}[1m"));
+        assert!(!human(&findings, |_| Some(TEXT), |_| &[], false).contains('\u{1b}'));
     }
 
     #[test]

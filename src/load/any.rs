@@ -75,12 +75,16 @@ impl<'a> Decoder<'a> {
             return None;
         };
         let Some(entry) = entries.iter().find(|entry| entry.key == "@type") else {
+            self.findings.hide_unknown(node);
             self.missing_type(node, entries);
             return None;
         };
         let before = self.findings.enter_key("@type");
         let named = self.named(entry);
         self.findings.back(before);
+        if named.is_none() {
+            self.findings.hide_unknown(node);
+        }
         named
     }
 

@@ -1,15 +1,15 @@
-//! All items of all files, by kind and name: where each stands, and what clashes.
+//! All items of all files, by kind and name: where each stands, who names it, and what clashes.
 //!
 //! Files come in one by one, replacing what they held before; the catalog is persistent, so that a
 //! copy to try a change on, and one to show to people, cost nothing. Rules that look across files
 //! are asked only about the names that a change touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 
-use super::{Item, Loaded};
+use super::{Item, Loaded, Mention};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::resource::{Kind, Name, Selector, surely_meet};
 
@@ -24,6 +24,8 @@ pub struct Home {
     pub name_span: Span,
     /// Who receives it.
     pub nodes: Option<Arc<Selector>>,
+    /// What it names, in the order of the file.
+    pub mentions: Arc<[Mention]>,
 }
 
 /// The names of a kind and name pair in order.
@@ -33,6 +35,8 @@ pub type Key = (Kind, Name);
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     homes: OrdMap<Key, Arc<[Home]>>,
+    /// Who names what, whether it is there or not.
+    named_by: OrdMap<Key, OrdSet<Key>>,
 }
 
 impl Catalog {
@@ -51,6 +55,17 @@ impl Catalog {
     /// Where the items of this name stand.
     pub fn homes(&self, kind: Kind, name: &Name) -> &[Home] {
         self.homes.get(&(kind, name.clone())).map_or(&[], |homes| homes)
+    }
+
+    /// The items that name this, whether it is there or not.
+    pub fn named_by(&self, key: &Key) -> impl Iterator<Item = &Key> {
+        self.named_by.get(key).into_iter().flatten()
+    }
+
+    /// All names of a kind.
+    pub fn names(&self, kind: Kind) -> impl Iterator<Item = &Name> {
+        let first: Key = (kind, Arc::from(""));
+        self.homes.range(first..).map_while(move |(key, _)| (key.0 == kind).then_some(&key.1))
     }
 
     /// How many names there are.
@@ -85,7 +100,11 @@ impl Catalog {
             span: item.span,
             name_span: item.name_span,
             nodes: item.nodes.clone(),
+            mentions: item.mentions.clone(),
         };
+        for target in targets(&home) {
+            self.named_by.entry(target).or_default().insert(key.clone());
+        }
         let homes = match self.homes.get(&key) {
             None => [home].into(),
             Some(known) => {
@@ -102,13 +121,26 @@ impl Catalog {
 
     fn remove(&mut self, file: &Arc<str>, key: &Key) {
         let Some(known) = self.homes.get(key) else { return };
-        let left: Vec<Home> = known.iter().filter(|home| home.file != *file).cloned().collect();
+        let (gone, left): (Vec<Home>, Vec<Home>) = known.iter().cloned().partition(|home| home.file == *file);
+        let still: HashSet<Key> = left.iter().flat_map(targets).collect();
+        for target in gone.iter().flat_map(targets).filter(|target| !still.contains(target)) {
+            if let Some(users) = self.named_by.get_mut(&target) {
+                users.remove(key);
+                if users.is_empty() {
+                    self.named_by.remove(&target);
+                }
+            }
+        }
         if left.is_empty() {
             self.homes.remove(key);
         } else {
             self.homes.insert(key.clone(), left.into());
         }
     }
+}
+
+fn targets(home: &Home) -> impl Iterator<Item = Key> {
+    home.mentions.iter().map(|mention| (mention.to.kind, mention.to.name.clone()))
 }
 
 fn key_of(item: &Item) -> Key {

@@ -10,15 +10,16 @@ use std::collections::{HashMap, HashSet};
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 
+use super::certificates::Certificates;
 use super::findings::Findings;
-use super::references;
+use super::references::{self, Mention};
 use super::scalars::{default_scalar, wire_type};
+use super::sensitive::looks_like_a_field;
 use super::suggest;
 use super::wire;
 use super::yaml::{Entry, Node, Value};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, FieldType, MessageType, Shape, ValueType, WellKnown};
-use crate::resource::{Kind, Reference};
 
 /// Messages that name a type and hold its content as a `Struct`.
 const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
@@ -27,8 +28,10 @@ const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.Typed
 pub(super) struct Decoder<'a> {
     pub api: &'a Api,
     pub findings: Findings<'a>,
-    /// What the current item refers to.
-    pub references: Vec<Reference>,
+    /// What the current item names.
+    pub mentions: Vec<Mention>,
+    /// What is known of the current item's certificates.
+    pub certificates: Certificates,
     /// Secrets of the bootstrap that is being read: its resources may name them without a source.
     pub static_secrets: HashSet<String>,
     /// For types that are not known, the one that was probably meant.
@@ -46,7 +49,8 @@ impl<'a> Decoder<'a> {
         Decoder {
             api,
             findings,
-            references: Vec::new(),
+            mentions: Vec::new(),
+            certificates: Certificates::default(),
             static_secrets: HashSet::new(),
             meant_types: HashMap::new(),
         }
@@ -69,7 +73,11 @@ impl<'a> Decoder<'a> {
         };
         let mut given: Vec<Given<'_, '_>> = Vec::with_capacity(entries.len());
         for entry in entries {
-            match ty.field_index(&entry.key) {
+            let index = ty.field_index(&entry.key);
+            if !self.findings.secret && index.is_some_and(|index| ty.fields[index].sensitive) {
+                self.findings.sensitive.mark_entry(entry);
+            }
+            match index {
                 Some(index) if !self.is_absent(&ty.fields[index], &entry.value) => {
                     given.push(Given { index, entry });
                 }
@@ -83,11 +91,12 @@ impl<'a> Decoder<'a> {
         for Given { index, entry } in given {
             self.field(ty, &ty.fields[index], entry, out);
         }
-        self.references.extend(references::of_message(ty, node));
+        self.mentions.extend(references::of_message(ty, node));
         self.check_extension(ty, node);
         if TYPED_STRUCTS.contains(&&*ty.name) {
             self.typed_struct(node);
         }
+        self.check_certificates(ty, node);
         if !self.static_secrets.is_empty() {
             self.complete_secret(ty, node, out);
         }
@@ -102,6 +111,15 @@ impl<'a> Decoder<'a> {
 
     /// A key that is no field.
     pub(super) fn unknown_field(&mut self, ty: &MessageType, entry: &Entry<'_>) {
+        if self.findings.secret && !looks_like_a_field(entry) {
+            // This may be the secret itself, in the wrong place.
+            self.findings.sensitive.add(entry.key_span);
+            let message =
+                format!("{} has no such field (not shown, it is sensitive)", suggest::short(&ty.name));
+            self.findings.error("unknown-field", entry.key_span, message).hint = suggest::field_hint(ty, "");
+            return;
+        }
+        self.findings.sensitive.mark_suspects(&entry.value);
         let before = self.findings.enter(&entry.key);
         let message = format!("{} has no field `{}`", suggest::short(&ty.name), entry.key);
         let hint = if self.findings.is_full() { None } else { suggest::field_hint(ty, &entry.key) };
@@ -183,15 +201,12 @@ impl<'a> Decoder<'a> {
             Shape::Map(key) => self.map(field, key, &entry.value, out),
         }
         if let Some(kind) = references::of_field(ty, field) {
-            self.refer(kind, &entry.value);
+            let carries_traffic = references::carries_traffic(&ty.name);
+            let names = entry.value.elements().iter();
+            self.mentions.extend(names.filter_map(|name| Mention::of(name, kind, carries_traffic)));
         }
         self.findings.secret = secret;
         self.findings.back(before);
-    }
-
-    fn refer(&mut self, kind: Kind, value: &Node<'_>) {
-        let names = value.elements().iter().filter_map(Node::text).filter(|name| !name.is_empty());
-        self.references.extend(names.map(|name| Reference { kind, name: name.into() }));
     }
 
     fn single(&mut self, field: &'a FieldType, value: &Node<'_>, out: &mut Vec<u8>) {

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::scalar::{Typed, typed};
+use super::sensitive::{Sensitive, overlaps};
 use super::yaml::{Issue, Node, Value};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
@@ -26,9 +27,13 @@ pub(super) struct Findings<'a> {
     counts: [usize; 3],
     /// Takes the findings that are not shown.
     spare: Option<Diagnostic>,
+    /// Takes the findings about what is not known, which is no one's mistake.
+    unsaid: Option<Diagnostic>,
     path: String,
     /// Values are sensitive here.
     pub secret: bool,
+    /// Where they stand.
+    pub sensitive: Sensitive,
     /// What is read here is not served, so what only concerns its meaning is no error.
     pub unserved: bool,
 }
@@ -41,8 +46,10 @@ impl<'a> Findings<'a> {
             list: Vec::new(),
             counts: [0; 3],
             spare: None,
+            unsaid: None,
             path: String::new(),
             secret: false,
+            sensitive: Sensitive::default(),
             unserved: false,
         }
     }
@@ -69,12 +76,35 @@ impl<'a> Findings<'a> {
 
     /// All findings, in the order of their places.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
+        self.hide_sensitive();
         if self.spare.is_some() {
             let message = "there are more findings in this file than are shown here";
             self.list.push(Diagnostic::new(Severity::Note, "too-many-findings", self.file.clone(), message));
         }
         self.list.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.code.cmp(b.code)));
         self.list
+    }
+
+    /// Hides what may be sensitive in a value of unknown type.
+    pub(super) fn hide_unknown(&mut self, node: &Node<'_>) {
+        match self.secret {
+            true => self.sensitive.add(node.span),
+            false => self.sensitive.mark_suspects(node),
+        }
+    }
+
+    /// What is wrong as YAML is said before anyone knows what is sensitive.
+    fn hide_sensitive(&mut self) {
+        let sensitive = self.sensitive.spans();
+        for finding in &mut self.list {
+            let is_yaml = matches!(finding.code, "duplicate-key" | "unknown-alias");
+            if is_yaml && finding.span.is_some_and(|span| overlaps(&sensitive, span)) {
+                let mut parts = finding.message.split('`');
+                let (start, end) = (parts.next().unwrap_or_default(), parts.next_back().unwrap_or_default());
+                finding.message = format!("{start}`…`{end} (not shown, it is sensitive)");
+                finding.path.clear();
+            }
+        }
     }
 
     /// Adds a finding at a place under the current path; what it returns takes hints.
@@ -101,7 +131,8 @@ impl<'a> Findings<'a> {
 
     /// Adds what is wrong with the file as YAML; `root` finds the path to the place.
     pub(super) fn add_issue(&mut self, issue: Issue, roots: &[Node<'_>]) {
-        let path = path_to(roots, issue.span);
+        let is_shown = self.counts[issue.severity as usize] < MAX_FINDINGS;
+        let path = if is_shown { path_to(roots, issue.span) } else { String::new() };
         let finding = Diagnostic::new(issue.severity, issue.code, self.file.clone(), issue.message);
         let mut finding = finding.at(issue.span, path);
         finding.hint = issue.hint;
@@ -151,6 +182,11 @@ impl<'a> Findings<'a> {
         self.path.truncate(before);
     }
 
+    /// What stands in the file, which is not what it means if it refers to variables.
+    pub(super) fn written(&self, span: Span) -> &'a str {
+        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
     /// The first line of a value: a finding about a whole mapping need not underline it all.
     pub(super) fn head(&self, span: Span) -> Span {
         let shown = self.text.get(span.start as usize..span.end as usize).unwrap_or_default();
@@ -178,6 +214,9 @@ impl<'a> Findings<'a> {
         match &node.value {
             Value::Mapping(_) => "a mapping".to_owned(),
             Value::Sequence(_) => "a list".to_owned(),
+            Value::File(_) if typed(node).is_none() => "a file that is not UTF-8 text".to_owned(),
+            Value::File(_) => "the content of a file".to_owned(),
+            Value::Unknown => "something that is not known".to_owned(),
             Value::Scalar(text, _) => match typed(node) {
                 Some(Typed::Null) | None => "nothing".to_owned(),
                 Some(Typed::Bool(_)) if self.secret => "a boolean".to_owned(),
@@ -195,6 +234,14 @@ impl<'a> Findings<'a> {
     pub(super) fn wrong_type(&mut self, node: &Node<'_>, expected: &str) -> &mut Diagnostic {
         let message = format!("expected {expected}, got {}", self.describe(node));
         let span = self.head(node.span);
+        if matches!(node.value, Value::Unknown) {
+            let unsaid = Diagnostic::new(Severity::Note, "wrong-type", self.file.clone(), message);
+            return self.unsaid.insert(unsaid);
+        }
+        if self.secret && !matches!(node.value, Value::Scalar(..)) {
+            // Nobody knows what these keys are.
+            self.sensitive.add(node.span);
+        }
         self.error("wrong-type", span, message)
     }
 }
@@ -213,13 +260,13 @@ fn push_map_key(path: &mut String, key: &str) {
 }
 
 /// The path to what stands at a place. Findings about YAML are rare, so it is looked for afterwards.
-fn path_to(roots: &[Node<'_>], span: Span) -> String {
+pub(super) fn path_to(roots: &[Node<'_>], span: Span) -> String {
     let holds = |outer: Span| outer.start <= span.start && span.end <= outer.end;
     let mut path = String::new();
     let mut at = roots.iter().find(|root| holds(root.span));
     while let Some(node) = at {
         at = match &node.value {
-            Value::Scalar(..) => None,
+            Value::Scalar(..) | Value::File(_) | Value::Unknown => None,
             Value::Sequence(nodes) => {
                 let found = nodes.iter().enumerate().find(|(_, node)| holds(node.span));
                 found.map(|(index, node)| {

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use super::any::Named;
 use super::decode::Decoder;
+use super::fill::Fill;
 use super::findings::Findings;
+use super::inputs::Inputs;
 use super::scalar::Seconds;
+use super::substitute::Template;
 use super::suggest;
 use super::yaml::{self, Entry, Node, Value};
 use super::{Item, Loaded};
@@ -57,22 +60,37 @@ pub(super) struct Ttl {
 }
 
 /// Reads a fragment.
-pub(super) fn load(api: &Api, file: &Arc<str>, text: &str) -> Loaded {
-    let parsed = yaml::parse(text);
-    let mut reader = Reader {
-        decoder: Decoder::new(api, Findings::new(file, text)),
-        bootstrap: api.message(BOOTSTRAP),
-        items: Vec::new(),
-        defined: HashMap::new(),
-    };
+pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) -> Loaded {
+    let template = Template::new(text, inputs.variables);
+    let mut fill = Fill::new(file, &template, inputs);
+    let parsed = yaml::parse_filled(template.masked(), &mut fill);
+    let mut reader = Reader::new(api, file, text, inputs.now);
+    if let Some(cut_off) = &parsed.cut_off {
+        let mut judge = Reader::new(api, file, text, None);
+        judge.document(cut_off);
+        judge.decoder.findings.sensitive.mark_suspects(cut_off);
+        reader.decoder.findings.sensitive.cut_off(judge.decoder.findings.sensitive, parsed.read_to, text);
+    }
     for issue in parsed.issues {
         reader.decoder.findings.add_issue(issue, &parsed.documents);
     }
+    if template.stuck {
+        let message = "the file uses every private-use character (U+E000 to U+F8FF), so that variables cannot be replaced";
+        reader.decoder.findings.error("too-many-characters", Span::default(), message);
+    }
     reader.documents(&parsed.documents, text);
-    Loaded { items: reader.items, diagnostics: reader.decoder.findings.finish() }
+    let sensitive = reader.decoder.findings.sensitive.spans();
+    let diagnostics = reader.decoder.findings.finish();
+    Loaded { items: reader.items, diagnostics, sensitive, drawn: fill.drawn }
 }
 
 impl<'a> Reader<'a> {
+    fn new(api: &'a Api, file: &'a Arc<str>, text: &'a str, now: Option<i64>) -> Reader<'a> {
+        let mut decoder = Decoder::new(api, Findings::new(file, text));
+        decoder.certificates.now = now;
+        Reader { decoder, bootstrap: api.message(BOOTSTRAP), items: Vec::new(), defined: HashMap::new() }
+    }
+
     fn documents(&mut self, documents: &[Node<'_>], text: &str) {
         let filled: Vec<&Node<'_>> = documents.iter().filter(|document| !document.is_null()).collect();
         let Some(first) = filled.first() else {
@@ -178,6 +196,12 @@ impl<'a> Reader<'a> {
     /// The items of a list by kind.
     pub(super) fn list(&mut self, kind: Kind, entry: &Entry<'_>, scope: &mut Scope) {
         let is_list = matches!(entry.value.value, Value::Sequence(_));
+        let elements = entry.value.elements();
+        if kind == Kind::Secret
+            && (elements.is_empty() || elements.iter().any(|node| node.entries().is_none()))
+        {
+            self.decoder.findings.sensitive.mark_entry(entry);
+        }
         let before = self.decoder.findings.enter(kind.fragment_key());
         for (index, node) in entry.value.elements().iter().enumerate() {
             let inside = self.decoder.findings.enter_index(index);
@@ -252,7 +276,8 @@ impl<'a> Reader<'a> {
         let kinds = Kind::ALL.iter().map(|kind| kind.fragment_key());
         let fields = self.bootstrap.map(|ty| &ty.fields[..]).unwrap_or_default();
         let names = own.into_iter().chain(kinds).chain(fields.iter().map(|field| &*field.name));
-        let hint = match suggest::nearest(&entry.key, names) {
+        let near = if self.decoder.findings.is_full() { None } else { suggest::nearest(&entry.key, names) };
+        let hint = match near {
             Some(name) => format!("did you mean `{name}`?"),
             None => "resources stand under `listeners`, `clusters`, `routes` …; a key that begins with `x-` may hold anything"
                 .to_owned(),
@@ -260,6 +285,7 @@ impl<'a> Reader<'a> {
         let message = format!("a fragment has no key `{}`", entry.key);
         let before = self.decoder.findings.enter_key(&entry.key);
         self.decoder.findings.error("unknown-key", entry.key_span, message).hint = Some(hint);
+        self.decoder.findings.sensitive.mark_suspects(&entry.value);
         self.decoder.findings.back(before);
     }
 

@@ -7,6 +7,7 @@ use super::Item;
 use super::decode::Decoder;
 use super::fragment::{Reader, Scope};
 use super::naming;
+use super::references::Mention;
 use super::scalar::{Typed, typed};
 use super::wire;
 use super::yaml::Node;
@@ -32,7 +33,11 @@ impl Reader<'_> {
             return self.decoder.unknown_type(kind.message(), node.span);
         };
         self.decoder.findings.secret = kind == Kind::Secret;
-        self.decoder.references.clear();
+        if kind == Kind::Secret {
+            self.decoder.findings.sensitive.mark_secret(node);
+        }
+        self.decoder.certificates.expires = None;
+        self.decoder.mentions.clear();
         let mut body = Vec::new();
         if in_any {
             self.decoder.any_content(ty, node, &mut body);
@@ -54,8 +59,11 @@ impl Reader<'_> {
         if self.decoder.findings.errors() > errors {
             return;
         }
-        let references = std::mem::take(&mut self.decoder.references);
+        let mut mentions = std::mem::take(&mut self.decoder.mentions);
+        let references = mentions.iter().map(|mention| mention.to.clone());
         let mut resource = Resource::new(kind, name, &body).with_aliases(aliases).with_references(references);
+        mentions.extend(home_of_virtual_host(&resource, name_span));
+        mentions.sort();
         if let Some(ttl) = ttl {
             resource = resource.with_ttl(ttl);
         }
@@ -64,6 +72,8 @@ impl Reader<'_> {
             nodes: scope.nodes.clone(),
             span: node.span,
             name_span,
+            expires: self.decoder.certificates.expires,
+            mentions: mentions.into(),
         });
     }
 
@@ -129,6 +139,14 @@ impl Reader<'_> {
     }
 }
 
+/// The route configuration that asks for a virtual host. It is no reference of the resource: the
+/// client has the route configuration before it asks.
+fn home_of_virtual_host(resource: &Resource, name_span: Span) -> Option<Mention> {
+    let (route, _) = resource.name().rsplit_once('/').filter(|_| resource.kind() == Kind::VirtualHost)?;
+    let to = Reference { kind: Kind::Route, name: route.into() };
+    Some(Mention { span: name_span, to, carries_traffic: false })
+}
+
 const SDS_SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig";
 
 impl Decoder<'_> {
@@ -146,7 +164,7 @@ impl Decoder<'_> {
         let Some(name_node) = node.get(&["name"]) else { return };
         let Some(name) = name_node.text().filter(|name| self.static_secrets.contains(*name)) else { return };
         out.extend_from_slice(&OVER_ADS);
-        self.references.push(Reference { kind: Kind::Secret, name: name.into() });
+        self.mentions.extend(Mention::of(name_node, Kind::Secret, false));
         let message = format!("the secret `{name}` of this file is served too, so it is asked for over ADS");
         self.findings.add(Severity::Note, "secret-over-ads", name_node.span, message).hint =
             Some("say so with `sds_config: {ads: {}, resource_api_version: V3}`".to_owned());

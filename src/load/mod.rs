@@ -11,10 +11,14 @@
 mod any;
 mod bootstrap;
 mod catalog;
+mod certificates;
 mod decode;
+mod env_file;
 pub mod events;
+mod fill;
 mod findings;
 mod fragment;
+mod inputs;
 mod item;
 mod maps;
 pub mod naming;
@@ -23,7 +27,10 @@ mod nodes;
 mod references;
 pub mod scalar;
 mod scalars;
+mod sensitive;
+mod substitute;
 mod suggest;
+mod unresolved;
 mod well_known;
 mod wire;
 pub mod yaml;
@@ -35,9 +42,14 @@ use crate::envoy_api::Api;
 use crate::resource::{Resource, Selector};
 
 pub use catalog::{Catalog, Home, Key};
+pub use env_file::{EnvFileError, parse_env_file};
+pub use inputs::{Drawn, FileContent, Files, Inputs, VariableUse, Variables};
+pub use references::Mention;
+pub use unresolved::{Dangling, References};
 
 use decode::Decoder;
 use findings::Findings;
+use substitute::Template;
 
 /// What one file gives.
 #[derive(Debug, Default)]
@@ -46,12 +58,16 @@ pub struct Loaded {
     pub items: Vec<Item>,
     /// What is to be said, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where sensitive values stand, in order and apart: nobody is to be shown the text there.
+    pub sensitive: Vec<Span>,
+    /// What it drew on besides its text.
+    pub drawn: Drawn,
 }
 
 impl Loaded {
-    /// Whether the file can be served: nothing in it is wrong.
+    /// Whether the file can be served: nothing in it is wrong or yet to be read.
     pub fn is_sound(&self) -> bool {
-        !self.diagnostics.iter().any(Diagnostic::is_error)
+        !self.drawn.is_waiting() && !self.diagnostics.iter().any(Diagnostic::is_error)
     }
 }
 
@@ -66,13 +82,25 @@ pub struct Item {
     pub span: Span,
     /// Where its name stands, or its beginning if its name was made up.
     pub name_span: Span,
+    /// When the first of its certificates expires, in seconds since 1970.
+    pub expires: Option<i64>,
+    /// What it names, in the order of the file.
+    pub mentions: Arc<[Mention]>,
 }
 
-/// Reads a fragment. `file` is its name as people name it, used in findings only.
+/// Reads a fragment as it stands: references to variables and `!file` are left alone. `file` is its
+/// name as people name it, used in findings only.
 pub fn load_file(api: &Api, file: &Arc<str>, text: &[u8]) -> Loaded {
+    let inputs = Inputs { variables: &Variables::default(), files: &|_| None, now: None };
+    load_filled(api, file, text, &inputs)
+}
+
+/// Reads a fragment with the variables and files that it names. `file` is its name as people name it;
+/// the paths of files are relative to its directory.
+pub fn load_filled(api: &Api, file: &Arc<str>, text: &[u8], inputs: &Inputs<'_>) -> Loaded {
     match utf8(file, text) {
-        Ok(text) => fragment::load(api, file, text),
-        Err(finding) => Loaded { items: Vec::new(), diagnostics: vec![*finding] },
+        Ok(text) => fragment::load(api, file, text, inputs),
+        Err(finding) => Loaded { diagnostics: vec![*finding], ..Loaded::default() },
     }
 }
 
@@ -101,6 +129,17 @@ pub fn load_message(
     }
     let is_sound = decoder.findings.errors() == 0;
     (is_sound.then_some(out), decoder.findings.finish())
+}
+
+/// The paths to what stands at these places of a text, such as `clusters[0].name`.
+pub fn paths_at(text: &str, spans: impl IntoIterator<Item = Span>) -> Vec<(Span, String)> {
+    let mut spans = spans.into_iter().peekable();
+    if spans.peek().is_none() {
+        return Vec::new();
+    }
+    let template = Template::new(text, &Variables::new::<&str, &str>([]));
+    let parsed = yaml::parse(template.masked());
+    spans.map(|span| (span, findings::path_to(&parsed.documents, span))).collect()
 }
 
 fn utf8<'t>(file: &Arc<str>, text: &'t [u8]) -> Result<&'t str, Box<Diagnostic>> {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use crate::diagnostic::Span;
 
 /// A value with its place.
@@ -20,6 +22,10 @@ pub struct Node<'t> {
 pub enum Value<'t> {
     /// A text, not yet typed.
     Scalar(Cow<'t, str>, Style),
+    /// The content of a file that `!file` names.
+    File(Bytes),
+    /// What is not known: a finding says why, or a file is yet to be read. No more is to be said of it.
+    Unknown,
     /// Entries in the order of the file; keys differ.
     Mapping(Vec<Entry<'t>>),
     /// Elements.
@@ -73,6 +79,7 @@ impl<'t> Node<'t> {
     pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar(text, _) if !self.is_null() => Some(text),
+            Value::File(bytes) => std::str::from_utf8(bytes).ok(),
             _ => None,
         }
     }

@@ -1,14 +1,34 @@
 //! What a resource names: the clusters, routes, endpoints and secrets that it needs.
 //!
-//! Comes in: messages as they are decoded. Goes out: [`Reference`]s. Only names that this bridge
+//! Comes in: messages as they are decoded. Goes out: [`Mention`]s. Only names that this bridge
 //! could serve count: an RDS or SDS name counts when its source is `ads` or `self`, not a file or
 //! another server. Where the API names a cluster is a table, made by going through all its string
 //! fields; names that are only compared with (`HTTPFault.upstream_cluster`), made up (statistics) or
 //! meant for another machine are not in it.
 
 use super::yaml::Node;
+use crate::diagnostic::Span;
 use crate::envoy_api::{FieldType, MessageType};
 use crate::resource::{Kind, Reference};
+
+/// A resource that an item names, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mention {
+    /// The value that names it.
+    pub span: Span,
+    /// What is named.
+    pub to: Reference,
+    /// Whether requests fail without it. Else something beside them does: a check, a log, a trace.
+    pub carries_traffic: bool,
+}
+
+impl Mention {
+    /// A mention by the text of a node; an empty text names nothing.
+    pub(super) fn of(node: &Node<'_>, kind: Kind, carries_traffic: bool) -> Option<Mention> {
+        let name = node.text().filter(|text| !text.is_empty())?;
+        Some(Mention { span: node.span, to: Reference { kind, name: name.into() }, carries_traffic })
+    }
+}
 
 /// What the text in a field refers to, wherever it stands.
 pub(super) fn of_field(ty: &MessageType, field: &FieldType) -> Option<Kind> {
@@ -92,46 +112,58 @@ fn extension(message: &str, field: &str) -> bool {
     }
 }
 
+/// Whether the names in a message are where requests go. Without an authorization service, a tracer or
+/// a member of an aggregate, requests may still be answered.
+pub(super) fn carries_traffic(message: &str) -> bool {
+    const PROXIES: [&str; 6] = [
+        "envoy.config.route.v3.RouteAction",
+        "envoy.config.route.v3.WeightedCluster",
+        "envoy.extensions.filters.network.",
+        "envoy.extensions.filters.udp.",
+        "envoy.extensions.filters.http.mcp_router.",
+        "envoy.extensions.router.cluster_specifiers.",
+    ];
+    PROXIES.iter().any(|proxy| message.starts_with(proxy))
+}
+
 /// What a message refers to as a whole, where that depends on more than one of its fields.
-pub(super) fn of_message(ty: &MessageType, node: &Node<'_>) -> Option<Reference> {
-    let (kind, name) = match &*ty.name {
-        "envoy.config.cluster.v3.Cluster" => (Kind::Endpoint, endpoints_of(node)?),
+pub(super) fn of_message(ty: &MessageType, node: &Node<'_>) -> Option<Mention> {
+    match &*ty.name {
+        "envoy.config.cluster.v3.Cluster" => Mention::of(endpoints_of(node)?, Kind::Endpoint, true),
         "envoy.extensions.filters.network.http_connection_manager.v3.Rds" => {
             served_here(node.get(&["config_source", "configSource"]))?;
-            (Kind::Route, text(node, &["route_config_name", "routeConfigName"])?)
+            Mention::of(node.get(&["route_config_name", "routeConfigName"])?, Kind::Route, true)
         }
         "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig" => {
             served_here(node.get(&["sds_config", "sdsConfig"]))?;
-            (Kind::Secret, text(node, &["name"])?)
+            Mention::of(node.get(&["name"])?, Kind::Secret, false)
         }
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter"
         | "envoy.config.listener.v3.Filter"
         | "envoy.config.listener.v3.ListenerFilter" => {
             let discovery = node.get(&["config_discovery", "configDiscovery"])?;
             served_here(discovery.get(&["config_source", "configSource"]))?;
-            (Kind::ExtensionConfig, text(node, &["name"])?)
+            Mention::of(node.get(&["name"])?, Kind::ExtensionConfig, false)
         }
-        _ => return None,
-    };
-    Some(Reference { kind, name: name.into() })
+        _ => None,
+    }
 }
 
 /// The name of the assignment of an EDS cluster.
-fn endpoints_of<'n>(cluster: &'n Node<'_>) -> Option<&'n str> {
-    let discovery = text(cluster, &["type"])?;
+fn endpoints_of<'n, 't>(cluster: &'n Node<'t>) -> Option<&'n Node<'t>> {
+    let discovery = cluster.get(&["type"])?.text()?;
     if !(discovery.eq_ignore_ascii_case("EDS") || discovery == "3") {
         return None;
     }
     let eds = cluster.get(&["eds_cluster_config", "edsClusterConfig"])?;
     served_here(eds.get(&["eds_config", "edsConfig"]))?;
-    text(eds, &["service_name", "serviceName"]).or_else(|| text(cluster, &["name"]))
+    let own = eds
+        .get(&["service_name", "serviceName"])
+        .filter(|name| name.text().is_some_and(|text| !text.is_empty()));
+    own.or_else(|| cluster.get(&["name"]))
 }
 
 /// `Some` if a `ConfigSource` is the stream on which its user came.
 pub(super) fn served_here(source: Option<&Node<'_>>) -> Option<()> {
     source?.get(&["ads", "self"]).map(|_| ())
-}
-
-fn text<'n>(node: &'n Node<'_>, keys: &[&str]) -> Option<&'n str> {
-    node.get(keys)?.text().filter(|text| !text.is_empty())
 }

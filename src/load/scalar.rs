@@ -26,8 +26,11 @@ pub enum Typed<'a> {
     Text(Cow<'a, str>),
 }
 
-/// Types a scalar as Envoy does. `None` for lists and mappings.
+/// Types a scalar as Envoy does. `None` for lists, mappings, files that are no text, and what is not known.
 pub fn typed<'a>(node: &'a Node<'_>) -> Option<Typed<'a>> {
+    if let Value::File(bytes) = &node.value {
+        return std::str::from_utf8(bytes).ok().map(|text| Typed::Text(Cow::Borrowed(text)));
+    }
     let Value::Scalar(text, style) = &node.value else { return None };
     if node.is_null() {
         return Some(Typed::Null);

@@ -11,7 +11,7 @@ use super::decode::Decoder;
 use super::scalar::{self, NumberError, Typed, typed};
 use super::suggest;
 use super::wire;
-use super::yaml::Node;
+use super::yaml::{Node, Value};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{EnumId, Scalar};
 
@@ -104,7 +104,7 @@ impl Decoder<'_> {
         match typed(node) {
             Some(Typed::Text(text)) => Some(text),
             Some(Typed::Bool(_) | Typed::Number(_)) => {
-                let shown = (!self.findings.secret).then(|| node.text().unwrap_or_default());
+                let shown = (!self.findings.secret).then(|| self.findings.written(node.span));
                 let finding = self.findings.wrong_type(node, "a text");
                 finding.hint = Some(match shown {
                     Some(text) => format!("quote it, as Envoy wants it too: \"{text}\""),
@@ -120,6 +120,9 @@ impl Decoder<'_> {
     }
 
     fn bytes(&mut self, node: &Node<'_>) -> Option<Vec<u8>> {
+        if let Value::File(bytes) = &node.value {
+            return Some(bytes.to_vec());
+        }
         let text = self.string(node)?;
         let bytes = scalar::base64(&text);
         if bytes.is_none() {

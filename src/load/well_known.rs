@@ -52,6 +52,9 @@ impl<'a> Decoder<'a> {
     }
 
     pub(super) fn duration(&mut self, node: &Node<'_>) -> Option<Seconds> {
+        if matches!(node.value, Value::Unknown) {
+            return None;
+        }
         let Some(Typed::Text(text)) = typed(node) else {
             let unit = match typed(node) {
                 Some(Typed::Number(number)) if !self.findings.secret => Some(format!("{number}s")),
@@ -164,7 +167,7 @@ fn value(node: &Node<'_>, out: &mut Vec<u8>) {
             list_value(elements, out);
             wire::end(at, out);
         }
-        Value::Scalar(..) => match typed(node) {
+        _ => match typed(node) {
             Some(Typed::Bool(value)) => wire::varint(BOOL, u64::from(value), out),
             Some(Typed::Number(number)) => {
                 encode_key(NUMBER, WireType::SixtyFourBit, out);

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::events::{Event, Events, Properties};
+use super::fill::{FILE_TAG, Fill};
 use super::findings::MAX_FINDINGS;
 pub use super::node::{Entry, Node, Style, Value};
 use crate::diagnostic::{Severity, Span};
@@ -49,22 +50,21 @@ pub struct Parsed<'t> {
     pub documents: Vec<Node<'t>>,
     /// What is wrong, in the order of the file.
     pub issues: Vec<Issue>,
+    /// After a syntax error, the document in which it is, as far as it was read, and all that follows
+    /// as the value that was to come: to judge what may be shown, not to be served.
+    pub cut_off: Option<Node<'t>>,
+    /// Where the first thing begins that was not read because of a syntax error.
+    pub read_to: u32,
 }
 
 /// Reads all documents of a text.
 pub fn parse(text: &str) -> Parsed<'_> {
-    let mut builder = Builder::default();
-    for event in Events::new(text) {
-        let stop = match event {
-            Ok((event, span)) => builder.take(event, span).err(),
-            Err(issue) => Some(issue),
-        };
-        if let Some(issue) = stop {
-            builder.report(issue);
-            break;
-        }
-    }
-    builder.parsed
+    Builder::default().read(text)
+}
+
+/// Reads all documents of a text, with what its scalars draw on.
+pub(super) fn parse_filled<'t>(text: &'t str, fill: &mut Fill<'_>) -> Parsed<'t> {
+    Builder { fill: Some(fill), ..Builder::default() }.read(text)
 }
 
 /// What an anchor stands for.
@@ -97,8 +97,10 @@ enum Key<'t> {
 }
 
 #[derive(Default)]
-struct Builder<'t> {
+struct Builder<'t, 'f, 'i> {
     parsed: Parsed<'t>,
+    /// What fills the scalars, if anything does.
+    fill: Option<&'f mut Fill<'i>>,
     stack: Vec<Frame<'t>>,
     anchors: HashMap<usize, Anchored<'t>>,
     root: Option<Node<'t>>,
@@ -114,13 +116,72 @@ struct Builder<'t> {
 /// A node that counts one for each of this many bytes of a text that had to be copied.
 const BYTES_PER_WEIGHT: usize = 64;
 
-impl<'t> Builder<'t> {
+impl<'t> Builder<'t, '_, '_> {
+    fn read(mut self, text: &'t str) -> Parsed<'t> {
+        let mut read_to = 0;
+        for event in Events::new(text) {
+            let stop = match event {
+                Ok((event, span)) => {
+                    read_to = span.end.max(read_to);
+                    self.take(event, span).err()
+                }
+                Err(issue) => Some(issue),
+            };
+            if let Some(issue) = stop {
+                self.report(issue);
+                self.cut_off(Span { start: read_to, end: Span::new(0, text.len()).end });
+                break;
+            }
+        }
+        self.parsed
+    }
+
+    /// Closes all that is open, as if `rest` were the value that is due.
+    fn cut_off(&mut self, rest: Span) {
+        self.parsed.read_to = rest.start;
+        let mut node = Node { value: Value::Scalar(Cow::Borrowed(""), Style::Quoted), span: rest, tag: None };
+        while let Some(frame) = self.stack.pop() {
+            let span = Span { start: frame.start.start, end: rest.end };
+            let value = match frame.open {
+                Open::Sequence(mut nodes) => {
+                    nodes.push(node);
+                    Value::Sequence(nodes)
+                }
+                Open::Mapping { mut entries, key, .. } => {
+                    if let Some(Key::Text(key, key_span)) = key {
+                        entries.push(Entry { key, key_span, value: node });
+                    }
+                    Value::Mapping(entries)
+                }
+            };
+            node = Node { value, span, tag: None };
+        }
+        self.parsed.cut_off = Some(self.root.take().unwrap_or(node));
+    }
+
+    /// What a scalar stands for in the end.
+    fn fill(&mut self, text: Cow<'t, str>, style: Style, span: Span, tag: Option<&str>) -> Value<'t> {
+        let Some(fill) = &mut self.fill else { return Value::Scalar(text, style) };
+        let mut issues = Vec::new();
+        let value = fill.scalar(text, style, span, tag, &mut issues);
+        for issue in issues {
+            self.report(issue);
+        }
+        value
+    }
+
     /// Takes one event; an error ends the reading.
     fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), Issue> {
         match event {
             Event::Scalar { text, style, properties } => {
-                let weight = 1 + (text.len() / BYTES_PER_WEIGHT) as u64;
-                let node = Node { value: Value::Scalar(text, style), span, tag: properties.tag };
+                let value = self.fill(text, style, span, properties.tag.as_deref());
+                let length = match &value {
+                    Value::Scalar(text, _) => text.len(),
+                    Value::File(bytes) => bytes.len(),
+                    _ => 0,
+                };
+                let weight = 1 + (length / BYTES_PER_WEIGHT) as u64;
+                let node = Node { value, span, tag: properties.tag };
                 self.seen += weight;
                 self.complete(node, properties.anchor, weight, 0)?;
             }
@@ -161,6 +222,9 @@ impl<'t> Builder<'t> {
     fn open(&mut self, open: Open<'t>, start: Span, properties: Properties) -> Result<(), Issue> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(too_deep(start));
+        }
+        if self.fill.is_some() && properties.tag.as_deref() == Some(FILE_TAG) {
+            self.issue("unreadable-file", start, "`!file` takes the path of a file, as a text".to_owned());
         }
         self.stack.push(Frame { open, start, end: start.end, properties, weight: 1, height: 0 });
         Ok(())
@@ -307,6 +371,7 @@ fn as_key(node: Node<'_>) -> (Key<'_>, Option<Issue>) {
         _ if node.is_null() => (Key::Text(Cow::Borrowed("null"), node.span), None),
         Value::Scalar(text, Style::Plain) if text == "<<" && node.tag.is_none() => (Key::Merge, None),
         Value::Scalar(text, _) => (Key::Text(text, node.span), None),
+        Value::Unknown => (Key::Dropped, None),
         value => {
             let message = "a key must be a simple text, not a list or a mapping".to_owned();
             let mut issue = Issue::new(Severity::Error, "bad-key", node.span, message);

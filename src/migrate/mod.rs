@@ -173,6 +173,12 @@ pub fn resources_of(api: &Api, source: &Source) -> Result<Vec<String>, ImportErr
     Ok(fragments.chain(imported.bootstrap).collect())
 }
 
+/// Whether a source is for an older API, or a config dump: nothing that could be loaded as it is.
+pub fn is_older(api: &Api, source: &Source) -> bool {
+    let Ok(document) = read_source(source) else { return false };
+    document.root.get("configs").is_some() || take::era(api, &source.name, &document) == v2::Era::V2
+}
+
 fn read_source(source: &Source) -> Result<Document, ImportError> {
     let mut document = read::read(&source.text).map_err(|error| ImportError::Unreadable {
         file: source.name.clone(),

@@ -322,13 +322,10 @@ pub(super) fn upgrade(
     document: &mut Document,
     report: &mut Report,
 ) -> Result<(), ImportError> {
-    let full = expanded(file, document)?;
-    let is_xds = full.get("resources").is_some();
-    let eras: Vec<Era> = match is_xds {
-        true => resources(&full).into_iter().map(|node| era_of_resource(api, node)).collect(),
-        false => vec![v2::era(api, BOOTSTRAP, &full)],
-    };
-    let era = if eras.contains(&Era::V2) { Era::V2 } else { Era::V3 };
+    // Refuses what expands without bound.
+    expanded(file, document)?;
+    let is_xds = document.root.get("resources").is_some();
+    let era = era(api, file, document);
     if era == Era::V2 && document.root.holds_alias() {
         expand(file, document, report)?;
     }
@@ -341,6 +338,16 @@ pub(super) fn upgrade(
         v2::upgrade(api, "google.protobuf.Any", node, era, report);
     }
     Ok(())
+}
+
+/// For which API a document was written; today's if it cannot be told.
+pub(super) fn era(api: &Api, file: &Arc<str>, document: &Document) -> Era {
+    let Ok(full) = expanded(file, document) else { return Era::V3 };
+    let eras: Vec<Era> = match full.get("resources") {
+        Some(_) => resources(&full).into_iter().map(|node| era_of_resource(api, node)).collect(),
+        None => vec![v2::era(api, BOOTSTRAP, &full)],
+    };
+    if eras.contains(&Era::V2) { Era::V2 } else { Era::V3 }
 }
 
 fn resources(root: &Node) -> Vec<&Node> {

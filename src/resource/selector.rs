@@ -62,7 +62,55 @@ pub fn surely_meet(a: Option<&Selector>, b: Option<&Selector>) -> bool {
     a.0.iter().any(|p| b.0.iter().any(|q| p.implies(q) || q.implies(p)))
 }
 
+/// Whether a node that belongs to both audiences is possible, none being everyone.
+pub fn may_meet(a: Option<&Selector>, b: Option<&Selector>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return true };
+    a.0.iter().any(|p| b.0.iter().any(|q| p.may_meet(q)))
+}
+
+/// Globs together longer than this are not compared; such are not written by people.
+const MAX_COMPARED: usize = 1_000;
+
+/// Whether there is a text that both globs match.
+fn globs_meet(a: &str, b: &str) -> bool {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len() + b.len() > MAX_COMPARED {
+        return true;
+    }
+    // `meets[j]`: whether the rest of `a` and `b[j..]` meet, for ever longer rests of `a`.
+    let only_stars = |rest: &[char]| rest.iter().all(|c| *c == '*');
+    let mut meets: Vec<bool> = (0..=b.len()).map(|j| only_stars(&b[j..])).collect();
+    for i in (0..a.len()).rev() {
+        let mut diagonal = meets[b.len()];
+        meets[b.len()] = a[i] == '*' && diagonal;
+        for j in (0..b.len()).rev() {
+            let shorter_a = meets[j];
+            meets[j] = match (a[i], b[j]) {
+                // A star ends here, or takes what the other glob has next.
+                ('*', _) | (_, '*') => shorter_a || meets[j + 1],
+                (x, y) => (x == y || x == '?' || y == '?') && diagonal,
+            };
+            diagonal = shorter_a;
+        }
+    }
+    meets[0]
+}
+
 impl NodePattern {
+    /// Whether there can be a node that matches both patterns. Metadata never rules that out, since
+    /// a value there may be a list.
+    fn may_meet(&self, other: &NodePattern) -> bool {
+        let meet = |a: &Option<String>, b: &Option<String>| match (a, b) {
+            (Some(a), Some(b)) => globs_meet(a, b),
+            _ => true,
+        };
+        meet(&self.id, &other.id)
+            && meet(&self.cluster, &other.cluster)
+            && meet(&self.region, &other.region)
+            && meet(&self.zone, &other.zone)
+            && meet(&self.sub_zone, &other.sub_zone)
+    }
+
     /// Whether every node that matches this pattern matches the other one too.
     fn implies(&self, other: &NodePattern) -> bool {
         let within = |own: Option<&str>, wide: Option<&str>| match (own, wide) {
@@ -182,6 +230,28 @@ mod tests {
         assert!(!surely_meet(Some(&id("edge-1")), Some(&id("edge-2"))));
         assert!(!surely_meet(Some(&id("a*")), Some(&id("*b"))));
         assert!(!surely_meet(Some(&id("a")), Some(&cluster)));
+    }
+
+    #[test]
+    fn audiences_may_meet_unless_no_text_matches_both_globs() {
+        let id = |glob: &str| Selector(vec![NodePattern { id: Some(glob.into()), ..NodePattern::default() }]);
+        let meet = |a: &str, b: &str| {
+            let met = may_meet(Some(&id(a)), Some(&id(b)));
+            assert_eq!(met, may_meet(Some(&id(b)), Some(&id(a))), "{a} {b}");
+            met
+        };
+        for (a, b) in [("a*", "*b"), ("edge-?", "*-1"), ("*", ""), ("a", "a"), ("a*c*", "*bc"), ("**", "?")] {
+            assert!(meet(a, b), "{a} {b}");
+        }
+        for (a, b) in
+            [("a", "b"), ("a*", "b*"), ("edge-?", "edge-10"), ("?", ""), ("a*c", "*b"), ("a?", "?b*c")]
+        {
+            assert!(!meet(a, b), "{a} {b}");
+        }
+        let cluster = Selector(vec![NodePattern { cluster: Some("x".into()), ..NodePattern::default() }]);
+        assert!(may_meet(Some(&id("a")), Some(&cluster)));
+        assert!(may_meet(None, Some(&id("a"))));
+        assert!(!may_meet(Some(&id("a")), Some(&Selector(Vec::new()))));
     }
 
     #[test]

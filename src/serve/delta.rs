@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::holding::{Held, Holding, Kept};
-use super::session::{Content, Step, intern};
-use super::subscription::WILDCARD;
+use super::plan::{Content, Step};
+use super::subscription::{WILDCARD, intern};
 use super::wire::Item;
 use crate::resource::{Digest, Kind, Name};
 use crate::snapshot::View;

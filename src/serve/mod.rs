@@ -12,6 +12,7 @@ mod heartbeat;
 mod holding;
 mod journal;
 mod phases;
+mod plan;
 mod session;
 mod siblings;
 mod sotw;

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::holding::{Due, Held, Holding, InFlight, Sent};
+use super::holding::{Holding, InFlight};
 use super::journal::{Event, Rejection};
-use super::phases::{Dependencies, Gate, Pace, StillUsed};
+use super::phases::{Dependencies, Pace};
+use super::plan::{self, Plan, Step, take_steps};
 use super::siblings::{Holdings, Shared, Siblings, StreamId};
-use super::wire::{Identity, Item, Names, Request, Response, Variant};
+use super::wire::{Identity, Names, Request, Response, Variant};
 use super::{delta, heartbeat, sotw};
-use crate::resource::{Digest, Kind, Name, Resource};
+use crate::resource::{Digest, Kind, Name};
 use crate::snapshot::{Snapshot, View};
 
 /// What a session is told once.
@@ -158,7 +159,9 @@ impl Session {
         if first || wanted != before {
             self.events.push(Event::Subscribed { kind, wildcard: wanted.0, names: wanted.1 });
         }
-        if holding.subscription.named() > MAX_NAMES {
+        // Names that were given and dropped again wait for their answer, too.
+        let waiting = holding.gap.len().saturating_sub(view.map_or(0, |view| view.count(kind)));
+        if holding.subscription.named().max(waiting) > MAX_NAMES {
             return Err(Refusal::ResourceExhausted(format!("a stream may name at most {MAX_NAMES} {kind}s")));
         }
         siblings.stir();
@@ -217,7 +220,15 @@ impl Session {
         shared.acks.forget_old(now, &self.rules.pace);
         let mut wake_at: Option<Instant> = None;
         for kind in Kind::ALL {
-            let plan = self.plan(&shared, &view, kind, now);
+            let plan = match shared.holdings.get(kind, self.id) {
+                Some(holding) => plan::plan(
+                    &dependencies(&shared, &view, &self.rules, now),
+                    holding,
+                    kind,
+                    self.room(kind, holding),
+                ),
+                None => continue,
+            };
             if let Some(at) = plan.wake_at {
                 wake_at = Some(wake_at.map_or(at, |known| known.min(at)));
             }
@@ -357,64 +368,6 @@ impl Session {
         true
     }
 
-    /// What of one type is to be sent now.
-    fn plan(&self, shared: &Shared, view: &View, kind: Kind, now: Instant) -> Plan {
-        let mut plan = Plan::default();
-        let Some(holding) = shared.holdings.get(kind, self.id) else { return plan };
-        if holding.in_flight.is_some() || (holding.gap.is_empty() && !holding.answer_due) {
-            return plan;
-        }
-        let deadline = self.rules.pace.deadline;
-        let overdue = holding.waiting_since.is_some_and(|since| since + deadline <= now);
-        let room = if self.is_full_state(kind, holding) { usize::MAX } else { self.max_response() };
-        let dependencies = Dependencies {
-            view,
-            holdings: &shared.holdings,
-            acks: &shared.acks,
-            pace: &self.rules.pace,
-            now,
-        };
-        let mut used: Option<StillUsed> = None;
-        let mut size = 0;
-        for (name, held) in &holding.gap {
-            let (gate, step) = match holding.due(view, kind, name, held) {
-                Due::Settled => {
-                    plan.settled.push(name.clone());
-                    continue;
-                }
-                Due::Withheld => continue,
-                Due::Send(resource, version) => {
-                    (dependencies.gate_to_send(resource), Step::Send(resource.clone(), version))
-                }
-                Due::Remove if held.kept().is_none() => (Gate::Open, Step::Remove { held: false }),
-                Due::Remove => {
-                    let used = used.get_or_insert_with(|| dependencies.still_used(kind));
-                    (used.gate(name), Step::Remove { held: true })
-                }
-            };
-            match gate {
-                Gate::Open => {}
-                Gate::Waiting if overdue => {}
-                Gate::Waiting => {
-                    plan.wait_until(holding.waiting_since.unwrap_or(now) + deadline);
-                    plan.waiting = true;
-                    continue;
-                }
-                Gate::Until(at) => {
-                    plan.wait_until(at);
-                    continue;
-                }
-                Gate::Refused => continue,
-            }
-            size += step.size(name);
-            if size > room && !plan.steps.is_empty() {
-                break;
-            }
-            plan.steps.push((name.clone(), step));
-        }
-        plan
-    }
-
     fn carry_out(
         &mut self,
         shared: &mut Shared,
@@ -486,8 +439,10 @@ impl Session {
         self.variant == Variant::Sotw && sotw::is_full_state(kind, holding)
     }
 
-    fn max_response(&self) -> usize {
+    /// How large a response may be, in bytes. A full state cannot be parted.
+    fn room(&self, kind: Kind, holding: &Holding) -> usize {
         match &self.identity {
+            _ if self.is_full_state(kind, holding) => usize::MAX,
             Some(identity) if identity.agent == "envoy" => self.rules.max_response_envoy,
             _ => self.rules.max_response,
         }
@@ -500,6 +455,10 @@ impl Drop for Session {
     }
 }
 
+fn dependencies<'a>(shared: &'a Shared, view: &'a View, rules: &'a Rules, now: Instant) -> Dependencies<'a> {
+    Dependencies { view, holdings: &shared.holdings, acks: &shared.acks, pace: &rules.pace, now }
+}
+
 /// From one view to the next: what changed and was held enters the gap as it was held.
 fn advance(holdings: &mut Holdings, old: &View, new: &View) {
     for (kind, name) in &new.changed_since(old) {
@@ -509,81 +468,6 @@ fn advance(holdings: &mut Holdings, old: &View, new: &View) {
     }
     for kind in Kind::ALL {
         holdings.of_mut(kind).for_each(|holding| holding.offer_again(old, new));
-    }
-}
-
-/// What is to be sent of one type.
-#[derive(Debug, Default)]
-struct Plan {
-    steps: Vec<(Name, Step)>,
-    /// Names of the gap that need nothing any more.
-    settled: Vec<Name>,
-    /// Something waits for an event.
-    waiting: bool,
-    /// Something may go out at this time by itself.
-    wake_at: Option<Instant>,
-}
-
-impl Plan {
-    fn wait_until(&mut self, at: Instant) {
-        self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
-    }
-}
-
-/// What a response says of one name.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// It is this, in this version.
-    Send(Arc<Resource>, Digest),
-    /// It does not exist (any more); `held` if the client held something under it.
-    Remove { held: bool },
-}
-
-impl Step {
-    /// Whether it carries a resource.
-    pub fn sends(&self) -> bool {
-        matches!(self, Step::Send(..))
-    }
-
-    /// About how many bytes it takes in a response.
-    fn size(&self, name: &Name) -> usize {
-        const OVERHEAD: usize = 64;
-        OVERHEAD
-            + name.len()
-            + match self {
-                Step::Send(resource, _) => resource.element().len(),
-                Step::Remove { .. } => 0,
-            }
-    }
-}
-
-/// What a response carries.
-#[derive(Debug, Default)]
-pub(crate) struct Content {
-    pub items: Vec<Item>,
-    pub removed: Vec<Name>,
-}
-
-/// The names leave the gap; what the client held under them is kept for a NACK.
-fn take_steps(holding: &mut Holding, steps: Vec<(Name, Step)>) -> BTreeMap<Name, Sent> {
-    let sent = |(name, step): (Name, Step)| {
-        let held = holding.gap.remove(&name);
-        let after_refusal = matches!(held, Some(Held::Rejected { .. }));
-        let before = held.and_then(|held| held.kept().cloned());
-        let (resource, version) = match step {
-            Step::Send(resource, version) => (Some(resource), Some(version)),
-            Step::Remove { .. } => (None, None),
-        };
-        (name, Sent { before, after_refusal, version, resource })
-    };
-    steps.into_iter().map(sent).collect()
-}
-
-/// The name as the tables hold it, so that a subscription shares its text with them.
-pub(crate) fn intern(view: Option<&View>, kind: Kind, name: String) -> Name {
-    match view.and_then(|view| view.get(kind, &name)) {
-        Some(resource) => resource.name().clone(),
-        None => name.into(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The state-of-the-world variant: what its requests do to a subscription, and what its responses carry.
 
 use super::holding::{Holding, Kept};
-use super::session::{Content, Step, intern};
+use super::plan::{Content, Step};
+use super::subscription::intern;
 use super::wire::Item;
 use crate::resource::{Digest, Kind, Name, Resource};
 use crate::snapshot::View;

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use crate::resource::{Kind, Name, Resource};
+use crate::snapshot::View;
 
 /// The name that stands for everything.
 pub(crate) const WILDCARD: &str = "*";
@@ -84,6 +85,14 @@ impl Subscription {
         let newly_wild = wildcard && !self.wildcard;
         self.wildcard = wildcard;
         (added, newly_wild)
+    }
+}
+
+/// The name as the tables hold it, so that a subscription shares its text with them.
+pub(crate) fn intern(view: Option<&View>, kind: Kind, name: String) -> Name {
+    match view.and_then(|view| view.get(kind, &name)) {
+        Some(resource) => resource.name().clone(),
+        None => name.into(),
     }
 }
 

@@ -61,6 +61,8 @@ pub fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
 pub struct Bridge {
     address: Address,
     config: PathBuf,
+    /// Further flags of `serve`.
+    flags: Vec<String>,
     process: Process,
     /// Holds its log and its working directory.
     home: TempDir,
@@ -74,16 +76,22 @@ impl Bridge {
 
     /// Serves `config` on `address`, and waits until connections are accepted there.
     pub fn serve_on(config: &Path, address: Address) -> Bridge {
+        Bridge::serve_with(config, address, &[])
+    }
+
+    /// The same with further flags.
+    pub fn serve_with(config: &Path, address: Address, flags: &[&str]) -> Bridge {
         let home = tempfile::tempdir().expect("the folder for temporary files is writable");
-        let mut process = spawn(config, &address, home.path());
+        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        let mut process = spawn(config, &address, &flags, home.path());
         wait_until_accepting(&mut process, &address);
-        Bridge { address, config: config.to_owned(), process, home }
+        Bridge { address, config: config.to_owned(), flags, process, home }
     }
 
     /// Starts it again after it was killed or terminated: same fragments, same address.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = spawn(&self.config, &self.address, self.home.path());
+        self.process = spawn(&self.config, &self.address, &self.flags, self.home.path());
         wait_until_accepting(&mut self.process, &self.address);
     }
 
@@ -96,6 +104,12 @@ impl Bridge {
     /// Ends it as a power cut would (SIGKILL).
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Its resident memory in bytes.
+    #[track_caller]
+    pub fn memory(&self) -> u64 {
+        self.process.memory()
     }
 
     /// Everything it has logged, over restarts too.
@@ -128,9 +142,10 @@ impl Bridge {
     }
 }
 
-fn spawn(config: &Path, address: &Address, home: &Path) -> Process {
+fn spawn(config: &Path, address: &Address, flags: &[String], home: &Path) -> Process {
     let mut command = program();
     command.arg("serve").arg("--config-dir").arg(config).arg("--listen").arg(address.to_string());
+    command.args(flags);
     command.current_dir(home);
     Process::start("xds-bridge", &mut command, &home.join("log"))
 }

@@ -10,8 +10,10 @@ pub mod dump;
 pub mod envoy;
 pub mod files;
 pub mod http;
+pub mod peek;
 pub mod process;
 pub mod upstream;
+pub mod xds;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -1,0 +1,110 @@
+//! One look at one file: its text and what is in it, now or before the daemon was started.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering};
+
+use bytes::Bytes;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::envoy_api::Api;
+use crate::load::{self, Inputs, Loaded};
+use crate::source::SourceFile;
+
+/// The name of a fragment within its configuration directory.
+pub type FileName = Arc<str>;
+
+/// One look at a file.
+#[derive(Debug)]
+pub struct Look {
+    /// The name within the configuration directory.
+    pub name: FileName,
+    /// The path as people name it.
+    pub path: Arc<str>,
+    /// Its bytes; empty when it could not be read.
+    pub text: Bytes,
+    /// What is in it.
+    pub loaded: Loaded,
+}
+
+impl Look {
+    /// Whether the file cannot be served as it is.
+    pub fn has_errors(&self) -> bool {
+        !self.loaded.is_sound()
+    }
+
+    /// The text, as far as it is one.
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.text).ok()
+    }
+}
+
+/// The last good content of a fragment, from before the daemon was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The path as people named it.
+    pub path: Arc<str>,
+    /// Its bytes.
+    pub text: Bytes,
+    /// What it drew on besides them.
+    pub drew: Drew,
+}
+
+/// The variables and files that a fragment drew on. Values are not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Drew {
+    /// Those that were set.
+    pub variables: BTreeMap<String, String>,
+    /// Those that could be read, by their path as the fragment's directory and its text make it.
+    pub files: BTreeMap<PathBuf, Bytes>,
+}
+
+impl fmt::Debug for Drew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Drew({} variables, {} files)", self.variables.len(), self.files.len())
+    }
+}
+
+/// Loads files on all cores, in the given order.
+pub fn load_all(api: &Api, inputs: &Inputs<'_>, files: &[(&FileName, &SourceFile)]) -> Vec<Arc<Look>> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let workers = cores.min(files.len());
+    if workers <= 1 {
+        return files.iter().map(|(name, file)| look_at(api, inputs, name, file)).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(vec![None; files.len()]);
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((name, file)) = files.get(at) else { return };
+            let look = look_at(api, inputs, name, file);
+            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(look);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+    let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.into_iter().flatten().collect()
+}
+
+fn look_at(api: &Api, inputs: &Inputs<'_>, name: &FileName, file: &SourceFile) -> Arc<Look> {
+    let (name, path) = (name.clone(), file.path.clone());
+    Arc::new(match &file.content {
+        Ok(text) => {
+            Look { name, loaded: load::load_filled(api, &path, text, inputs), path, text: text.clone() }
+        }
+        Err(problem) => {
+            let finding =
+                Diagnostic::new(Severity::Error, "unreadable-file", path.clone(), problem.to_string());
+            let loaded = Loaded { diagnostics: vec![finding], ..Loaded::default() };
+            Look { name, path, text: Bytes::new(), loaded }
+        }
+    })
+}

@@ -1,0 +1,137 @@
+//! The good content of all files together, as it would be served: tried before anything is served.
+//!
+//! Comes in: what is served, and the files that differ. Goes out: what would be served and where,
+//! the names that differ, and the edits from the one to the other. The cost is that of the change.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use super::look::{FileName, Look};
+use crate::diagnostic::{Diagnostic, Position, Span};
+use crate::load::{self, Catalog, Key};
+use crate::resource::{Kind, Name};
+use crate::snapshot::{Audience, Edit};
+
+/// Where served resources stand, for those who report on them. Cloning is cheap.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    pub(super) catalog: Catalog,
+    served: OrdMap<Arc<str>, Arc<Look>>,
+}
+
+impl Places {
+    /// `file:line` of each place where this resource is defined.
+    pub fn of(&self, kind: Kind, name: &Name) -> Vec<String> {
+        let line = |home: &load::Home| {
+            let text = self.served.get(&home.file).and_then(|look| look.text()).unwrap_or_default();
+            format!("{}:{}", home.file, Position::of(text, home.name_span.start).line)
+        };
+        self.catalog.homes(kind, name).iter().map(line).collect()
+    }
+}
+
+/// The good content of all files together.
+pub(super) struct Mix {
+    /// What would be served.
+    pub places: Places,
+    /// Names that differ from what is served.
+    pub touched: BTreeSet<Key>,
+    /// What is served of the files that differ.
+    old: Vec<Arc<Look>>,
+    /// What would be served of them.
+    new: Vec<Arc<Look>>,
+}
+
+impl Mix {
+    /// What is served, with these files from `served` to `good`.
+    pub fn new<'n>(
+        places: &Places,
+        files: impl IntoIterator<Item = &'n FileName>,
+        served: &OrdMap<FileName, Arc<Look>>,
+        good: &OrdMap<FileName, Arc<Look>>,
+    ) -> Mix {
+        let mut mix =
+            Mix { places: places.clone(), touched: BTreeSet::new(), old: Vec::new(), new: Vec::new() };
+        let Places { catalog, served: paths } = &mut mix.places;
+        for name in files {
+            if let Some(old) = served.get(name) {
+                paths.remove(&old.path);
+                mix.touched.extend(catalog.replace(&old.path, Some(&old.loaded), None));
+                mix.old.push(old.clone());
+            }
+            if let Some(new) = good.get(name) {
+                paths.insert(new.path.clone(), new.clone());
+                mix.touched.extend(catalog.replace(&new.path, None, Some(&new.loaded)));
+                mix.new.push(new.clone());
+            }
+        }
+        mix
+    }
+
+    /// From what is served to what is good, in the files where they differ.
+    pub fn edits(&self) -> Vec<Edit> {
+        let mut puts = Vec::new();
+        let mut kept: HashSet<(Audience, Kind, Name)> = HashSet::new();
+        for look in self.new.iter() {
+            for item in &look.loaded.items {
+                let (kind, name) = (item.resource.kind(), item.resource.name().clone());
+                kept.insert((item.nodes.clone(), kind, name));
+                puts.push(Edit::Put(item.nodes.clone(), item.resource.clone()));
+            }
+        }
+        let mut edits = Vec::new();
+        for look in self.old.iter() {
+            for item in &look.loaded.items {
+                let key = (item.nodes.clone(), item.resource.kind(), item.resource.name().clone());
+                if !kept.contains(&key) {
+                    edits.push(Edit::Remove(key.0, key.1, key.2));
+                }
+            }
+        }
+        edits.extend(puts);
+        edits
+    }
+
+    /// Completes findings across the files of a mix: each with the path to its place, and all with
+    /// the texts that they point into. A place in a content that its file has no more is left out.
+    pub fn place(
+        &self,
+        findings: &mut [Diagnostic],
+        is_newest: impl Fn(&Arc<Look>) -> bool,
+        looks: &mut Vec<Arc<Look>>,
+    ) {
+        let newest = |file: &Arc<str>| {
+            let look = self.places.served.get(file)?;
+            Some((look, is_newest(look)))
+        };
+        let mut spans: BTreeMap<Arc<str>, BTreeSet<Span>> = BTreeMap::new();
+        for finding in &mut *findings {
+            if let Some((_, false)) = newest(&finding.file) {
+                finding.span = None;
+            }
+            finding.related.retain(|related| !matches!(newest(&related.file), Some((_, false))));
+            spans.entry(finding.file.clone()).or_default().extend(finding.span);
+            for related in &finding.related {
+                spans.entry(related.file.clone()).or_default();
+            }
+        }
+        let mut paths: HashMap<(Arc<str>, Span), String> = HashMap::new();
+        let known: HashSet<FileName> = looks.iter().map(|look| look.name.clone()).collect();
+        for (file, spans) in spans {
+            let Some((look, true)) = newest(&file) else { continue };
+            if !known.contains(&look.name) {
+                looks.push(look.clone());
+            }
+            let found = load::paths_at(look.text().unwrap_or_default(), spans);
+            paths.extend(found.into_iter().map(|(span, path)| ((file.clone(), span), path)));
+        }
+        for finding in findings {
+            let place = finding.span.map(|span| (finding.file.clone(), span));
+            if let Some(path) = place.and_then(|place| paths.get(&place)) {
+                finding.path.clone_from(path);
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What came of new sources: whether there is something new to serve, and what is to be said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::look::Look;
+use super::standing::Hold;
+use crate::diagnostic::Diagnostic;
+use crate::snapshot::Snapshot;
+
+/// What came of a look at the sources.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What became of the snapshot.
+    pub verdict: Verdict,
+    /// Findings of the files that changed, and of how files fit together; by place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The texts that the findings point into: files that were loaded, then others.
+    pub looks: Vec<Arc<Look>>,
+    /// Files read and loaded for it.
+    pub files_loaded: usize,
+    /// Time from the sources to this outcome.
+    pub took: Duration,
+}
+
+/// What became of the snapshot.
+#[derive(Debug)]
+pub enum Verdict {
+    /// This is to be served from now on.
+    Publish(Snapshot),
+    /// What was served before the daemon was started is to be served again; what the files hold now
+    /// is held back, for these reasons.
+    Restored(Snapshot, Vec<Hold>),
+    /// Nothing that is served has changed.
+    Unchanged,
+    /// The change is held back, for these reasons; what was served goes on being served.
+    Held(Vec<Hold>),
+    /// Nothing was ever served, and nothing can be yet: for the findings, a start with a part only
+    /// would take away from running Envoys what is missing in it.
+    NotYet,
+    /// Nothing was ever served, and there is nothing to serve.
+    Empty,
+}

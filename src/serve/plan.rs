@@ -1,0 +1,130 @@
+//! What of one type is to be sent to one stream now: the steps of a response.
+//!
+//! Comes in: what the client holds, and what everything waits for. Goes out: a [`Plan`]; nothing is
+//! changed yet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::holding::{Due, Held, Holding, Sent};
+use super::phases::{Dependencies, Gate, StillUsed};
+use super::wire::Item;
+use crate::resource::{Digest, Kind, Name, Resource};
+
+/// What of one type is to be sent to one stream now. A response holds `room` bytes.
+pub(crate) fn plan(dependencies: &Dependencies<'_>, holding: &Holding, kind: Kind, room: usize) -> Plan {
+    let mut plan = Plan::default();
+    let Dependencies { view, pace, now, .. } = *dependencies;
+    if holding.in_flight.is_some() || (holding.gap.is_empty() && !holding.answer_due) {
+        return plan;
+    }
+    let deadline = pace.deadline;
+    let overdue = holding.waiting_since.is_some_and(|since| since + deadline <= now);
+    let mut used: Option<StillUsed> = None;
+    let mut size = 0;
+    for (name, held) in &holding.gap {
+        let (gate, step) = match holding.due(view, kind, name, held) {
+            Due::Settled => {
+                plan.settled.push(name.clone());
+                continue;
+            }
+            Due::Withheld => continue,
+            Due::Send(resource, version) => {
+                (dependencies.gate_to_send(resource), Step::Send(resource.clone(), version))
+            }
+            Due::Remove if held.kept().is_none() => (Gate::Open, Step::Remove { held: false }),
+            Due::Remove => {
+                let used = used.get_or_insert_with(|| dependencies.still_used(kind));
+                (used.gate(name), Step::Remove { held: true })
+            }
+        };
+        match gate {
+            Gate::Open => {}
+            Gate::Waiting if overdue => {}
+            Gate::Waiting => {
+                plan.wait_until(holding.waiting_since.unwrap_or(now) + deadline);
+                plan.waiting = true;
+                continue;
+            }
+            Gate::Until(at) => {
+                plan.wait_until(at);
+                continue;
+            }
+            Gate::Refused => continue,
+        }
+        size += step.size(name);
+        if size > room && !plan.steps.is_empty() {
+            break;
+        }
+        plan.steps.push((name.clone(), step));
+    }
+    plan
+}
+
+/// What is to be sent of one type.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub steps: Vec<(Name, Step)>,
+    /// Names of the gap that need nothing any more.
+    pub settled: Vec<Name>,
+    /// Something waits for an event.
+    pub waiting: bool,
+    /// Something may go out at this time by itself.
+    pub wake_at: Option<Instant>,
+}
+
+impl Plan {
+    fn wait_until(&mut self, at: Instant) {
+        self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+    }
+}
+
+/// What a response says of one name.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// It is this, in this version.
+    Send(Arc<Resource>, Digest),
+    /// It does not exist (any more); `held` if the client held something under it.
+    Remove { held: bool },
+}
+
+impl Step {
+    /// Whether it carries a resource.
+    pub fn sends(&self) -> bool {
+        matches!(self, Step::Send(..))
+    }
+
+    /// About how many bytes it takes in a response.
+    fn size(&self, name: &Name) -> usize {
+        const OVERHEAD: usize = 64;
+        OVERHEAD
+            + name.len()
+            + match self {
+                Step::Send(resource, _) => resource.element().len(),
+                Step::Remove { .. } => 0,
+            }
+    }
+}
+
+/// What a response carries.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    pub items: Vec<Item>,
+    pub removed: Vec<Name>,
+}
+
+/// The names leave the gap; what the client held under them is kept for a NACK.
+pub(crate) fn take_steps(holding: &mut Holding, steps: Vec<(Name, Step)>) -> BTreeMap<Name, Sent> {
+    let sent = |(name, step): (Name, Step)| {
+        let held = holding.gap.remove(&name);
+        let after_refusal = matches!(held, Some(Held::Rejected { .. }));
+        let before = held.and_then(|held| held.kept().cloned());
+        let (resource, version) = match step {
+            Step::Send(resource, version) => (Some(resource), Some(version)),
+            Step::Remove { .. } => (None, None),
+        };
+        (name, Sent { before, after_refusal, version, resource })
+    };
+    steps.into_iter().map(sent).collect()
+}
