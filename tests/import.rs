@@ -13,6 +13,8 @@ use common::bridge::{Address, Bridge, run};
 use common::dump::{self, Running};
 use common::envoy::{Envoy, NEWEST, binary};
 use common::files::{list, read};
+use common::http;
+use common::upstream::Upstream;
 use common::{SOON, free_port, wait_until};
 use tempfile::TempDir;
 
@@ -215,4 +217,27 @@ fn a_running_envoy_is_imported_from_its_admin_interface() {
     let rendered = String::from_utf8(rendered.stdout).unwrap();
     let after = dump::running(&Envoy::start_ready(NEWEST, &rendered).config_dump());
     assert_same(&before, &after, &name);
+}
+
+/// The classic template of a container: its placeholders are filled where it is served.
+#[test]
+fn a_template_is_imported_and_served_with_its_variables() {
+    let upstream = Upstream::start("one");
+    let (front, admin) = (free_port().to_string(), free_port().to_string());
+    let text = read(&folder("migrate/classic-template"), "envoy.yaml.tmpl")
+        .replace("10000", &front)
+        .replace("9901", &admin)
+        .replace("port_value: 80 ", &format!("port_value: {} ", upstream.port()));
+    let moved = Moved::import(&text, "yaml", &[]);
+    let fragment = read(&moved.fragments(), "cluster-service.yaml");
+    assert!(fragment.contains("${ENVOY_LB_ALG}") && fragment.contains("${SERVICE_NAME}"), "{fragment}");
+    let variables = moved.home.path().join("variables");
+    fs::write(&variables, "ENVOY_LB_ALG=ROUND_ROBIN\nSERVICE_NAME=localhost\n").unwrap();
+    let flags = ["--env-file", variables.to_str().unwrap()];
+    let _bridge = Bridge::serve_with(&moved.fragments(), moved.address.clone(), &flags);
+    let _envoy = Envoy::start_ready(NEWEST, &fs::read_to_string(moved.bootstrap()).unwrap());
+    let front = front.parse().unwrap();
+    wait_until(SOON, "an answer through the imported listener", || {
+        http::get(front, "/").is_ok_and(|response| (response.status, &*response.body) == (200, "one"))
+    });
 }

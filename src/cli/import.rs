@@ -201,9 +201,10 @@ fn hidden(path: &Path) -> PathBuf {
 /// A fragment as it was loaded, with its path and text.
 type Checked = (String, String, Loaded);
 
-/// Loads what was made, as `serve` will.
+/// Loads what was made, as `serve` will; but for what is only whole where it is served.
 fn check(api: &Api, out: &Path, imported: &Imported) -> Vec<Checked> {
-    let fragments = imported.fragments.iter().map(|file| {
+    let is_whole = |file: &&migrate::File| !file.text.contains("${") && !file.text.contains("!file");
+    let fragments = imported.fragments.iter().filter(is_whole).map(|file| {
         let name = out.join(&file.name).display().to_string();
         let loaded = load::load_file(api, &Arc::from(&*name), file.text.as_bytes());
         (name, file.text.clone(), loaded)
