@@ -429,7 +429,12 @@ impl<'t> Reader<'t> {
         let tag = props.tag.clone();
         let node = self.node(props, base)?;
         let Form::Scalar(scalar) = &node.form else {
-            return Err(issue(start, "a key must be a simple text, not a list or a mapping".to_owned()));
+            let mut issue = issue(start, "a key must be a simple text, not a list or a mapping".to_owned());
+            if self.text[..start].trim_end().ends_with('{') {
+                let hint = "`{{ … }}` is a template's: run its engine first and import what comes out";
+                issue.hint = Some(hint.to_owned());
+            }
+            return Err(issue);
         };
         let (key, raw) = match tag {
             Some(tag) => (format!("{tag} {}", scalar.text), format!("{tag} {}", scalar.lines.join(" "))),
