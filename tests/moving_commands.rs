@@ -49,6 +49,7 @@ fn tree(folder: &Path) -> Vec<(String, String)> {
         for entry in fs::read_dir(&folder).expect("a folder of ours") {
             let path = entry.expect("a folder of ours").path();
             if path.is_dir() {
+                all.push((path.display().to_string(), "a folder".to_owned()));
                 open.push(path);
             } else {
                 all.push((path.display().to_string(), text(&fs::read(&path).expect("a file of ours"))));
@@ -68,8 +69,7 @@ fn import_overwrites_nothing_and_leaves_nothing_behind() {
     assert!(text(&output.stderr).contains("cluster-two.yaml"), "{}", text(&output.stderr));
     assert_eq!(tree(home.path()), before);
 
-    let output =
-        at(&home, &["import", "./envoy.yaml", "--out", "./new/config.d", "--bootstrap", "./no/dir.yaml"]);
+    let output = at(&home, &["import", "./envoy.yaml", "--out", "./new", "--bootstrap", "./no/dir.yaml"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
     assert_eq!(tree(home.path()), before);
 }

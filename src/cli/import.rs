@@ -164,7 +164,9 @@ fn plan(out: &Path, bootstrap: Option<&Path>, imported: &Imported) -> Result<Vec
 /// Writes all files or none.
 fn write(out: &Path, files: &[(PathBuf, String)], mode: u32) -> Result<()> {
     let had_out = out.exists();
-    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    if !had_out {
+        fs::create_dir(out).with_context(|| format!("cannot create {}", out.display()))?;
+    }
     let mut written: Vec<PathBuf> = Vec::new();
     let result = files.iter().try_for_each(|(path, text)| {
         let temporary = hidden(path);

@@ -426,11 +426,9 @@ typed_extension_protocol_options:
 transport_socket:
   name: tls
   typed_config:
-    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
-    sni: "a\nb\n"
-    common_tls_context:
-      tls_certificates:
-      - { private_key: { inline_bytes: c2VjcmV0 }, certificate_chain: { inline_string: "open" } }
+    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+    session_ticket_keys: { keys: [ { inline_bytes: c2VjcmV0 } ] }
+    common_tls_context: { alpn_protocols: ["open", "a\nb\n"] }
 "#;
         let (bytes, findings) = load::load_message(&api, CLUSTER, &file, text.as_bytes());
         let bytes = bytes.unwrap_or_else(|| panic!("{findings:?}"));

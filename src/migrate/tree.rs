@@ -5,9 +5,12 @@
 //! what nobody changed is written as it was read, at whatever depth it ends up; so all changes of
 //! collections go through the methods of [`Node`], which remember them.
 
+mod copies;
+mod made;
+
 use std::collections::HashMap;
 
-use crate::load::yaml;
+use made::quoted;
 
 /// A value.
 #[derive(Clone, Debug)]
@@ -87,72 +90,9 @@ pub(super) const MAX_DEPTH: usize = 200;
 /// Anchored values by number.
 pub type Anchors = HashMap<usize, Node>;
 
-impl Child {
-    /// An entry that was made up.
-    pub fn entry(key: &str, value: Node) -> Child {
-        Child { key_raw: quoted(key), key: key.to_owned(), ..Child::item(value) }
-    }
-
-    /// An element that was made up; it keeps the line of its value.
-    pub fn item(value: Node) -> Child {
-        let line = value.line;
-        Child {
-            key: String::new(),
-            key_raw: String::new(),
-            before: Vec::new(),
-            comment: None,
-            gap: 1,
-            line,
-            value,
-        }
-    }
-}
-
 impl Node {
     pub(super) fn read(form: Form, props: Props, line: u32) -> Node {
         Node { form, props, line, flow: None, step: None, tail: Vec::new(), changed: false }
-    }
-
-    fn made(form: Form) -> Node {
-        Node { changed: true, ..Node::read(form, Props::default(), 0) }
-    }
-
-    /// A text; quoted if it would be read as anything else otherwise.
-    pub fn text(text: &str) -> Node {
-        let raw = quoted(text);
-        let plain = raw == text;
-        Node::made(Form::Scalar(Scalar { lines: vec![raw], text: text.to_owned(), plain }))
-    }
-
-    /// A number, truth value or null, as written.
-    pub fn plain(text: &str) -> Node {
-        Node::made(Form::Scalar(Scalar { lines: vec![text.to_owned()], text: text.to_owned(), plain: true }))
-    }
-
-    /// A text of several lines as a block, if it can be one.
-    pub fn long_text(text: &str) -> Node {
-        let Some(lines) = block_lines(text) else { return Node::text(text) };
-        Node::made(Form::Scalar(Scalar { lines, text: text.to_owned(), plain: false }))
-    }
-
-    /// A mapping.
-    pub fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Node)>) -> Node {
-        Node::made(Form::Map(entries.into_iter().map(|(key, value)| Child::entry(key, value)).collect()))
-    }
-
-    /// A list.
-    pub fn list(elements: impl IntoIterator<Item = Node>) -> Node {
-        Node::made(Form::List(elements.into_iter().map(Child::item).collect()))
-    }
-
-    /// A list of children that already are ones.
-    pub fn list_of(children: Vec<Child>) -> Node {
-        Node::made(Form::List(children))
-    }
-
-    /// `{"@type": …}` with more behind it.
-    pub fn typed(full_name: &str) -> Node {
-        Node::map([("@type", Node::text(&format!("type.googleapis.com/{full_name}")))])
     }
 
     /// Whether something in it differs from what was read.
@@ -380,77 +320,6 @@ impl Node {
         *self = Node::text(text);
         self.line = line;
     }
-
-    /// The same with every alias replaced by what it stands for, as far as `budget` nodes allow.
-    pub fn expanded(&self, anchors: &Anchors, budget: &mut usize) -> Option<Node> {
-        self.expanded_at(anchors, budget, MAX_DEPTH)
-    }
-
-    fn expanded_at(&self, anchors: &Anchors, budget: &mut usize, depth: usize) -> Option<Node> {
-        *budget = budget.checked_sub(1)?;
-        let depth = depth.checked_sub(1)?;
-        if let Form::Alias(_, id) = &self.form {
-            let mut node = anchors.get(id)?.expanded_at(anchors, budget, depth)?;
-            node.props = Props::default();
-            node.changed = true;
-            return Some(node);
-        }
-        let mut node = self.clone();
-        for child in node.children_mut() {
-            child.value = child.value.expanded_at(anchors, budget, depth)?;
-        }
-        Some(node)
-    }
-
-    /// Whether there is an alias in it.
-    pub fn holds_alias(&self) -> bool {
-        matches!(self.form, Form::Alias(..)) || self.children().iter().any(|child| child.value.holds_alias())
-    }
-
-    /// The same as a tree of `load`, for its questions. Aliases are null there: expand them before.
-    pub fn to_load(&self) -> yaml::Node<'static> {
-        let value = match &self.form {
-            Form::Scalar(scalar) => {
-                let style = if scalar.plain { yaml::Style::Plain } else { yaml::Style::Quoted };
-                yaml::Value::Scalar(scalar.text.clone().into(), style)
-            }
-            Form::Alias(..) => yaml::Value::Scalar("~".into(), yaml::Style::Plain),
-            Form::List(children) => {
-                yaml::Value::Sequence(children.iter().map(|child| child.value.to_load()).collect())
-            }
-            Form::Map(children) => yaml::Value::Mapping(
-                children
-                    .iter()
-                    .map(|child| yaml::Entry {
-                        key: child.key.clone().into(),
-                        key_span: Default::default(),
-                        value: child.value.to_load(),
-                    })
-                    .collect(),
-            ),
-        };
-        yaml::Node { value, span: Default::default(), tag: None }
-    }
-
-    /// The same without a trace of how it was written; for sources that are no YAML.
-    pub fn rewritten(&self) -> Node {
-        let mut node = match &self.form {
-            Form::Scalar(scalar) if scalar.plain => Node::plain(&scalar.text),
-            Form::Scalar(scalar) => Node::long_text(&scalar.text),
-            Form::Alias(..) => self.clone(),
-            Form::Map(children) => {
-                Node::map(children.iter().map(|child| (&*child.key, child.value.rewritten())))
-            }
-            Form::List(children) => Node::list(children.iter().map(|child| child.value.rewritten())),
-        };
-        node.line = self.line;
-        for (child, old) in node.children_mut().iter_mut().zip(self.children()) {
-            child.line = old.line;
-            child.before.clone_from(&old.before);
-            child.comment.clone_from(&old.comment);
-        }
-        node
-    }
 }
 
 fn is_key(child: &Child, key: &str) -> bool {
@@ -471,49 +340,9 @@ fn is_camel_of(camel: &str, snake: &str) -> bool {
     fits && camel.next().is_none()
 }
 
-/// A text as YAML, plain if that says the same to every reader.
-pub fn quoted(text: &str) -> String {
-    let head = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '/' | '.');
-    let body = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '.' | '-');
-    let is_word = text.starts_with(head) && text.chars().all(body);
-    let is_taken = matches!(
-        &*text.to_ascii_lowercase(),
-        "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null" | "nan" | "." | "..."
-    ) || text.starts_with('.');
-    if is_word && !is_taken { text.to_owned() } else { serde_json::Value::from(text).to_string() }
-}
-
-/// The lines of a `|` block that says exactly this text.
-fn block_lines(text: &str) -> Option<Vec<String>> {
-    let body = text.trim_end_matches('\n');
-    let is_printable = |c: char| c == '\n' || (!c.is_control() && c != '\u{feff}' && c != '\u{2028}');
-    if !body.contains('\n') || body.starts_with([' ', '\n']) || !text.chars().all(is_printable) {
-        return None;
-    }
-    let header = match text.len() - body.len() {
-        0 => "|-",
-        1 => "|",
-        _ => "|+",
-    };
-    let lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
-    let indented = lines.map(|line| if line.is_empty() { String::new() } else { format!("  {line}") });
-    Some(std::iter::once(header.to_owned()).chain(indented).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_quoted_when_it_would_be_something_else() {
-        for plain in ["a", "envoy.filters.http.router", "type.googleapis.com/x.Y", "/etc/x", "STRICT_DNS"] {
-            assert_eq!(quoted(plain), plain);
-        }
-        for other in ["", "yes", "Off", "1", "0x1", "a: b", "*", "-", "~", "null", "a b", "é", "@type", ".5"]
-        {
-            assert_eq!(quoted(other), serde_json::Value::from(other).to_string());
-        }
-    }
 
     #[test]
     fn keys_are_found_in_both_spellings() {
