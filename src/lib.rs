@@ -5,6 +5,7 @@ pub mod cli;
 pub mod diagnostic;
 pub mod envoy_api;
 pub mod load;
+pub mod migrate;
 pub mod resource;
 pub mod serve;
 pub mod snapshot;

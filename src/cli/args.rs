@@ -40,6 +40,12 @@ pub enum Command {
     Check(Check),
     /// Print an Envoy bootstrap that connects to this bridge
     Bootstrap(Bootstrap),
+    /// Turn an envoy.yaml, filesystem-xDS files or a running Envoy's configuration into fragments
+    Import(Import),
+    /// Print everything for one kind of node as one static envoy.yaml
+    Render(Render),
+    /// Show what differs between two configurations: directories of fragments, or static files
+    Diff(Diff),
     /// Let the running bridge read everything at once, and say what came of it
     Reload(Reload),
 }
@@ -150,6 +156,108 @@ pub struct Bootstrap {
     /// Variant of the protocol
     #[arg(long, value_name = "API", default_value = "delta")]
     pub api: ApiVariant,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Import {
+    /// A bootstrap (v2 or v3, YAML or JSON), filesystem-xDS file, directory of them, saved config dump, or
+    /// the URL of an Envoy's admin interface on this machine, such as http://127.0.0.1:9901
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<String>,
+    /// Directory for the fragments; existing files are never overwritten
+    #[arg(long, value_name = "DIR", required_unless_present = "upgrade_only")]
+    pub out: Option<PathBuf>,
+    /// Where the minimal bootstrap goes [default: envoy-bootstrap.yaml beside DIR]
+    #[arg(long, value_name = "FILE")]
+    pub bootstrap: Option<PathBuf>,
+    /// What shares a file
+    #[arg(long, value_name = "HOW", default_value = "concern")]
+    pub split: SplitBy,
+    /// Make routes, endpoints and certificates resources of their own (RDS, EDS, SDS)
+    #[arg(long)]
+    pub dynamic: bool,
+    /// Write nothing; show what would be written
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Only bring a file of the v2 API to v3, and print it
+    #[arg(long, conflicts_with_all = ["out", "bootstrap", "dynamic", "dry_run"])]
+    pub upgrade_only: bool,
+    /// `node.id` for a bootstrap without one [default: the host's name]
+    #[arg(long, value_name = "ID")]
+    pub node_id: Option<String>,
+    /// `node.cluster` for a bootstrap without one
+    #[arg(long, value_name = "CLUSTER", default_value = "default")]
+    pub node_cluster: String,
+    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first `listen` of the settings]
+    #[arg(long, value_name = "ADDRESS")]
+    pub xds: Option<Address>,
+    /// How to show the report
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ReportFormat,
+    #[command(flatten)]
+    pub descriptors: Descriptors,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Render {
+    /// Fragments, or directories of them [default: config.d]
+    pub paths: Vec<PathBuf>,
+    /// The bootstrap that connects the Envoy to this bridge; what it holds besides is kept
+    #[arg(long, value_name = "FILE")]
+    pub bootstrap: Option<PathBuf>,
+    /// `node.id` of the Envoy
+    #[arg(long, value_name = "ID", default_value = "")]
+    pub node_id: String,
+    /// `node.cluster` of the Envoy
+    #[arg(long, value_name = "CLUSTER", default_value = "")]
+    pub node_cluster: String,
+    /// `node.locality` of the Envoy, as far as it matters
+    #[arg(long, value_name = "REGION/ZONE/SUB_ZONE", default_value = "")]
+    pub node_locality: String,
+    /// `node.metadata` of the Envoy, as JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub node_metadata: String,
+    #[command(flatten)]
+    pub variables: VariableFlags,
+    #[command(flatten)]
+    pub descriptors: Descriptors,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Diff {
+    /// Directory of fragments, fragment, static envoy.yaml (v2 or v3) or saved config dump
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+    /// What to compare it with
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
+    /// How to show differences
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ReportFormat,
+    #[command(flatten)]
+    pub variables: VariableFlags,
+    #[command(flatten)]
+    pub descriptors: Descriptors,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SplitBy {
+    /// A listener with its routes, a cluster with its endpoints
+    Concern,
+    /// All resources of a kind
+    Kind,
+    /// Nothing: a file for each resource
+    Resource,
+    /// Everything
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Lines for people
+    Human,
+    /// For scripts
+    Json,
 }
 
 #[derive(Debug, Arguments)]

@@ -6,9 +6,7 @@ use super::args::{ApiVariant, Bootstrap, Common};
 use super::settings::{File, host_name};
 use super::{Exit, output};
 use crate::app::Address;
-
-/// The cluster by which Envoy reaches the bridge; it stands in the bootstrap, never in a fragment.
-pub const CLUSTER: &str = "xds_bridge";
+use crate::migrate::{Connection, Endpoint};
 
 pub fn run(common: &Common, command: &Bootstrap) -> Result<Exit> {
     let address = match &command.xds {
@@ -28,21 +26,12 @@ pub fn run(common: &Common, command: &Bootstrap) -> Result<Exit> {
 }
 
 fn text(node_id: &str, command: &Bootstrap, address: &Address) -> String {
-    let (api, variant) = match command.api {
-        ApiVariant::Delta => ("DELTA_GRPC", "only what changed is sent"),
-        ApiVariant::Sotw => ("GRPC", "state of the world"),
-    };
-    let endpoint = match address {
-        Address::Tcp(ip) => {
-            format!(
-                "socket_address: {{ address: {}, port_value: {} }}",
-                quoted(&ip.ip().to_string()),
-                ip.port()
-            )
-        }
-        Address::Unix(path) => format!("pipe: {{ path: {} }}", quoted(&path.display().to_string())),
+    let connection = Connection {
+        incremental: matches!(command.api, ApiVariant::Delta),
+        ..Connection::to(endpoint(address))
     };
     let (id, cluster, port) = (quoted(node_id), quoted(&command.node_cluster), command.admin_port);
+    let (dynamic, bridge) = (connection.dynamic_resources(), connection.cluster(2));
     format!(
         r#"# An Envoy that takes everything from xds-bridge at {address}.
 node:
@@ -53,41 +42,19 @@ admin:
   address:
     socket_address: {{ address: 127.0.0.1, port_value: {port} }}
 
-dynamic_resources:
-  ads_config:
-    api_type: {api}  # {variant}
-    transport_api_version: V3
-    set_node_on_first_message_only: true
-    grpc_services:
-    - envoy_grpc:
-        cluster_name: {CLUSTER}
-        # After a restart of the bridge, connect again at once and not only after half a minute.
-        retry_policy:
-          retry_back_off: {{ base_interval: 0.1s, max_interval: 2s }}
-  cds_config: {{ resource_api_version: V3, ads: {{}} }}
-  lds_config: {{ resource_api_version: V3, ads: {{}} }}
-
+{dynamic}
 static_resources:
   clusters:
-  - name: {CLUSTER}
-    type: STATIC
-    connect_timeout: 1s
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config:
-          http2_protocol_options:
-            # Finds a bridge that is gone without a word.
-            connection_keepalive: {{ interval: 30s, timeout: 5s }}
-    load_assignment:
-      cluster_name: {CLUSTER}
-      endpoints:
-      - lb_endpoints:
-        - endpoint:
-            address:
-              {endpoint}
-"#
+{bridge}"#
     )
+}
+
+/// An address as the workshop for bootstraps knows it.
+pub fn endpoint(address: &Address) -> Endpoint {
+    match address {
+        Address::Tcp(ip) => Endpoint::Tcp(ip.ip().to_string(), ip.port()),
+        Address::Unix(path) => Endpoint::Unix(path.display().to_string()),
+    }
 }
 
 /// A JSON string is a YAML string, whatever is in it.

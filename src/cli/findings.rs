@@ -16,6 +16,11 @@ impl<'a> Texts<'a> {
         Texts(looks.into_iter().filter_map(text).collect())
     }
 
+    /// These texts, each with the places in it that nobody is to be shown.
+    pub fn given(texts: impl IntoIterator<Item = (&'a str, &'a str, &'a [Span])>) -> Texts<'a> {
+        Texts(texts.into_iter().map(|(file, text, sensitive)| (file, (text, sensitive))).collect())
+    }
+
     fn text(&self, file: &str) -> Option<&'a str> {
         self.0.get(file).map(|(text, _)| *text)
     }

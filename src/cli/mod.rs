@@ -6,10 +6,15 @@
 mod args;
 mod bootstrap;
 mod check;
+mod diff;
+mod fetch;
 mod findings;
+mod gather;
+mod import;
 mod logging;
 mod output;
 mod reload;
+mod render;
 mod serve;
 mod settings;
 mod terminal;
@@ -73,6 +78,9 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => serve::run(&args.common, &command),
         Command::Check(command) => check::run(&args.common, &command),
         Command::Bootstrap(command) => bootstrap::run(&args.common, &command),
+        Command::Import(command) => import::run(&args.common, &command),
+        Command::Render(command) => render::run(&args.common, &command),
+        Command::Diff(command) => diff::run(&args.common, &command),
         Command::Reload(command) => reload::run(&args.common, &command),
     };
     match exit {

@@ -13,10 +13,10 @@ use serde::Deserialize;
 use super::args::{
     AdminAddress, Common, Descriptors, LogFormat, OnErrorChoice, Outside, Serve, VariableFlags, duration,
 };
-use super::bootstrap::CLUSTER;
 use crate::app::{Address, Admin, Environment, OnError, Policy, Settings, VariableSources};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, descriptors_in};
+use crate::migrate::CLUSTER;
 use crate::resource::Name;
 use crate::source;
 

@@ -3,7 +3,7 @@
 //! Invariant: an index given out stays valid, and what it points to never changes, as long as the
 //! `Api` lives; so tables hold indices instead of each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +12,7 @@ use prost_reflect::{DescriptorPool, EnumDescriptor, ExtensionDescriptor, FileDes
 use prost_types::FileDescriptorSet;
 
 use super::names::NameIndex;
-use super::{ApiError, EnumId, EnumType, MessageId, MessageType, sets, tables};
+use super::{ApiError, EnumId, EnumType, MessageId, MessageType, sets, tables, versioning};
 
 /// Marks a field whose value nobody may see.
 const SENSITIVE: &str = "udpa.annotations.sensitive";
@@ -28,6 +28,8 @@ struct Inner {
     message_names: NameIndex,
     enum_names: NameIndex,
     sensitive: Option<ExtensionDescriptor>,
+    /// Old names to new ones, once somebody has asked.
+    renames: OnceLock<HashMap<String, String>>,
 }
 
 /// A type as it was linked, and its table once somebody has asked for it.
@@ -76,7 +78,15 @@ impl Api {
         let enum_names =
             NameIndex::new(enums.iter().enumerate().map(|(at, slot)| (slot.descriptor.full_name(), at)));
         let sensitive = pool.get_extension_by_name(SENSITIVE);
-        Api(Arc::new(Inner { pool, messages, enums, message_names, enum_names, sensitive }))
+        Api(Arc::new(Inner {
+            pool,
+            messages,
+            enums,
+            message_names,
+            enum_names,
+            sensitive,
+            renames: OnceLock::new(),
+        }))
     }
 
     /// The message type with this full name (no leading dot).
@@ -115,6 +125,19 @@ impl Api {
     pub fn message_names(&self) -> impl Iterator<Item = &str> {
         let named = self.0.messages.iter().filter(|slot| !slot.descriptor.is_map_entry());
         named.map(|slot| slot.descriptor.full_name())
+    }
+
+    /// The message type that once had this full name, such as `envoy.api.v2.Cluster`.
+    pub fn v3_of(&self, old: &str) -> Option<&MessageType> {
+        let renames = self.0.renames.get_or_init(|| versioning::renames(&self.0.pool));
+        self.message(versioning::newest(renames, old)?)
+    }
+
+    /// Whether a message had this field in an older version, and has it no more.
+    pub fn was_field(&self, message: &str, field: &str) -> bool {
+        let Some(id) = self.message_id(message) else { return false };
+        let proto = self.0.messages[id.0 as usize].descriptor.descriptor_proto();
+        proto.reserved_name.iter().any(|name| name == field)
     }
 
     /// A `FileDescriptorSet` of the files that define these services and of all that they import.
@@ -294,6 +317,28 @@ mod tests {
         assert!(policy.by_name("least_request").is_none());
         assert!(policy.by_name_any_case("least-request").is_none());
         assert!(policy.by_number(-1).is_none());
+    }
+
+    #[test]
+    fn a_type_of_v2_is_known_by_its_old_name() {
+        let api = api();
+        for (old, new) in [
+            ("envoy.api.v2.Cluster", CLUSTER),
+            ("envoy.config.bootstrap.v2.Bootstrap", "envoy.config.bootstrap.v3.Bootstrap"),
+            (
+                "envoy.config.filter.network.http_connection_manager.v2.HttpConnectionManager",
+                "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            ),
+            (
+                "envoy.api.v2.auth.UpstreamTlsContext",
+                "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            ),
+            ("envoy.config.filter.http.lua.v2.Lua", "envoy.extensions.filters.http.lua.v3.Lua"),
+        ] {
+            assert_eq!(api.v3_of(old).map(|ty| &*ty.name), Some(new), "{old}");
+        }
+        assert!(api.v3_of("envoy.api.v2.Clusters").is_none());
+        assert!(api.was_field(CLUSTER, "hosts") && !api.was_field(CLUSTER, "name"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod extract;
 mod names;
 mod sets;
 mod tables;
+mod versioning;
 
 pub use api::Api;
 pub use extract::descriptors_in;

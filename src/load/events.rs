@@ -12,9 +12,16 @@ use super::yaml::{Issue, Style};
 use crate::diagnostic::{Severity, Span};
 
 /// What the parser met.
-pub(super) enum Event<'t> {
+pub enum Event<'t> {
     /// A scalar with its text after YAML's own unescaping.
-    Scalar { text: Cow<'t, str>, style: Style, properties: Properties },
+    Scalar {
+        /// What it says.
+        text: Cow<'t, str>,
+        /// How it is written.
+        style: Style,
+        /// What stands before it.
+        properties: Properties,
+    },
     /// `[` or the first `-` of a list.
     SequenceStart(Properties),
     /// The end of a list; `true` in flow style, where the span is that of the bracket.
@@ -32,7 +39,7 @@ pub(super) enum Event<'t> {
 }
 
 /// What may stand before a node.
-pub(super) struct Properties {
+pub struct Properties {
     /// The id of its anchor; 0 without one.
     pub anchor: usize,
     /// Its tag, resolved, such as `!ignore`.
@@ -40,7 +47,7 @@ pub(super) struct Properties {
 }
 
 /// The events of a text.
-pub(super) struct Events<'t> {
+pub struct Events<'t> {
     text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
 }
@@ -49,7 +56,8 @@ pub(super) struct Events<'t> {
 const PARSER_DEPTH: usize = 250;
 
 impl<'t> Events<'t> {
-    pub(super) fn new(text: &'t str) -> Events<'t> {
+    /// Begins to read.
+    pub fn new(text: &'t str) -> Events<'t> {
         let options = granit_parser::options! {
             emit_unresolved_aliases: true,
             emit_comments: false,

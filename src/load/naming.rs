@@ -8,7 +8,7 @@ use super::scalar::{self, Typed, typed};
 use super::yaml::Node;
 
 /// The name of a listener by its address; `None` if it has no address to be named by.
-pub(super) fn of_listener(listener: &Node<'_>) -> Option<String> {
+pub fn of_listener(listener: &Node<'_>) -> Option<String> {
     let address = listener.get(&["address"])?;
     let text = |node: &Node<'_>, keys: &[&str]| node.get(keys).and_then(Node::text).map(str::to_owned);
     let place = if let Some(socket) = address.get(&["socket_address", "socketAddress"]) {

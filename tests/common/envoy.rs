@@ -128,6 +128,11 @@ impl Envoy {
         });
     }
 
+    /// The port of its admin interface, on 127.0.0.1.
+    pub fn admin_port(&self) -> u16 {
+        self.admin
+    }
+
     /// The body of an admin page; panics when it does not answer 200.
     #[track_caller]
     pub fn admin(&self, path: &str) -> String {

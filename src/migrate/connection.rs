@@ -1,0 +1,103 @@
+//! The way from an Envoy to its bridge, as it stands in a bootstrap.
+//!
+//! Comes in: where the bridge listens. Goes out: the text of `dynamic_resources` and of the one
+//! cluster that every bootstrap needs. The commands `bootstrap` and `import` write the same.
+
+use std::fmt::Write;
+
+/// The cluster by which Envoy reaches the bridge; it stands in the bootstrap, never in a fragment.
+pub const CLUSTER: &str = "xds_bridge";
+
+/// How an Envoy reaches its bridge.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Where the bridge listens.
+    pub endpoint: Endpoint,
+    /// Only what changed is sent, or everything each time.
+    pub incremental: bool,
+    /// What the cluster of the bridge is named.
+    pub cluster: String,
+}
+
+/// Where the bridge listens.
+#[derive(Clone, Debug)]
+pub enum Endpoint {
+    /// An IP address and a port.
+    Tcp(String, u16),
+    /// The path of a unix socket.
+    Unix(String),
+}
+
+impl Connection {
+    /// Incremental xDS from there.
+    pub fn to(endpoint: Endpoint) -> Connection {
+        Connection { endpoint, incremental: true, cluster: CLUSTER.to_owned() }
+    }
+
+    /// `dynamic_resources:` with everything below it.
+    pub fn dynamic_resources(&self) -> String {
+        let (api, variant) = match self.incremental {
+            true => ("DELTA_GRPC", "only what changed is sent"),
+            false => ("GRPC", "state of the world"),
+        };
+        let cluster = &self.cluster;
+        format!(
+            r#"dynamic_resources:
+  ads_config:
+    api_type: {api}  # {variant}
+    transport_api_version: V3
+    set_node_on_first_message_only: true
+    grpc_services:
+    - envoy_grpc:
+        cluster_name: {cluster}
+        # After a restart of the bridge, connect again at once and not only after half a minute.
+        retry_policy:
+          retry_back_off: {{ base_interval: 0.1s, max_interval: 2s }}
+  cds_config: {{ resource_api_version: V3, ads: {{}} }}
+  lds_config: {{ resource_api_version: V3, ads: {{}} }}
+"#
+        )
+    }
+
+    /// The cluster of the bridge as an element of `static_resources.clusters`, so far to the right.
+    pub fn cluster(&self, indentation: usize) -> String {
+        let endpoint = match &self.endpoint {
+            Endpoint::Tcp(ip, port) => {
+                format!("socket_address: {{ address: {}, port_value: {port} }}", quoted(ip))
+            }
+            Endpoint::Unix(path) => format!("pipe: {{ path: {} }}", quoted(path)),
+        };
+        let cluster = &self.cluster;
+        let text = format!(
+            r#"- name: {cluster}
+  type: STATIC
+  connect_timeout: 1s
+  typed_extension_protocol_options:
+    envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+      "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+      explicit_http_config:
+        http2_protocol_options:
+          # Finds a bridge that is gone without a word.
+          connection_keepalive: {{ interval: 30s, timeout: 5s }}
+  load_assignment:
+    cluster_name: {cluster}
+    endpoints:
+    - lb_endpoints:
+      - endpoint:
+          address:
+            {endpoint}
+"#
+        );
+        let mut indented = String::new();
+        for line in text.lines() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(indented, "{:indentation$}{line}", "");
+        }
+        indented
+    }
+}
+
+/// A JSON string is a YAML string, whatever is in it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,193 @@
+//! The workshop for moving in and out: old configurations to fragments and a bootstrap, fragments to
+//! one static configuration, and what differs between two configurations.
+//!
+//! Comes in: texts, and Envoy's API. Goes out: texts, and a report that says line by line what was
+//! done, what stayed behind and why, and what a person must decide. Pure: who reads and writes files
+//! is `cli`. Keeps the invariants that the same sources give the same output, and that nothing of a
+//! source is dropped without a word.
+
+mod bootstrap;
+mod compare;
+mod connection;
+mod dump;
+mod dynamic;
+mod message;
+mod names;
+mod placeholders;
+mod read;
+mod render;
+mod report;
+mod split;
+mod take;
+mod tree;
+mod typed;
+mod v2;
+mod write;
+
+use std::sync::Arc;
+
+use crate::diagnostic::Position;
+use crate::envoy_api::Api;
+
+pub use compare::{Change, Difference, Field, compare, describe};
+pub use connection::{CLUSTER, Connection, Endpoint};
+pub use render::{RenderError, Rendered, render};
+pub use report::{Outcome, Remark};
+pub use split::{File, Split};
+
+use read::Document;
+use report::Report;
+use take::Taken;
+
+/// A configuration to import.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name as people name it.
+    pub name: Arc<str>,
+    /// Its content.
+    pub text: String,
+}
+
+/// How to import.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How resources are spread over files.
+    pub split: Split,
+    /// Whether routes, endpoints and certificates become resources of their own.
+    pub dynamic: bool,
+    /// The way to the bridge.
+    pub connection: Connection,
+    /// For a node without id.
+    pub node_id: String,
+    /// For a node without cluster.
+    pub node_cluster: String,
+}
+
+/// What comes of an import.
+#[derive(Debug)]
+pub struct Imported {
+    /// Fragments, by their names in the directory of fragments.
+    pub fragments: Vec<File>,
+    /// The minimal bootstrap, if a source was or held one.
+    pub bootstrap: Option<String>,
+    /// What was done, stayed, and is to be decided.
+    pub remarks: Vec<Remark>,
+}
+
+/// Why nothing was imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A source is neither YAML nor JSON.
+    #[error("{file}:{at}: {message}")]
+    Unreadable {
+        /// The source.
+        file: Arc<str>,
+        /// Where.
+        at: Position,
+        /// What.
+        message: String,
+    },
+    /// A source is something else.
+    #[error("{file}: {message}")]
+    Unusable {
+        /// The source.
+        file: Arc<str>,
+        /// Why.
+        message: String,
+    },
+}
+
+/// How many values the aliases of a source may expand to.
+const ALIAS_BUDGET: usize = 1_000_000;
+
+/// Turns sources into fragments and a bootstrap.
+///
+/// # Errors
+/// The first source that cannot be read, with the place.
+pub fn import(api: &Api, sources: &[Source], options: &Options) -> Result<Imported, ImportError> {
+    let mut taken = Taken::default();
+    let mut remarks = Report::default();
+    for (at, source) in sources.iter().enumerate() {
+        let mut report = Report::of(&source.name);
+        let document = read_source(source)?;
+        if document.has_more {
+            report.decide(0, "only the first YAML document was read, as Envoy does");
+        }
+        taken.source(api, at, &source.name, document, options, &mut report)?;
+        remarks.append(report);
+    }
+    let unusable = |message: &str| ImportError::Unusable {
+        file: sources.first().map_or_else(|| "import".into(), |source| source.name.clone()),
+        message: message.to_owned(),
+    };
+    let too_large = || unusable("its aliases expand without bound");
+    taken.check_duplicates(sources, &mut remarks);
+    if options.dynamic {
+        dynamic::unfold(api, &mut taken, &mut remarks, sources);
+    }
+    let fragments = split::split(&taken.items, options.split, &taken.anchors).ok_or_else(too_large)?;
+    let bootstrap = match &taken.bootstrap {
+        Some(base) => {
+            Some(bootstrap::text(&base.head, &base.root, &taken.anchors[base.source]).ok_or_else(too_large)?)
+        }
+        None => None,
+    };
+    Ok(Imported { fragments, bootstrap, remarks: remarks.finish() })
+}
+
+/// Brings a file of the v2 API to v3, and leaves everything else in it as it is.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn upgrade(api: &Api, source: &Source) -> Result<(String, Vec<Remark>), ImportError> {
+    let mut report = Report::of(&source.name);
+    let mut document = read_source(source)?;
+    take::refuse_v1(&source.name, &document.root)?;
+    take::upgrade(api, &source.name, &mut document, &mut report)?;
+    let text = write::document(&document.head, &document.root, &document.anchors);
+    let text = text.ok_or_else(|| ImportError::Unusable {
+        file: source.name.clone(),
+        message: "its aliases expand without bound".to_owned(),
+    })?;
+    Ok((text, report.finish()))
+}
+
+/// The texts of fragments with everything that a source holds for listeners, clusters and the like, be
+/// it of the v2 API or a config dump; to be compared, not to be served.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn resources_of(api: &Api, source: &Source) -> Result<Vec<String>, ImportError> {
+    if read_source(source)?.root.get("configs").is_none() {
+        return Ok(vec![upgrade(api, source)?.0]);
+    }
+    let options = Options {
+        split: Split::None,
+        dynamic: false,
+        connection: Connection::to(Endpoint::Unix(String::new())),
+        node_id: String::new(),
+        node_cluster: String::new(),
+    };
+    let imported = import(api, std::slice::from_ref(source), &options)?;
+    let fragments = imported.fragments.into_iter().map(|file| file.text);
+    Ok(fragments.chain(imported.bootstrap).collect())
+}
+
+/// Whether a source is for an older API, or a config dump: nothing that could be loaded as it is.
+pub fn is_older(api: &Api, source: &Source) -> bool {
+    let Ok(document) = read_source(source) else { return false };
+    document.root.get("configs").is_some() || take::era(api, &source.name, &document) == v2::Era::V2
+}
+
+fn read_source(source: &Source) -> Result<Document, ImportError> {
+    let mut document = read::read(&source.text).map_err(|error| ImportError::Unreadable {
+        file: source.name.clone(),
+        at: error.at,
+        message: error.message,
+    })?;
+    // JSON has no comments or anchors to keep, and nobody wants to edit it.
+    if document.root.flow.is_some() && !document.root.children().is_empty() {
+        document.root = document.root.rewritten();
+    }
+    Ok(document)
+}

@@ -1,0 +1,414 @@
+//! What became of the fields that are gone, message by message.
+
+use super::super::report::Report;
+use super::super::tree::{Child, Node};
+
+/// The rules, with the report that they write to.
+pub(super) struct Rules<'r> {
+    pub report: &'r mut Report,
+}
+
+/// Fields that only got another name.
+const RENAMED: &[(&str, &str, &str)] = &[
+    ("envoy.config.route.v3.RouteAction", "host_rewrite", "host_rewrite_literal"),
+    ("envoy.config.route.v3.RouteAction", "auto_host_rewrite_header", "host_rewrite_header"),
+    ("envoy.config.cluster.v3.Cluster", "drain_connections_on_host_removal", "ignore_health_on_host_removal"),
+    ("envoy.config.listener.v3.FilterChainMatch", "sni_domains", "server_names"),
+];
+
+/// Fields that said what is so now in any case, or that nobody reads.
+const DROPPED: &[(&str, &str, &str)] = &[
+    ("envoy.config.core.v3.Node", "build_version", "Envoy says its version itself"),
+    ("envoy.extensions.filters.common.fault.v3.FaultDelay", "type", "a delay is always a fixed one"),
+    (
+        "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        "use_alpha",
+        "there is one version of that API only",
+    ),
+    (
+        "envoy.extensions.filters.http.buffer.v3.Buffer",
+        "max_request_time",
+        "Envoy stopped to time requests there in 2019",
+    ),
+];
+
+impl Rules<'_> {
+    /// Applies all rules for a message of this type.
+    pub(super) fn message(&mut self, ty: &str, node: &mut Node) {
+        for (message, from, to) in RENAMED {
+            if *message == ty && node.has(from) {
+                self.rename(node, from, to);
+            }
+        }
+        for (message, field, why) in DROPPED {
+            if *message == ty
+                && let Some(entry) = node.discard(field)
+            {
+                self.report.changed(entry.line, format!("`{field}` removed: {why}"));
+            }
+        }
+        let Some(short) = ty.strip_prefix("envoy.") else { return };
+        match short {
+            "config.bootstrap.v3.Bootstrap" => self.runtime(node),
+            "config.cluster.v3.Cluster" => self.cluster(node),
+            "config.cluster.v3.Cluster.RingHashLbConfig" => self.ring_hash(node),
+            "config.core.v3.ApiConfigSource" => self.api_config_source(node),
+            "config.core.v3.HealthCheck" => self.health_check(node),
+            "config.core.v3.HealthCheck.HttpHealthCheck" => self.http_health_check(node),
+            "config.listener.v3.Listener" => self.listener(node),
+            "config.route.v3.RouteMatch" => self.route_match(node),
+            "config.route.v3.RouteAction" => self.route_action(node),
+            "config.route.v3.RouteAction.RequestMirrorPolicy" => self.mirror(node),
+            "config.route.v3.HeaderMatcher" => self.header_matcher(node),
+            "config.route.v3.QueryParameterMatcher" => self.value_and_regex(node),
+            "config.route.v3.VirtualCluster" => self.virtual_cluster(node),
+            "config.route.v3.CorsPolicy" | "extensions.filters.http.cors.v3.CorsPolicy" => self.cors(node),
+            "type.matcher.v3.StringMatcher" => self.safe_regex(node, "regex", "safe_regex"),
+            "config.trace.v3.ZipkinConfig" => self.zipkin(node),
+            "config.ratelimit.v3.RateLimitServiceConfig" => self.rate_limit_service(node),
+            "extensions.transport_sockets.tls.v3.CertificateValidationContext" => {
+                self.subject_alt_names(node);
+            }
+            "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager" => {
+                self.connection_manager(node);
+            }
+            "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing" => {
+                self.tracing(node);
+            }
+            "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails" =>
+            {
+                self.client_certificate(node);
+            }
+            "extensions.filters.network.redis_proxy.v3.RedisProxy" => self.redis_proxy(node),
+            "extensions.filters.network.redis_proxy.v3.RedisProxy.PrefixRoutes" => self.prefix_routes(node),
+            "extensions.filters.common.fault.v3.FaultDelay"
+            | "extensions.filters.common.fault.v3.FaultRateLimit"
+            | "extensions.filters.http.fault.v3.FaultAbort" => self.fault(node),
+            "extensions.filters.http.health_check.v3.HealthCheck" => self.health_check_filter(node),
+            "config.rbac.v3.Principal.Authenticated" => self.authenticated(node),
+            _ => {}
+        }
+    }
+
+    /// Puts a value where another entry stood, with its comments.
+    pub(super) fn put(&mut self, node: &mut Node, key: &str, value: Node, of: &Child) {
+        let entry = Child::entry(key, value);
+        let entry = Child { before: of.before.clone(), comment: of.comment.clone(), line: of.line, ..entry };
+        if let Some(children) = node.edit() {
+            children.push(entry);
+        }
+    }
+
+    fn rename(&mut self, node: &mut Node, from: &str, to: &str) {
+        let line = node.get(from).map_or(node.line, |node| node.line);
+        self.report.changed(line, format!("`{from}` is `{to}` now"));
+        node.rename(from, to);
+    }
+
+    /// `runtime` of a bootstrap: the layers that it stood for.
+    fn runtime(&mut self, node: &mut Node) {
+        let Some(entry) = node.remove("runtime") else { return };
+        self.report.changed(entry.line, "`runtime` is `layered_runtime` now");
+        let old = &entry.value;
+        let text = |key: &str| old.text_at(key).map(str::to_owned);
+        let root = text("symlink_root");
+        let disk = |name: &str, folder: Option<String>, by_cluster: bool| {
+            let mut layer = Node::map([]);
+            layer.set("symlink_root", Node::text(root.as_deref().unwrap_or_default()));
+            if let Some(folder) = folder {
+                layer.set("subdirectory", Node::text(&folder));
+            }
+            if by_cluster {
+                layer.set("append_service_cluster", Node::plain("true"));
+            }
+            Child::item(Node::map([("name", Node::text(name)), ("disk_layer", layer)]))
+        };
+        let mut layers = Vec::new();
+        if let Some(base) = old.get("base") {
+            layers
+                .push(Child::item(Node::map([("name", Node::text("base")), ("static_layer", base.clone())])));
+        }
+        if root.is_some() {
+            layers.push(disk("root", text("subdirectory"), false));
+            if let Some(folder) = text("override_subdirectory") {
+                layers.push(disk("override", Some(folder), true));
+            }
+        }
+        layers.push(Child::item(Node::map([("name", Node::text("admin")), ("admin_layer", Node::map([]))])));
+        self.put(node, "layered_runtime", Node::map([("layers", Node::list_of(layers))]), &entry);
+    }
+
+    /// `Cluster`: hosts, and what depends on the kind of discovery.
+    fn cluster(&mut self, node: &mut Node) {
+        if let Some(entry) = node.remove("hosts") {
+            self.report.changed(entry.line, "`hosts` is `load_assignment` now");
+            let name = node.text_at("name").unwrap_or_default().to_owned();
+            let endpoints = entry.value.clone().into_items().into_iter().map(|mut item| {
+                let address = std::mem::replace(&mut item.value, Node::map([]));
+                item.value = Node::map([("endpoint", Node::map([("address", address)]))]);
+                item
+            });
+            let locality = Node::map([("lb_endpoints", Node::list_of(endpoints.collect()))]);
+            let assignment =
+                Node::map([("cluster_name", Node::text(&name)), ("endpoints", Node::list([locality]))]);
+            self.put(node, "load_assignment", assignment, &entry);
+        }
+        let policy = node.text_at("lb_policy").unwrap_or_default().to_ascii_uppercase();
+        if policy == "ORIGINAL_DST_LB" {
+            let policy = node.get_mut("lb_policy").expect("it was looked at just now");
+            self.report.changed(policy.line, "`ORIGINAL_DST_LB` is `CLUSTER_PROVIDED` now");
+            policy.set_text("CLUSTER_PROVIDED");
+        }
+        let checks = node.get("health_checks").map(Node::elements).unwrap_or_default();
+        if checks.len() > 1 {
+            self.report
+                .decide(checks[1].line, "from Envoy 1.40 on each of several health checks needs a `name`");
+        }
+        if let Some(entry) = node.discard("features") {
+            self.report.changed(entry.line, "`features` removed: Envoy has not read it since 2019");
+        }
+    }
+
+    fn ring_hash(&mut self, node: &mut Node) {
+        if let Some(entry) = node.discard("deprecated_v1") {
+            self.report.changed(
+                entry.line,
+                "`deprecated_v1` removed: the hash is always xxHash unless said otherwise",
+            );
+        }
+    }
+
+    /// `ApiConfigSource`: clusters by name are for REST.
+    fn api_config_source(&mut self, node: &mut Node) {
+        if node.has("cluster_name") {
+            self.rename(node, "cluster_name", "cluster_names");
+        }
+        let kind = node.text_at("api_type").unwrap_or_default().to_ascii_uppercase();
+        if matches!(&*kind, "REST_LEGACY" | "UNSUPPORTED_REST_LEGACY") {
+            self.report
+                .decide(node.line, "the xDS server of the v1 API is asked over REST now: it must speak v3");
+            node.set("api_type", Node::plain("REST"));
+        }
+        if matches!(&*kind, "GRPC" | "DELTA_GRPC") {
+            let Some(entry) = node.remove("cluster_names") else { return };
+            self.report.changed(entry.line, "`cluster_names` is `grpc_services` now");
+            for mut item in Node::items_of(entry) {
+                item.value = Node::map([("envoy_grpc", Node::map([("cluster_name", item.value)]))]);
+                node.push_at("grpc_services", item);
+            }
+        }
+    }
+
+    /// `HealthCheck`: the one for Redis became an extension.
+    fn health_check(&mut self, node: &mut Node) {
+        let Some(mut entry) = node.remove("redis_health_check") else { return };
+        self.report.changed(entry.line, "`redis_health_check` is a `custom_health_check` now");
+        let mut typed = Node::typed("envoy.extensions.health_checkers.redis.v3.Redis");
+        super::append(&mut typed, &mut entry.value);
+        let custom =
+            Node::map([("name", Node::text("envoy.health_checkers.redis")), ("typed_config", typed)]);
+        self.put(node, "custom_health_check", custom, &entry);
+    }
+
+    fn http_health_check(&mut self, node: &mut Node) {
+        if let Some(entry) = node.remove("service_name") {
+            self.report.changed(entry.line, "`service_name` is `service_name_matcher` now");
+            let value = Node::map([("prefix", entry.value.clone())]);
+            self.put(node, "service_name_matcher", value, &entry);
+        }
+        if let Some(entry) = node.discard("use_http2") {
+            self.report.changed(entry.line, "`use_http2` is `codec_client_type` now");
+            if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+                node.set("codec_client_type", Node::plain("HTTP2"));
+            }
+        }
+    }
+
+    fn listener(&mut self, node: &mut Node) {
+        let Some(old) = node.get("deprecated_v1").and_then(|old| old.get("bind_to_port")).cloned() else {
+            return;
+        };
+        let Some(entry) = node.remove("deprecated_v1") else { return };
+        self.report.changed(entry.line, "`deprecated_v1.bind_to_port` is `bind_to_port` now");
+        self.put(node, "bind_to_port", old, &entry);
+    }
+
+    fn route_match(&mut self, node: &mut Node) {
+        self.safe_regex(node, "regex", "safe_regex");
+        let Some(entry) = node.remove("runtime") else { return };
+        self.report.changed(entry.line, "`runtime` is `runtime_fraction` now");
+        let mut fraction = Node::map([]);
+        let value = entry.value.get("default_value").cloned().unwrap_or_else(|| Node::plain("0"));
+        fraction
+            .set("default_value", Node::map([("numerator", value), ("denominator", Node::plain("HUNDRED"))]));
+        if let Some(key) = entry.value.get("runtime_key") {
+            fraction.set("runtime_key", key.clone());
+        }
+        self.put(node, "runtime_fraction", fraction, &entry);
+    }
+
+    fn route_action(&mut self, node: &mut Node) {
+        if let Some(entry) = node.remove("request_mirror_policy") {
+            self.report.changed(entry.line, "`request_mirror_policy` is `request_mirror_policies` now");
+            self.put(node, "request_mirror_policies", Node::list([entry.value.clone()]), &entry);
+        }
+        if let Some(entry) = node.discard("use_websocket") {
+            self.report.changed(entry.line, "`use_websocket` is an entry of `upgrade_configs` now");
+            if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+                let upgrade = Node::map([("upgrade_type", Node::text("websocket"))]);
+                node.push_at("upgrade_configs", Child::item(upgrade));
+            }
+        }
+    }
+
+    /// A runtime key alone meant: nothing, unless the runtime says so, in ten-thousandths.
+    fn mirror(&mut self, node: &mut Node) {
+        let Some(entry) = node.remove("runtime_key") else { return };
+        self.report.changed(entry.line, "`runtime_key` is `runtime_fraction` now");
+        let none = [("numerator", Node::plain("0")), ("denominator", Node::plain("TEN_THOUSAND"))];
+        let fraction = Node::map([("default_value", Node::map(none)), ("runtime_key", entry.value.clone())]);
+        self.put(node, "runtime_fraction", fraction, &entry);
+    }
+
+    fn zipkin(&mut self, node: &mut Node) {
+        let version = node.text_at("collector_endpoint_version").unwrap_or_default().to_ascii_uppercase();
+        if !matches!(&*version, "" | "HTTP_JSON_V1" | "DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE") {
+            return;
+        }
+        node.remove("collector_endpoint_version");
+        node.set("collector_endpoint_version", Node::plain("HTTP_JSON"));
+        let line = node.line;
+        if let Some(endpoint) = node.get_mut("collector_endpoint")
+            && let Some(new) = endpoint.as_text().map(|text| text.replace("/api/v1/", "/api/v2/"))
+        {
+            endpoint.set_text(&new);
+        }
+        self.report.decide(
+            line,
+            "Zipkin's v1 API is gone from Envoy: spans go to /api/v2/spans as HTTP_JSON, which the collector must take",
+        );
+    }
+
+    fn rate_limit_service(&mut self, node: &mut Node) {
+        if let Some(entry) = node.discard("use_data_plane_proto") {
+            self.report
+                .changed(entry.line, "`use_data_plane_proto` removed: there is one version of that API only");
+        }
+        if let Some(entry) = node.remove("cluster_name") {
+            self.report.changed(entry.line, "`cluster_name` is a `grpc_service` now");
+            let service = Node::map([("envoy_grpc", Node::map([("cluster_name", entry.value.clone())]))]);
+            self.put(node, "grpc_service", service, &entry);
+        }
+    }
+
+    fn subject_alt_names(&mut self, node: &mut Node) {
+        let Some(entry) = node.remove("verify_subject_alt_name") else { return };
+        self.report.changed(entry.line, "`verify_subject_alt_name` is `match_subject_alt_names` now");
+        for mut item in Node::items_of(entry) {
+            item.value = Node::map([("exact", item.value)]);
+            node.push_at("match_subject_alt_names", item);
+        }
+    }
+
+    fn connection_manager(&mut self, node: &mut Node) {
+        let Some(entry) = node.remove("idle_timeout") else { return };
+        self.report.changed(entry.line, "`idle_timeout` is in `common_http_protocol_options` now");
+        let options = node.map_at("common_http_protocol_options");
+        self.put(options, "idle_timeout", entry.value.clone(), &entry);
+    }
+
+    fn tracing(&mut self, node: &mut Node) {
+        if let Some(entry) = node.discard("operation_name") {
+            let direction = if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("egress")) {
+                "OUTBOUND"
+            } else {
+                "INBOUND"
+            };
+            self.report.changed(
+                entry.line,
+                format!("`operation_name` removed: the listener's `traffic_direction: {direction}` says it now, if anybody asks"),
+            );
+        }
+        if let Some(entry) = node.remove("request_headers_for_tags") {
+            self.report.changed(entry.line, "`request_headers_for_tags` is `custom_tags` now");
+            for mut item in Node::items_of(entry) {
+                let header = Node::map([("name", item.value.clone())]);
+                item.value = Node::map([("tag", item.value), ("request_header", header)]);
+                node.push_at("custom_tags", item);
+            }
+        }
+    }
+
+    fn client_certificate(&mut self, node: &mut Node) {
+        if let Some(entry) = node.remove("san") {
+            self.report.changed(entry.line, "`san` is `uri` now");
+            self.put(node, "uri", entry.value.clone(), &entry);
+        }
+    }
+
+    fn redis_proxy(&mut self, node: &mut Node) {
+        let Some(entry) = node.discard("cluster") else { return };
+        self.report.changed(entry.line, "`cluster` is `prefix_routes.catch_all_route` now");
+        let route = Node::map([("cluster", entry.value)]);
+        node.map_at("prefix_routes").set("catch_all_route", route);
+    }
+
+    fn prefix_routes(&mut self, node: &mut Node) {
+        let Some(entry) = node.remove("catch_all_cluster") else { return };
+        self.report.changed(entry.line, "`catch_all_cluster` is `catch_all_route` now");
+        self.put(node, "catch_all_route", Node::map([("cluster", entry.value.clone())]), &entry);
+    }
+
+    /// Whole percents are fractions now.
+    fn fault(&mut self, node: &mut Node) {
+        let Some(entry) = node.remove("percent") else { return };
+        self.report.changed(entry.line, "`percent` is `percentage` now");
+        let fraction =
+            Node::map([("numerator", entry.value.clone()), ("denominator", Node::plain("HUNDRED"))]);
+        self.put(node, "percentage", fraction, &entry);
+    }
+
+    fn health_check_filter(&mut self, node: &mut Node) {
+        let Some(entry) = node.discard("endpoint") else { return };
+        self.report.changed(entry.line, "`endpoint` is a match of the header `:path` now");
+        let matcher = Node::map([("exact", entry.value)]);
+        let header = Node::map([("name", Node::text(":path")), ("string_match", matcher)]);
+        node.push_at("headers", Child::item(header));
+    }
+
+    fn authenticated(&mut self, node: &mut Node) {
+        let Some(entry) = node.remove("name") else { return };
+        self.report.changed(entry.line, "`name` is `principal_name` now");
+        self.put(node, "principal_name", Node::map([("exact", entry.value.clone())]), &entry);
+    }
+}
+
+const RATE_LIMITS: [(&str, &str); 2] = [
+    ("envoy.rate_limit", "envoy.filters.http.ratelimit"),
+    ("envoy.ratelimit", "envoy.filters.network.ratelimit"),
+];
+
+/// Once one service served all filters; each of them names it now.
+pub(super) fn share_rate_limit_service(root: &mut Node, report: &mut Report) {
+    let Some(entry) = root.remove("rate_limit_service") else { return };
+    report.changed(entry.line, "`rate_limit_service` of the bootstrap is in each rate limit filter now");
+    give_service(root, &entry.value);
+}
+
+fn give_service(node: &mut Node, service: &Node) {
+    let is_filter = node
+        .text_at("name")
+        .is_some_and(|name| RATE_LIMITS.iter().any(|(old, new)| name == *old || name == *new));
+    if is_filter {
+        for key in ["config", "typed_config"] {
+            if let Some(config) = node.get_mut(key).filter(|config| config.is_map())
+                && !config.has("rate_limit_service")
+            {
+                config.set("rate_limit_service", service.clone());
+            }
+        }
+    }
+    for child in node.children_mut() {
+        give_service(&mut child.value, service);
+    }
+}

@@ -1,0 +1,164 @@
+//! `import`, `render` and `diff` as commands: what they write, what they leave alone, how they end.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use common::bridge::run;
+use tempfile::TempDir;
+
+const STATIC: &str = "\
+static_resources:
+  clusters:
+  - name: one  # the first
+    connect_timeout: 1s
+  - name: two
+    connect_timeout: 1s
+";
+
+fn home(files: &[(&str, &str)]) -> TempDir {
+    let home = tempfile::tempdir().expect("the folder for temporary files is writable");
+    for (name, text) in files {
+        let path = home.path().join(name);
+        fs::create_dir_all(path.parent().expect("a joined path has a parent")).expect("writable");
+        fs::write(path, text).expect("writable");
+    }
+    home
+}
+
+/// Runs a command; words that name something in `home` are paths there.
+fn at(home: &TempDir, words: &[&str]) -> Output {
+    let args = words.iter().map(|word| match word.strip_prefix("./") {
+        Some(name) => home.path().join(name).into_os_string(),
+        None => word.into(),
+    });
+    run(args)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Everything below a folder, by path, sorted.
+fn tree(folder: &Path) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of ours") {
+            let path = entry.expect("a folder of ours").path();
+            if path.is_dir() {
+                all.push((path.display().to_string(), "a folder".to_owned()));
+                open.push(path);
+            } else {
+                all.push((path.display().to_string(), text(&fs::read(&path).expect("a file of ours"))));
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn import_overwrites_nothing_and_leaves_nothing_behind() {
+    let home = home(&[("envoy.yaml", STATIC), ("config.d/cluster-two.yaml", "mine\n")]);
+    let before = tree(home.path());
+    let output = at(&home, &["import", "./envoy.yaml", "--out", "./config.d", "--node-id", "n"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("cluster-two.yaml"), "{}", text(&output.stderr));
+    assert_eq!(tree(home.path()), before);
+
+    let output = at(&home, &["import", "./envoy.yaml", "--out", "./new", "--bootstrap", "./no/dir.yaml"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert_eq!(tree(home.path()), before);
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let home = home(&[("envoy.yaml", STATIC)]);
+    let before = tree(home.path());
+    let output =
+        at(&home, &["import", "./envoy.yaml", "--out", "./config.d", "--dry-run", "--format", "json"]);
+    assert!(output.status.success());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        (report["written"].as_bool(), report["files"].as_array().map(Vec::len)),
+        (Some(false), Some(3))
+    );
+    assert_eq!(tree(home.path()), before);
+}
+
+#[test]
+fn who_could_not_read_the_source_cannot_read_the_fragments() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = home(&[("envoy.yaml", STATIC)]);
+    let source = home.path().join("envoy.yaml");
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o600)).expect("ours");
+    let output = at(&home, &["import", "./envoy.yaml", "--out", "./config.d"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let fragment = home.path().join("config.d/cluster-one.yaml");
+    assert_eq!(fs::metadata(fragment).expect("written").permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_was_imported_is_no_difference() {
+    let home = home(&[("envoy.yaml", STATIC)]);
+    assert!(at(&home, &["import", "./envoy.yaml", "--out", "./config.d"]).status.success());
+    let output = at(&home, &["diff", "./envoy.yaml", "./config.d"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "no difference\n".to_owned()));
+}
+
+#[test]
+fn diff_says_what_is_added_changed_and_removed_and_for_whom() {
+    let after = "nodes: [{cluster: edge-*}]\nclusters:\n- {name: three, connect_timeout: 1s}\n";
+    let changed = "clusters:\n- {name: one, connect_timeout: 2s}\n";
+    let home = home(&[("a.yaml", STATIC), ("b/after.yaml", after), ("b/changed.yaml", changed)]);
+    let output = at(&home, &["diff", "./a.yaml", "./b"]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "\
+~ cluster `one` changed, for every Envoy
+    connect_timeout: 1s -> 2s
++ cluster `three` added, for nodes with cluster edge-*
+- cluster `two` removed, for every Envoy
+1 added, 1 changed, 1 removed
+";
+    assert_eq!(text(&output.stdout), expected);
+    let output = at(&home, &["diff", "./a.yaml", "./b", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["differences"][0]["fields"][0]["path"], "connect_timeout");
+    assert_eq!(at(&home, &["diff", "./a.yaml", "./nowhere"]).status.code(), Some(2));
+    fs::write(home.path().join("b/broken.yaml"), "clusters: [").expect("writable");
+    assert_eq!(at(&home, &["diff", "./a.yaml", "./b"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_v2_file_is_compared_as_what_it_became() {
+    let old = "static_resources: {clusters: [{name: a, connect_timeout: 1s, hosts: [{pipe: {path: /x}}]}]}\n";
+    let new = "\
+clusters:
+- name: a
+  connect_timeout: 1s
+  load_assignment: {cluster_name: a, endpoints: [{lb_endpoints: [{endpoint: {address: {pipe: {path: /x}}}}]}]}
+";
+    let home = home(&[("old.yaml", old), ("new.yaml", new)]);
+    let output = at(&home, &["diff", "./old.yaml", "./new.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+#[test]
+fn render_gives_a_node_what_is_for_it() {
+    let fragments = [
+        ("c/all.yaml", "clusters: [{name: all, connect_timeout: 1s}]\n"),
+        ("c/edge.yaml", "nodes: [{id: edge-*}]\nclusters: [{name: edge, connect_timeout: 1s}]\n"),
+    ];
+    let home = home(&fragments);
+    let names = |flags: &[&str]| {
+        let output = at(&home, &[&["render", "./c"], flags].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let text = text(&output.stdout);
+        ["all", "edge"].map(|name| text.contains(&format!("- name: {name}\n")))
+    };
+    assert_eq!(names(&[]), [true, false]);
+    assert_eq!(names(&["--node-id", "edge-7"]), [true, true]);
+}
