@@ -143,3 +143,62 @@ fn check_expects_of_a_directory_that_it_is_whole_and_of_files_not() {
     put(&config, "r.yaml", &route("r", "xds_bridge"));
     assert_eq!(check(&[whole]).0, Some(0));
 }
+
+fn reload(admin: &str, flags: &[&str]) -> Output {
+    run(["reload", "--admin", admin].iter().chain(flags))
+}
+
+#[test]
+fn reload_says_what_is_held_and_takes_it_over_when_told_to() {
+    let names: Vec<String> = (10..30).map(|n| format!("c{n}")).collect();
+    let files: Vec<(String, String)> = names.iter().map(|n| (format!("{n}.yaml"), cluster(n))).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let (dir, config) = folder(&files);
+    for admin in
+        [format!("127.0.0.1:{}", free_port()), format!("unix:{}", dir.path().join("admin.sock").display())]
+    {
+        for (name, text) in &files {
+            put(&config, name, text);
+        }
+        let mut bridge = serve(&config, &["--admin", &admin]);
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        wait_until_served(&bridge, &all);
+        let fine = reload(&admin, &[]);
+        assert_eq!(fine.status.code(), Some(0), "{fine:?}");
+        for (name, _) in &files[..15] {
+            remove(&config, name);
+        }
+        bridge.wait_for_line(0, "held back");
+        let held = reload(&admin, &[]);
+        let said = String::from_utf8_lossy(&held.stdout).into_owned();
+        assert_eq!(held.status.code(), Some(1), "{said}");
+        assert!(said.contains("held back") && said.contains("--accept-removals"), "{said}");
+        let accepted = reload(&admin, &["--accept-removals"]);
+        let said = String::from_utf8_lossy(&accepted.stdout).into_owned();
+        assert_eq!((accepted.status.code(), said.contains("-15")), (Some(0), true), "{said}");
+        wait_until_served(&bridge, &all[15..]);
+    }
+}
+
+#[test]
+fn reload_accepts_what_is_unresolved_and_reads_without_settling() {
+    let (_dir, config) = folder(&[("c.yaml", &cluster("c")), ("r.yaml", &route("r", "c"))]);
+    let admin = format!("127.0.0.1:{}", free_port());
+    let bridge = serve(&config, &["--admin", &admin]);
+    wait_until_served(&bridge, &["c"]);
+    fs::write(config.join("r.yaml"), route("r", "later")).expect("written in place");
+    let held = reload(&admin, &[]);
+    assert_eq!(held.status.code(), Some(1), "{held:?}");
+    let accepted = reload(&admin, &["--accept-unresolved"]);
+    let said = String::from_utf8_lossy(&accepted.stdout).into_owned();
+    assert_eq!((accepted.status.code(), said.contains("~1")), (Some(0), true), "{said}");
+}
+
+#[test]
+fn reload_without_a_daemon_says_which_address_was_tried() {
+    let admin = format!("127.0.0.1:{}", free_port());
+    let nobody = reload(&admin, &[]);
+    let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert_eq!(nobody.status.code(), Some(2), "{said}");
+    assert!(said.contains(&admin) && said.contains("--admin"), "{said}");
+}

@@ -70,6 +70,11 @@ pub enum ListenError {
         "{0} is not a loopback address and the stream would be plain text: listen on 127.0.0.1 or a unix socket, or say --insecure"
     )]
     Exposed(Address),
+    /// Everybody could command the daemon.
+    #[error(
+        "{0} is not a loopback address, and whoever reaches the admin address commands the bridge: use 127.0.0.1 or unix:PATH"
+    )]
+    AdminExposed(Address),
     /// The operating system's reason.
     #[error("cannot listen on {0}: {1}")]
     Io(Address, io::Error),

@@ -4,9 +4,11 @@
 //! streams; they meet in the store and nowhere else. Knows nothing of parsing or protocol rules,
 //! and prints nothing: what people should see goes to a [`Reporter`].
 
+mod control;
 mod fragments;
 mod guard;
 mod listen;
+mod loader;
 mod look;
 mod mix;
 mod outcome;
@@ -23,7 +25,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,9 +39,12 @@ use tonic_health::ServingStatus;
 use crate::envoy_api::Api;
 use crate::serve::{Clients, Discovery, Pace, Rules};
 use crate::snapshot::Store;
-use crate::source::{self, Next, Watch};
+use crate::source::{self, Watch};
 
+use control::Control;
+pub use control::{ControlError, ReloadRequest, ReloadResponse, reload};
 pub use fragments::Fragments;
+use loader::Loader;
 pub use look::{Drew, FileName, Look, Saved, load_all};
 pub use mix::Places;
 pub use outcome::{Outcome, Verdict};
@@ -65,9 +69,6 @@ const MAX_RESPONSE: usize = 3 * 1024 * 1024 + 512 * 1024;
 /// Envoy takes any size; this bounds what is buffered for one stream.
 const MAX_RESPONSE_ENVOY: usize = 64 * 1024 * 1024;
 
-/// How often the waiting thread looks up although nothing happened.
-const IDLE: Duration = Duration::from_secs(60);
-
 /// What the daemon is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -75,6 +76,8 @@ pub struct Settings {
     pub source: source::Options,
     /// Where Envoys connect.
     pub listen: Vec<Address>,
+    /// Where the command line reaches it.
+    pub admin: Admin,
     /// Plain text may leave the machine.
     pub insecure: bool,
     /// What to serve, and what not.
@@ -87,6 +90,17 @@ pub struct Settings {
     pub pace: Pace,
     /// What tells this bridge from others to the clients, such as the host's name.
     pub instance: String,
+}
+
+/// Where the command line reaches the daemon.
+#[derive(Clone, Debug)]
+pub enum Admin {
+    /// Here, or the daemon does not start.
+    At(Address),
+    /// Here, if nobody else is.
+    Usual(Address),
+    /// Nowhere.
+    None,
 }
 
 /// Why the daemon could not start or had to stop.
@@ -117,6 +131,8 @@ pub trait Reporter: Send + Sync {
     fn listening(&self, addresses: &[Address]);
     /// The files were looked at.
     fn looked(&self, outcome: &Outcome, store: &Store);
+    /// The files were looked at because somebody asked, and nothing in them is new.
+    fn nothing_new(&self);
     /// The daemon is asked to end.
     fn draining(&self);
 }
@@ -135,6 +151,7 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     for address in &settings.listen {
         listeners.push(Listener::bind(address, settings.insecure).await?);
     }
+    let admin = bind_admin(&settings.admin).await?;
     let mut signals = Signals::new()?;
     reporter.listening(&listeners.iter().filter_map(Listener::address).collect::<Vec<_>>());
 
@@ -146,6 +163,8 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         .map_err(|error| AppError::System { what: "a thread to keep state", error })?;
     let fragments = Fragments::new(api.clone(), settings.policy.clone(), saved)
         .with_variables(settings.variables.clone());
+    let (jobs, asked) = std::sync::mpsc::channel();
+    let control = Control::new(jobs, handle.clone());
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
     let loader = Loader {
         watching,
@@ -154,6 +173,7 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         record: record.clone(),
         reporter: reporter.clone(),
         state,
+        jobs: asked,
         watched: BTreeSet::new(),
         _ended: ended,
     };
@@ -173,6 +193,11 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     let mut servers = JoinSet::new();
     for listener in listeners {
         servers.spawn(accept(listener, routes.clone(), draining.clone()));
+    }
+
+    if let Some(listener) = admin {
+        let routes = Routes::new(control).prepare();
+        servers.spawn(accept(listener, routes, draining.clone()));
     }
 
     let outcome = loop {
@@ -195,6 +220,22 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         return Err(AppError::Serve("the thread that loads files panicked".into()));
     }
     outcome
+}
+
+/// The admin address: what was asked for must be free, the usual one may be another bridge's.
+async fn bind_admin(admin: &Admin) -> Result<Option<Listener>, ListenError> {
+    match admin {
+        Admin::At(address) if !address.is_local() => Err(ListenError::AdminExposed(address.clone())),
+        Admin::At(address) => Listener::bind(address, false).await.map(Some),
+        Admin::Usual(address) => match Listener::bind(address, false).await {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) => {
+                tracing::warn!(%error, "no admin address: `reload` cannot reach this bridge; give it one with --admin");
+                Ok(None)
+            }
+        },
+        Admin::None => Ok(None),
+    }
 }
 
 /// Streams end by themselves; those that cannot are cut off after a while, or at a second signal.
@@ -239,69 +280,6 @@ async fn accept(
             drop(file);
             ended
         }
-    }
-}
-
-/// The thread between the files and the store.
-struct Loader {
-    watching: Watch,
-    fragments: Fragments,
-    store: Arc<Store>,
-    record: Arc<Record>,
-    reporter: Arc<dyn Reporter>,
-    state: State,
-    /// The files beside the fragments that are watched.
-    watched: BTreeSet<PathBuf>,
-    /// Dropped when the thread ends, however it ends.
-    _ended: mpsc::Sender<()>,
-}
-
-impl Loader {
-    fn start(mut self) -> Result<JoinHandle<()>, AppError> {
-        std::thread::Builder::new()
-            .name("load".into())
-            .spawn(move || self.run())
-            .map_err(|error| AppError::System { what: "a thread to load files", error })
-    }
-
-    fn run(&mut self) {
-        self.watch_wanted();
-        loop {
-            match self.watching.next(IDLE) {
-                Next::Changed(change) => {
-                    let is_complete = self.fragments.stage(&change.sources, &change.changed);
-                    // Of files beside, only what a fragment draws on is news.
-                    let is_news = self.fragments.has_staged() || change.changed_extra.is_empty();
-                    if is_complete && is_news {
-                        let outcome = self.fragments.update(&change.sources, &[]);
-                        self.publish(&outcome);
-                    }
-                    self.watch_wanted();
-                }
-                Next::Looked | Next::Idle => {}
-                Next::Stopped => return self.state.finish(DRAIN),
-            }
-        }
-    }
-
-    /// What fragments name is read with the next value, and watched as they are.
-    fn watch_wanted(&mut self) {
-        let wanted = self.fragments.wanted();
-        if wanted != self.watched {
-            self.watching.also(wanted.iter().cloned());
-            self.watched = wanted;
-        }
-    }
-
-    fn publish(&mut self, outcome: &Outcome) {
-        // Places first: a refusal that comes back at once already finds them.
-        self.record.set_places(self.fragments.places());
-        if let Verdict::Publish(snapshot) | Verdict::Restored(snapshot, _) = &outcome.verdict {
-            self.store.publish(snapshot.clone());
-        }
-        self.reporter.looked(outcome, &self.store);
-        // Last: what is on the disk matters at the next start, what is served matters now.
-        self.state.keep(self.fragments.take_unsaved());
     }
 }
 

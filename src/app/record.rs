@@ -56,7 +56,7 @@ impl Record {
                 resource = &**name,
                 version = version.map(|version| version.to_string()),
                 at,
-                message,
+                reason = message,
                 "an Envoy refused a resource and goes on with what it had"
             );
         }
@@ -158,15 +158,19 @@ fn service(stream: &Stream) -> &'static str {
     stream.only.map_or("aggregated", Kind::noun)
 }
 
-/// Envoy quotes the whole resource behind a failed constraint: that may hold keys, and is cut off.
+/// What a client's message says, without the resource that it quotes: that may hold keys. Envoy quotes
+/// a resource that fails a constraint, in protobuf's text form, before the reason or behind it.
 fn redacted(rejection: &Rejection) -> String {
     const CONSTRAINT: &str = "validation failed (";
-    let line = rejection.message.lines().next().unwrap_or_default();
-    let quoted = line.find(CONSTRAINT).and_then(|at| line[at..].find("): ").map(|end| at + end + 1));
-    let line = &line[..quoted.unwrap_or(line.len())];
     if rejection.kind == Kind::Secret {
         return "(withheld: it is about a secret; see the Envoy's own log)".into();
     }
+    // Within a quote line breaks are escaped: a line that begins with `: ` stands behind it.
+    let message = &*rejection.message;
+    let reason = message.rsplit_once("\n: ").map_or(message, |(_, reason)| reason);
+    let line = reason.lines().next().unwrap_or_default();
+    let quoted = line.find(CONSTRAINT).and_then(|at| line[at..].find("): ").map(|end| at + end + 1));
+    let line = &line[..quoted.unwrap_or(line.len())];
     match line.char_indices().nth(MAX_MESSAGE) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),
@@ -196,6 +200,13 @@ mod tests {
                        greater than 0s): name: \"a\" inline_string: \"PRIVATE\"\nmore";
         let shown = redacted(&rejection(Kind::Cluster, message));
         assert!(shown.ends_with("greater than 0s)"), "{shown}");
+        let constraint = "Proto constraint validation failed (ClusterValidationError.ConnectTimeout: value must be \
+                          greater than 0s)";
+        let quote = "name: \"a\"\ninline_string: \"PRIVATE\\n: x\"\n";
+        for mark in ["", "goo.gle/debugproto   \n"] {
+            let shown = redacted(&rejection(Kind::Cluster, &format!("{mark}{quote}: {constraint}")));
+            assert_eq!(shown, constraint);
+        }
         assert!(!redacted(&rejection(Kind::Secret, "bad key PRIVATE")).contains("PRIVATE"));
         assert!(redacted(&rejection(Kind::Cluster, &"é".repeat(9999))).chars().count() <= MAX_MESSAGE + 1);
     }

@@ -152,3 +152,102 @@ fn lookup(extra: &OrdMap<Arc<Path>, Content>, path: &Path) -> Option<Content> {
 fn content(content: Content) -> FileContent {
     content.map_err(|problem| problem.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{FileName, Fragments, Outcome, Policy};
+    use crate::envoy_api::Api;
+    use crate::source::{DirState, Directory, SourceFile};
+    use bytes::Bytes;
+
+    const ENV: &str = "/etc/x/variables.env";
+
+    struct Bench {
+        sources: Sources,
+        fragments: Fragments,
+    }
+
+    impl Bench {
+        fn new(files: &[(&str, &str)]) -> Bench {
+            let api = Api::embedded().expect("the shipped set is whole");
+            let environment = Environment([("STRONG".to_owned(), "own".to_owned())].into());
+            let variables = VariableSources { environment, env_files: vec![ENV.into()], only: None };
+            let mut sources = Sources {
+                dirs: [Directory { path: "/etc/x/d".into(), state: DirState::Present }].into(),
+                ..Sources::default()
+            };
+            for (name, text) in files {
+                let content = Ok(Bytes::copy_from_slice(text.as_bytes()));
+                sources
+                    .files
+                    .insert((*name).into(), SourceFile { path: format!("/etc/x/d/{name}").into(), content });
+            }
+            Bench {
+                sources,
+                fragments: Fragments::new(api, Policy::default(), BTreeMap::new()).with_variables(variables),
+            }
+        }
+
+        fn extra(&mut self, path: &str, text: &str) {
+            self.sources.extra.insert(Path::new(path).into(), Ok(Bytes::copy_from_slice(text.as_bytes())));
+        }
+
+        /// The outcome, if all that is needed has been read.
+        fn step(&mut self, changed: &[&str]) -> Option<Outcome> {
+            let changed: Vec<FileName> = changed.iter().map(|name| (*name).into()).collect();
+            let is_complete = self.fragments.stage(&self.sources, &changed);
+            is_complete.then(|| self.fragments.update(&self.sources, &[]))
+        }
+    }
+
+    #[test]
+    fn only_files_that_draw_on_what_changed_are_loaded_again() {
+        let mut bench = Bench::new(&[
+            ("a.yaml", "clusters: [{ name: a, alt_stat_name: \"${A}\" }]"),
+            ("b.yaml", "clusters: [{ name: b, alt_stat_name: \"${B:-b}\" }]"),
+            ("c.yaml", "clusters: [{ name: c, alt_stat_name: \"${STRONG}\" }]"),
+            ("d.yaml", "clusters: [{ name: d, alt_stat_name: !file ../${A} }]"),
+        ]);
+        assert!(
+            bench.step(&["a.yaml", "b.yaml", "c.yaml", "d.yaml"]).is_none(),
+            "the env file is not read yet"
+        );
+        assert_eq!(bench.fragments.wanted().into_iter().collect::<Vec<_>>(), [PathBuf::from(ENV)]);
+        bench.extra(ENV, "A=one\n");
+        assert!(bench.step(&[]).is_none(), "the file that d names is not read yet");
+        let wanted: Vec<_> = bench.fragments.wanted().into_iter().collect();
+        assert_eq!(wanted, [PathBuf::from("/etc/x/d/../one"), ENV.into()]);
+        bench.extra("/etc/x/d/../one", "1");
+        let outcome = bench.step(&[]).expect("all is read");
+        assert!(outcome.diagnostics.is_empty(), "{:?}", outcome.diagnostics);
+        let loaded = |bench: &mut Bench| -> Vec<String> {
+            let outcome = bench.step(&[]).expect("all is read");
+            outcome.looks.iter().map(|look| look.name.to_string()).collect()
+        };
+        bench.extra(ENV, "A=one\nB=new\nSTRONG=weak\n# more\n");
+        assert_eq!(loaded(&mut bench), ["b.yaml"]);
+        bench.extra("/etc/x/d/../one", "2");
+        assert_eq!(loaded(&mut bench), ["d.yaml"]);
+        bench.extra("/elsewhere", "x");
+        assert_eq!(loaded(&mut bench), [""; 0]);
+        bench.extra("/etc/x/d/../two", "2");
+        bench.extra(ENV, "A=two\nB=new\n");
+        assert_eq!(loaded(&mut bench), ["a.yaml", "d.yaml"]);
+    }
+
+    #[test]
+    fn later_env_files_are_stronger_and_the_environment_is_the_strongest() {
+        let environment = Environment([("A".to_owned(), "environment".to_owned())].into());
+        let env_files = vec!["/first".into(), "/second".into()];
+        let mut surroundings = Surroundings::new(VariableSources { environment, env_files, only: None });
+        let mut sources = Sources::default();
+        for (path, text) in [("/first", "A=1\nB=1\nC=1\n"), ("/second", "A=2\nB=2\n")] {
+            sources.extra.insert(Path::new(path).into(), Ok(Bytes::from_static(text.as_bytes())));
+        }
+        assert!(surroundings.take(&sources).is_empty());
+        let value = |name| surroundings.variables.get(name).map(|value| value.to_string());
+        assert_eq!(value("A").as_deref(), Some("environment"));
+        assert_eq!((value("B").as_deref(), value("C").as_deref()), (Some("2"), Some("1")));
+    }
+}

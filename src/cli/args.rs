@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
 use crate::app::Address;
@@ -22,7 +23,8 @@ pub struct Common {
     /// Settings file [default: /etc/xds-bridge/xds-bridge.yaml, if it exists]
     #[arg(long, global = true, value_name = "FILE", env = "XDS_BRIDGE_SETTINGS")]
     pub settings: Option<PathBuf>,
-    /// What to log, such as `debug` or `xds_bridge::serve=debug,info`; RUST_LOG is read, too [default: info]
+    /// What to log, such as `debug` or `xds_bridge::serve=debug,info`; RUST_LOG is read, too [default: info;
+    /// warn where people read the output: `serve` at a terminal, `check`]
     #[arg(long, global = true, value_name = "FILTER", env = "XDS_BRIDGE_LOG")]
     pub log: Option<String>,
     /// How to log [default: pretty]
@@ -38,6 +40,8 @@ pub enum Command {
     Check(Check),
     /// Print an Envoy bootstrap that connects to this bridge
     Bootstrap(Bootstrap),
+    /// Let the running bridge read everything at once, and say what came of it
+    Reload(Reload),
 }
 
 /// Where Envoy's API comes from.
@@ -78,11 +82,14 @@ pub struct Serve {
     /// Address for Envoys, IP:PORT or unix:PATH; may be repeated [default: 127.0.0.1:18000]
     #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_LISTEN", value_delimiter = ',')]
     pub listen: Vec<Address>,
+    /// Address for `reload`, IP:PORT on loopback, unix:PATH, or `none` [default: 127.0.0.1:18001, if it is free]
+    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
+    pub admin: Option<AdminAddress>,
     /// Allow plain text beyond loopback addresses and unix sockets
-    #[arg(long, env = "XDS_BRIDGE_INSECURE")]
+    #[arg(long, env = "XDS_BRIDGE_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
     /// Serve an empty configuration as such, instead of waiting for the first fragment
-    #[arg(long, env = "XDS_BRIDGE_ALLOW_EMPTY")]
+    #[arg(long, env = "XDS_BRIDGE_ALLOW_EMPTY", value_parser = BoolishValueParser::new())]
     pub allow_empty: bool,
     /// What an error in a fragment does to the others [default: contain]
     #[arg(long, value_name = "WHAT", env = "XDS_BRIDGE_ON_ERROR")]
@@ -143,6 +150,34 @@ pub struct Bootstrap {
     /// Variant of the protocol
     #[arg(long, value_name = "API", default_value = "delta")]
     pub api: ApiVariant,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Reload {
+    /// Serve what is held because requests would go to what no fragment defines
+    #[arg(long)]
+    pub accept_unresolved: bool,
+    /// Serve what is held because so much would be removed
+    #[arg(long)]
+    pub accept_removals: bool,
+    /// The bridge's `--admin` address [default: 127.0.0.1:18001]
+    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
+    pub admin: Option<AdminAddress>,
+}
+
+/// Where a bridge is commanded, if anywhere.
+#[derive(Clone, Debug)]
+pub enum AdminAddress {
+    At(Address),
+    None,
+}
+
+impl std::str::FromStr for AdminAddress {
+    type Err = crate::app::AddressError;
+
+    fn from_str(text: &str) -> Result<AdminAddress, Self::Err> {
+        if text == "none" { Ok(AdminAddress::None) } else { text.parse().map(AdminAddress::At) }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

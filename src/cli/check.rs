@@ -69,6 +69,9 @@ fn show(format: FindingsFormat, looks: &[Arc<Look>], findings: &[Diagnostic]) {
             }
             let resources: usize = looks.iter().map(|look| look.loaded.items.len()).sum();
             let (files, plural) = (looks.len(), |n| if n == 1 { "" } else { "s" });
+            if files == 0 {
+                text.push_str("there is no fragment: fragments are files that end in .yaml, .yml or .json\n");
+            }
             text.push_str(&format!(
                 "{files} file{}, {resources} resource{}: {}\n",
                 plural(files),

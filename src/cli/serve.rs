@@ -1,5 +1,6 @@
 //! `serve`: starts the daemon, and says what happens: to a person, or to the log.
 
+use std::io;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -17,20 +18,21 @@ use crate::snapshot::{Fate, Snapshot, Store};
 pub fn run(common: &Common, command: &Serve) -> Result<Exit> {
     let file = File::read(common)?;
     let person = output::for_a_person();
-    // A person sees what is loaded and changed anyway; the log is then for what goes wrong.
-    logging::start(common, &file, if person { "warn" } else { "info" })?;
+    // A person sees what is loaded and changed anyway; the log is then for Envoys that connect and for
+    // what goes wrong.
+    logging::start(common, &file, if person { "warn,xds_bridge::app::record=info" } else { "info" })?;
     let settings = file.daemon(command)?;
     let api = file.api(&command.descriptors)?;
     let dirs: Vec<String> = settings.source.dirs.iter().map(|dir| dir.display().to_string()).collect();
     let reporter: Arc<dyn Reporter> =
-        if person { Arc::new(Terminal::new(&dirs)) } else { Arc::new(Log { dirs: dirs.join(", ") }) };
+        if person { Arc::new(Terminal::new(dirs)) } else { Arc::new(Log { dirs }) };
     app::run(api, &settings, reporter)?;
     Ok(Exit::Done)
 }
 
 /// Says what happens in log lines.
 struct Log {
-    dirs: String,
+    dirs: Vec<String>,
 }
 
 impl Reporter for Log {
@@ -74,13 +76,30 @@ impl Reporter for Log {
                 );
             }
             Verdict::NotYet => tracing::error!("not serving: a first start needs every fragment to be right"),
-            Verdict::Empty => tracing::warn!(dirs = self.dirs, "waiting for the first fragment"),
+            Verdict::Empty => {
+                tracing::warn!(why = nothing_in(&self.dirs), "waiting for the first fragment");
+            }
         }
+    }
+
+    fn nothing_new(&self) {
+        tracing::info!("looked at all fragments: nothing is new");
     }
 
     fn draining(&self) {
         tracing::info!("ending: clients are told to connect again");
     }
+}
+
+/// Why there is nothing to serve: a directory may be missing, closed to us, or really empty.
+pub fn nothing_in(dirs: &[String]) -> String {
+    let why = |dir: &String| match std::fs::read_dir(dir) {
+        Ok(_) => format!("{dir} holds no resource yet"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => format!("{dir} does not exist yet"),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => format!("{dir} holds no resource yet"),
+        Err(error) => format!("{dir} cannot be read: {error}"),
+    };
+    dirs.iter().map(why).collect::<Vec<_>>().join("; ")
 }
 
 /// How many resources were added, changed and removed.

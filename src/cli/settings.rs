@@ -10,9 +10,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
-use super::args::{Common, Descriptors, LogFormat, OnErrorChoice, Outside, Serve, VariableFlags, duration};
+use super::args::{
+    AdminAddress, Common, Descriptors, LogFormat, OnErrorChoice, Outside, Serve, VariableFlags, duration,
+};
 use super::bootstrap::CLUSTER;
-use crate::app::{Address, Environment, OnError, Policy, Settings, VariableSources};
+use crate::app::{Address, Admin, Environment, OnError, Policy, Settings, VariableSources};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, descriptors_in};
 use crate::resource::Name;
@@ -27,12 +29,16 @@ const DEFAULT_DIR: &str = "config.d";
 /// Loopback: nothing leaves the machine unless somebody says so.
 const DEFAULT_LISTEN: &str = "127.0.0.1:18000";
 
+/// Beside the port for Envoys.
+const DEFAULT_ADMIN: &str = "127.0.0.1:18001";
+
 /// The settings file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     config_dirs: Option<Vec<PathBuf>>,
     listen: Option<Vec<String>>,
+    admin: Option<String>,
     insecure: Option<bool>,
     allow_empty: Option<bool>,
     settle: Option<String>,
@@ -104,6 +110,17 @@ impl File {
         own.iter().map(|text| text.parse().context("`listen` in the settings file")).collect()
     }
 
+    /// Where the daemon is commanded; nothing if nowhere.
+    pub fn admin(&self, flag: Option<&AdminAddress>) -> Result<Option<Address>> {
+        let own = self.admin.as_deref().unwrap_or(DEFAULT_ADMIN);
+        Ok(match flag {
+            Some(AdminAddress::At(address)) => Some(address.clone()),
+            Some(AdminAddress::None) => None,
+            None if own == "none" => None,
+            None => Some(own.parse().context("`admin` in the settings file")?),
+        })
+    }
+
     /// All that the daemon needs.
     pub fn daemon(&self, flags: &Serve) -> Result<Settings> {
         let time = |flag: Option<Duration>, own: &Option<String>, key: &str| match (flag, own) {
@@ -119,6 +136,11 @@ impl File {
         Ok(Settings {
             source,
             listen: self.listen(&flags.listen)?,
+            admin: match (self.admin(flags.admin.as_ref())?, flags.admin.is_some() || self.admin.is_some()) {
+                (None, _) => Admin::None,
+                (Some(address), true) => Admin::At(address),
+                (Some(address), false) => Admin::Usual(address),
+            },
             insecure: flags.insecure || self.insecure.unwrap_or(false),
             policy: self.policy(flags),
             variables: self.variables(&flags.variables, std::env::vars_os()),

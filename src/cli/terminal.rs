@@ -17,16 +17,16 @@ const MAX_NAMES: usize = 6;
 
 /// Talks to a person.
 pub struct Terminal {
-    dirs: String,
+    dirs: Vec<String>,
     colour: bool,
     loaded: AtomicBool,
 }
 
 impl Terminal {
     /// For the fragments of these directories.
-    pub fn new(dirs: &[String]) -> Terminal {
+    pub fn new(dirs: Vec<String>) -> Terminal {
         let colour = output::colour(std::io::stdout().is_terminal());
-        Terminal { dirs: dirs.join(", "), colour, loaded: AtomicBool::new(false) }
+        Terminal { dirs, colour, loaded: AtomicBool::new(false) }
     }
 
     fn paint(&self, colour: AnsiColor, text: &str) -> String {
@@ -47,13 +47,14 @@ impl Terminal {
 impl Reporter for Terminal {
     fn listening(&self, addresses: &[Address]) {
         let version = env!("CARGO_PKG_VERSION");
-        let mut text = format!("xds-bridge {version} serves the fragments of {}\n", self.dirs);
+        let mut text = format!("xds-bridge {version} serves the fragments of {}\n", self.dirs.join(", "));
         for address in addresses {
             text.push_str(&format!("  listening on   {address}\n"));
         }
         if let Some(first) = addresses.first() {
             text.push_str(&format!(
-                "  to connect     xds-bridge bootstrap --xds {first} > envoy.yaml && envoy -c envoy.yaml\n\n"
+                "  to connect     {} bootstrap --xds {first} > envoy.yaml && envoy -c envoy.yaml\n\n",
+                program()
             ));
         }
         output::print(&text);
@@ -64,7 +65,9 @@ impl Reporter for Terminal {
         let red = |text: &str| self.paint(AnsiColor::Red, text);
         let line = match &outcome.verdict {
             Verdict::Publish(snapshot) if !self.loaded.swap(true, Ordering::Relaxed) => {
-                format!("loaded {} files in {}: {}", outcome.files_loaded, time(outcome), inventory(snapshot))
+                let files = outcome.files_loaded;
+                let plural = if files == 1 { "" } else { "s" };
+                format!("loaded {files} file{plural} in {}: {}", time(outcome), inventory(snapshot))
             }
             Verdict::Publish(snapshot) => self.change_line(snapshot, outcome),
             Verdict::Unchanged if outcome.diagnostics.iter().any(Diagnostic::is_error) => format!(
@@ -87,15 +90,28 @@ impl Reporter for Terminal {
                 red("not serving yet"),
                 count(&outcome.diagnostics)
             ),
-            Verdict::Empty => format!("waiting for the first fragment in {}", self.dirs),
+            Verdict::Empty => {
+                format!("waiting for the first fragment: {}", super::serve::nothing_in(&self.dirs))
+            }
         };
         let clock = chrono::Local::now().format("%H:%M:%S");
         output::print(&format!("{findings}{clock} {line}\n"));
     }
 
+    fn nothing_new(&self) {
+        output::print("looked at all fragments: nothing is new\n");
+    }
+
     fn draining(&self) {
         output::print("ending: clients are told to connect again\n");
     }
+}
+
+/// This program as it was called, so that the line can be copied: `target/release/xds-bridge`.
+fn program() -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    let name = std::env::args().next().filter(|name| !name.is_empty() && name.chars().all(plain));
+    name.unwrap_or_else(|| "xds-bridge".to_owned())
 }
 
 fn time(outcome: &Outcome) -> String {

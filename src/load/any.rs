@@ -75,7 +75,7 @@ impl<'a> Decoder<'a> {
             return None;
         };
         let Some(entry) = entries.iter().find(|entry| entry.key == "@type") else {
-            self.findings.sensitive.mark_suspects(node);
+            self.findings.hide_unknown(node);
             self.missing_type(node, entries);
             return None;
         };
@@ -83,7 +83,7 @@ impl<'a> Decoder<'a> {
         let named = self.named(entry);
         self.findings.back(before);
         if named.is_none() {
-            self.findings.sensitive.mark_suspects(node);
+            self.findings.hide_unknown(node);
         }
         named
     }

@@ -32,6 +32,8 @@ const SOON: i64 = 14 * DAY;
 /// What is known of the certificates of one item.
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
+    /// Whether they are looked at: in fragments, not in messages alone.
+    pub are_checked: bool,
     /// Now, in seconds since 1970, if it is to be told what has expired.
     pub now: Option<i64>,
     /// When the first of the certificates so far expires.
@@ -53,6 +55,9 @@ impl Pem<'_> {
 impl Decoder<'_> {
     /// Looks at the certificates of the two messages that hold some.
     pub(super) fn check_certificates(&mut self, ty: &MessageType, node: &Node<'_>) {
+        if !self.certificates.are_checked {
+            return;
+        }
         if &*ty.name == TLS_CERTIFICATE {
             self.check_pair(node);
         } else if &*ty.name == VALIDATION_CONTEXT

@@ -14,6 +14,7 @@ use super::certificates::Certificates;
 use super::findings::Findings;
 use super::references::{self, Mention};
 use super::scalars::{default_scalar, wire_type};
+use super::sensitive::looks_like_a_field;
 use super::suggest;
 use super::wire;
 use super::yaml::{Entry, Node, Value};
@@ -72,7 +73,11 @@ impl<'a> Decoder<'a> {
         };
         let mut given: Vec<Given<'_, '_>> = Vec::with_capacity(entries.len());
         for entry in entries {
-            match ty.field_index(&entry.key) {
+            let index = ty.field_index(&entry.key);
+            if !self.findings.secret && index.is_some_and(|index| ty.fields[index].sensitive) {
+                self.findings.sensitive.mark_entry(entry);
+            }
+            match index {
                 Some(index) if !self.is_absent(&ty.fields[index], &entry.value) => {
                     given.push(Given { index, entry });
                 }
@@ -189,10 +194,7 @@ impl<'a> Decoder<'a> {
             self.findings.add(Severity::Warning, "deprecated-field", entry.key_span, message);
         }
         let secret = self.findings.secret;
-        if field.sensitive && !secret {
-            self.findings.secret = true;
-            self.findings.sensitive.mark(&entry.value);
-        }
+        self.findings.secret = secret || field.sensitive;
         match field.shape {
             Shape::Single => self.single(field, &entry.value, out),
             Shape::List { packed } => self.list(field, packed, &entry.value, out),
@@ -302,11 +304,6 @@ impl<'a> Decoder<'a> {
             }
         }
     }
-}
-
-/// Whether a key was meant as one, and is no text that came to be a key.
-fn looks_like_a_field(entry: &Entry<'_>) -> bool {
-    !entry.value.is_null() && entry.key.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
 /// `{}` for an `Any` is possible where it is data, as for a Wasm module, but an extension is nothing

@@ -85,6 +85,14 @@ impl<'a> Findings<'a> {
         self.list
     }
 
+    /// Hides what may be sensitive in a value of unknown type.
+    pub(super) fn hide_unknown(&mut self, node: &Node<'_>) {
+        match self.secret {
+            true => self.sensitive.add(node.span),
+            false => self.sensitive.mark_suspects(node),
+        }
+    }
+
     /// What is wrong as YAML is said before anyone knows what is sensitive.
     fn hide_sensitive(&mut self) {
         let sensitive = self.sensitive.spans();
@@ -229,6 +237,10 @@ impl<'a> Findings<'a> {
         if matches!(node.value, Value::Unknown) {
             let unsaid = Diagnostic::new(Severity::Note, "wrong-type", self.file.clone(), message);
             return self.unsaid.insert(unsaid);
+        }
+        if self.secret && !matches!(node.value, Value::Scalar(..)) {
+            // Nobody knows what these keys are.
+            self.sensitive.add(node.span);
         }
         self.error("wrong-type", span, message)
     }

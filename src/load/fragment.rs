@@ -68,6 +68,7 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
     if let Some(cut_off) = &parsed.cut_off {
         let mut judge = Reader::new(api, file, text, None);
         judge.document(cut_off);
+        judge.decoder.findings.sensitive.mark_suspects(cut_off);
         reader.decoder.findings.sensitive.cut_off(judge.decoder.findings.sensitive, parsed.read_to, text);
     }
     for issue in parsed.issues {
@@ -86,6 +87,7 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
 impl<'a> Reader<'a> {
     fn new(api: &'a Api, file: &'a Arc<str>, text: &'a str, now: Option<i64>) -> Reader<'a> {
         let mut decoder = Decoder::new(api, Findings::new(file, text));
+        decoder.certificates.are_checked = true;
         decoder.certificates.now = now;
         Reader { decoder, bootstrap: api.message(BOOTSTRAP), items: Vec::new(), defined: HashMap::new() }
     }
@@ -195,6 +197,12 @@ impl<'a> Reader<'a> {
     /// The items of a list by kind.
     pub(super) fn list(&mut self, kind: Kind, entry: &Entry<'_>, scope: &mut Scope) {
         let is_list = matches!(entry.value.value, Value::Sequence(_));
+        let elements = entry.value.elements();
+        if kind == Kind::Secret
+            && (elements.is_empty() || elements.iter().any(|node| node.entries().is_none()))
+        {
+            self.decoder.findings.sensitive.mark_entry(entry);
+        }
         let before = self.decoder.findings.enter(kind.fragment_key());
         for (index, node) in entry.value.elements().iter().enumerate() {
             let inside = self.decoder.findings.enter_index(index);
@@ -269,7 +277,8 @@ impl<'a> Reader<'a> {
         let kinds = Kind::ALL.iter().map(|kind| kind.fragment_key());
         let fields = self.bootstrap.map(|ty| &ty.fields[..]).unwrap_or_default();
         let names = own.into_iter().chain(kinds).chain(fields.iter().map(|field| &*field.name));
-        let hint = match suggest::nearest(&entry.key, names) {
+        let near = if self.decoder.findings.is_full() { None } else { suggest::nearest(&entry.key, names) };
+        let hint = match near {
             Some(name) => format!("did you mean `{name}`?"),
             None => "resources stand under `listeners`, `clusters`, `routes` …; a key that begins with `x-` may hold anything"
                 .to_owned(),

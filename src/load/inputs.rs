@@ -102,7 +102,7 @@ impl fmt::Debug for Inputs<'_> {
 }
 
 /// A reference to a variable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct VariableUse {
     /// The variable's name.
     pub name: Arc<str>,
@@ -112,6 +112,13 @@ pub struct VariableUse {
     pub default: Option<Box<str>>,
     /// Whether it is set. An empty value is one.
     pub is_set: bool,
+}
+
+// By hand, because a default may be a secret.
+impl fmt::Debug for VariableUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {:?}", self.name, self.span)
+    }
 }
 
 /// What a fragment drew on.

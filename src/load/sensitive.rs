@@ -4,33 +4,51 @@
 //! places, in order and apart. Keeps the invariant that after a syntax error all that was not read is
 //! hidden, if it may belong to something sensitive.
 
-use super::yaml::{Node, Value};
+use super::yaml::{Entry, Node, Value};
 use crate::diagnostic::Span;
 
 /// Keys under which secrets stand. Where the type of a message is not known, this is all there is to go
 /// by: the names of all fields that the API marks as sensitive, and where data stands inside of them.
-const SUSPECT_KEYS: [&str; 21] = [
-    "secrets",
-    "inline_string",
-    "inlineString",
-    "inline_bytes",
-    "inlineBytes",
-    "private_key",
-    "privateKey",
-    "pkcs12",
-    "password",
-    "secret",
-    "keys",
-    "token",
-    "users",
-    "auth_username",
+const SUSPECT_KEYS: [&str; 39] = [
+    "access_key_id",
+    "authPassword",
     "authUsername",
     "auth_password",
-    "authPassword",
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
+    "auth_username",
+    "backendToken",
+    "backend_token",
+    "contextExtensions",
+    "context_extensions",
     "credentials",
+    "credentialsDataSource",
+    "credentials_data_source",
+    "downstreamAuthPassword",
+    "downstreamAuthPasswords",
+    "downstreamAuthUsername",
+    "downstream_auth_password",
+    "downstream_auth_passwords",
+    "downstream_auth_username",
+    "inlineBytes",
+    "inlineString",
+    "inline_bytes",
+    "inline_string",
+    "keys",
+    "password",
+    "pkcs12",
+    "privateKey",
+    "private_key",
+    "secret",
+    "secretAccessKey",
+    "secretData",
+    "secret_access_key",
+    "secret_data",
+    "secrets",
+    "sessionToken",
+    "session_token",
+    "token",
+    "users",
+    "webIdentityTokenDataSource",
+    "web_identity_token_data_source",
 ];
 
 /// Places of sensitive values.
@@ -51,19 +69,40 @@ impl Sensitive {
         match &node.value {
             Value::Scalar(..) | Value::Unknown => self.add(node.span),
             Value::File(_) => {}
+            Value::Sequence(nodes) if nodes.iter().any(|node| matches!(node.value, Value::Scalar(..))) => {
+                self.add(node.span);
+                nodes.iter().for_each(|node| self.mark(node));
+            }
             Value::Sequence(nodes) => nodes.iter().for_each(|node| self.mark(node)),
-            Value::Mapping(entries) => entries.iter().for_each(|entry| self.mark(&entry.value)),
+            Value::Mapping(entries) => {
+                if !entries.iter().all(looks_like_a_field) {
+                    self.add(node.span);
+                }
+                entries.iter().for_each(|entry| self.mark_entry(entry));
+            }
         }
     }
 
-    /// All scalars of a `Secret` but its name, which is no secret.
+    /// All scalars under a key. What looks like a tag or an anchor may be the beginning of a password.
+    pub(super) fn mark_entry(&mut self, entry: &Entry<'_>) {
+        self.mark(&entry.value);
+        let (key, value) = (entry.key_span, entry.value.span);
+        // What came by an alias stands before its key.
+        if matches!(entry.value.value, Value::Scalar(..) | Value::Unknown) && value.start > key.end {
+            self.add(Span { start: key.end + 1, end: value.end });
+        }
+    }
+
+    /// All scalars of a `Secret` but its name and type, which are no secrets.
     pub(super) fn mark_secret(&mut self, node: &Node<'_>) {
         let Some(entries) = node.entries() else { return self.mark(node) };
         for entry in entries {
-            let is_open =
-                matches!(&*entry.key, "name" | "@type") && entry.value.text().is_some_and(|t| !t.is_empty());
-            if !is_open {
-                self.mark(&entry.value);
+            let text = entry.value.text().unwrap_or_default();
+            match &*entry.key {
+                "name" if !text.is_empty() => {}
+                "@type" if text.contains('/') => {}
+                _ if looks_like_a_field(entry) => self.mark_entry(entry),
+                _ => self.add(node.span),
             }
         }
     }
@@ -76,7 +115,7 @@ impl Sensitive {
             Value::Mapping(entries) => {
                 for entry in entries {
                     if SUSPECT_KEYS.contains(&&*entry.key) {
-                        self.mark(&entry.value);
+                        self.mark_entry(entry);
                     } else {
                         self.mark_suspects(&entry.value);
                     }
@@ -112,8 +151,46 @@ impl Sensitive {
     }
 }
 
+/// Whether a key was meant as one, and is no text that came to be a key.
+pub(super) fn looks_like_a_field(entry: &Entry<'_>) -> bool {
+    !entry.value.is_null() && entry.key.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+}
+
 /// Whether one of these places, in order and apart, overlaps with this one.
 pub(super) fn overlaps(sensitive: &[Span], span: Span) -> bool {
     let behind = sensitive.partition_point(|known| known.end <= span.start);
     sensitive.get(behind).is_some_and(|known| known.start < span.end.max(span.start + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::envoy_api::Api;
+
+    #[test]
+    fn every_sensitive_field_of_the_api_is_suspect() {
+        let api = Api::embedded().expect("the shipped set is whole");
+        let types = api.message_names().filter_map(|name| api.message(name));
+        let fields = types.flat_map(|ty| &ty.fields).filter(|field| field.sensitive);
+        let names = fields.flat_map(|field| [&*field.name, &*field.json_name]);
+        // This one is everywhere, and what is in it has its own names.
+        let missing: BTreeSet<&str> = names
+            .filter(|name| !SUSPECT_KEYS.contains(name) && !matches!(*name, "typed_config" | "typedConfig"))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn places_are_in_order_and_apart() {
+        let span = |start, end| Span { start, end };
+        let mut places = Sensitive(vec![span(5, 9), span(1, 2), span(8, 12), span(2, 3)]);
+        let places = places.spans();
+        assert_eq!(places, [span(1, 3), span(5, 12)]);
+        assert!(
+            overlaps(&places, span(11, 20)) && overlaps(&places, span(6, 6)) && overlaps(&places, span(0, 2))
+        );
+        assert!(!overlaps(&places, span(3, 5)) && !overlaps(&places, span(12, 13)));
+    }
 }

@@ -371,6 +371,7 @@ fn as_key(node: Node<'_>) -> (Key<'_>, Option<Issue>) {
         _ if node.is_null() => (Key::Text(Cow::Borrowed("null"), node.span), None),
         Value::Scalar(text, Style::Plain) if text == "<<" && node.tag.is_none() => (Key::Merge, None),
         Value::Scalar(text, _) => (Key::Text(text, node.span), None),
+        Value::Unknown => (Key::Dropped, None),
         value => {
             let message = "a key must be a simple text, not a list or a mapping".to_owned();
             let mut issue = Issue::new(Severity::Error, "bad-key", node.span, message);

@@ -175,6 +175,14 @@ impl Holding {
         self.gap.insert(name.clone(), Held::Asked(kept));
     }
 
+    /// The client may have forgotten what it asked for and was sent: it is sent again, unless refused.
+    pub fn repeat(&mut self, view: &View, kind: Kind, name: &Name) {
+        let refused = matches!(self.gap.get(name), Some(Held::Rejected { .. }));
+        if self.subscription.covers(name) && !refused {
+            self.ask(Some(view), kind, name, true);
+        }
+    }
+
     /// Takes the ACK of the response in flight.
     pub fn acknowledge(&mut self) -> Option<InFlight> {
         self.in_flight.take()

@@ -106,14 +106,9 @@ impl Session {
         self.siblings = siblings;
     }
 
-    /// Whether its first request has come.
-    pub(crate) fn is_started(&self) -> bool {
+    /// Whether the first request was taken, which alone may say who the client is.
+    pub(crate) fn has_started(&self) -> bool {
         self.started
-    }
-
-    /// Who the client said it is.
-    pub fn identity(&self) -> Option<&Arc<Identity>> {
-        self.identity.as_ref()
     }
 
     /// What happened since the last call, for the record.
@@ -408,6 +403,14 @@ impl Session {
         if !telling && !answer {
             return None;
         }
+        let starting_over: Vec<Name> = match (variant, kind) {
+            (Variant::Sotw, Kind::Cluster) => {
+                let fresh =
+                    sent.values().filter(|sent| sent.before.is_none()).filter_map(|s| s.resource.as_ref());
+                fresh.flat_map(|cluster| cluster.references_to(Kind::Endpoint).cloned()).collect()
+            }
+            _ => Vec::new(),
+        };
         let mut response = self.response(kind.type_url().into(), view.type_version(kind));
         let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
@@ -424,6 +427,14 @@ impl Session {
             items: response.items.len(),
             removed: response.removed.len(),
         });
+        // A cluster that goes and comes back faster than a list of names can tell starts without
+        // endpoints, while the list still names them: they are sent again behind it.
+        for name in &starting_over {
+            shared
+                .holdings
+                .of_mut(Kind::Endpoint)
+                .for_each(|holding| holding.repeat(view, Kind::Endpoint, name));
+        }
         Some(response)
     }
 

@@ -144,6 +144,8 @@ impl Bridge {
 
 fn spawn(config: &Path, address: &Address, flags: &[String], home: &Path) -> Process {
     let mut command = program();
+    // The usual admin address is one for the whole machine; a flag is stronger than this.
+    command.env("XDS_BRIDGE_ADMIN", "none");
     command.arg("serve").arg("--config-dir").arg(config).arg("--listen").arg(address.to_string());
     command.args(flags);
     command.current_dir(home);

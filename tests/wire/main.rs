@@ -39,7 +39,7 @@ impl World {
     }
 
     fn with_flags(fragments: &[(&str, &str)], flags: &[&str]) -> World {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder for temporary files");
         for (name, text) in fragments {
             files::put(dir.path(), name, text);
         }
@@ -136,10 +136,10 @@ fn fragment(items: &[(Kind, &str, u32)]) -> String {
     for kind in Kind::ALL {
         let of_kind: Vec<_> = items.iter().filter(|item| item.0 == kind).collect();
         if !of_kind.is_empty() {
-            writeln!(text, "{}:", kind.fragment_key()).unwrap();
+            writeln!(text, "{}:", kind.fragment_key()).expect("texts take everything");
         }
         for (_, name, content) in of_kind {
-            writeln!(text, "- {}", item(kind, name, *content)).unwrap();
+            writeln!(text, "- {}", item(kind, name, *content)).expect("texts take everything");
         }
     }
     text

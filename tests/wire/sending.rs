@@ -165,7 +165,8 @@ fn rule_20_every_answer_is_marked_and_every_resource_has_its_name_and_version() 
 fn many_clusters(count: usize) -> String {
     let mut text = String::from("clusters:\n");
     for n in 0..count {
-        writeln!(text, "- {{name: n{n:0>100}, type: STATIC, connect_timeout: 1s}}").unwrap();
+        writeln!(text, "- {{name: n{n:0>100}, type: STATIC, connect_timeout: 1s}}")
+            .expect("texts take everything");
     }
     text
 }

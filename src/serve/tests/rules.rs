@@ -42,6 +42,23 @@ fn rule_3_endpoints_wait_for_a_cluster_whose_change_cannot_go_out_yet() {
 }
 
 #[test]
+fn rule_3_sotw_a_cluster_that_goes_and_comes_back_brings_its_endpoints_again() {
+    let mut stream = Stream::ads(Sotw, [put(eds("c", 1)), plain(Endpoint, "c", 1)]);
+    stream.ask(Cluster, &[], "");
+    stream.ask(Endpoint, &["c"], "");
+    stream.take(Cluster);
+    let endpoints = stream.expect(Endpoint);
+    stream.answer(&endpoints, None, &["c"]);
+    stream.publish([remove(Cluster, "c")]);
+    assert!(stream.take(Cluster).is_empty());
+    // The list of names never said that the endpoints were dropped.
+    stream.publish([put(eds("c", 1))]);
+    assert_eq!(stream.take(Cluster), ["c"]);
+    assert_eq!(stream.take(Endpoint), ["c"]);
+    stream.expect_nothing();
+}
+
+#[test]
 fn rule_5_a_star_stands_beside_names_and_is_dropped_again() {
     let mut stream = Stream::ads(Delta, two_clusters());
     stream.subscribe(Cluster, &["*", "a"], &[]);

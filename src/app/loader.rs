@@ -1,0 +1,149 @@
+//! The thread between the files and the store: waits for changes, loads them, publishes.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::control::{Job, ReloadResponse};
+use super::fragments::Fragments;
+use super::outcome::{Outcome, Verdict};
+use super::record::Record;
+use super::standing::Condition;
+use super::state::State;
+use super::{AppError, DRAIN, Reporter};
+use crate::snapshot::{Fate, Snapshot, Store};
+use crate::source::{Next, Watch};
+
+/// How often the waiting thread looks up although nothing happened.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The only one that publishes.
+pub struct Loader {
+    pub watching: Watch,
+    pub fragments: Fragments,
+    pub store: Arc<Store>,
+    pub record: Arc<Record>,
+    pub reporter: Arc<dyn Reporter>,
+    pub state: State,
+    /// What the control API asks for.
+    pub jobs: Receiver<Job>,
+    /// The files beside the fragments that are watched.
+    pub watched: BTreeSet<PathBuf>,
+    /// Dropped when the thread ends, however it ends.
+    pub _ended: mpsc::Sender<()>,
+}
+
+impl Loader {
+    /// Starts the thread; it ends when the watch is stopped.
+    pub fn start(mut self) -> Result<JoinHandle<()>, AppError> {
+        std::thread::Builder::new()
+            .name("load".into())
+            .spawn(move || self.run())
+            .map_err(|error| AppError::System { what: "a thread to load files", error })
+    }
+
+    fn run(&mut self) {
+        self.watch_wanted();
+        loop {
+            let mut outcome = None;
+            match self.watching.next(IDLE) {
+                Next::Changed(change) => {
+                    let is_complete = self.fragments.stage(&change.sources, &change.changed);
+                    // Of files beside, only what a fragment draws on is news.
+                    let is_news = self.fragments.has_staged() || change.changed_extra.is_empty();
+                    if is_complete && is_news {
+                        let new = self.fragments.update(&change.sources, &[]);
+                        self.publish(&new);
+                        outcome = Some(new);
+                    }
+                    self.watch_wanted();
+                    if change.looked {
+                        self.do_jobs(outcome.as_ref());
+                    }
+                }
+                Next::Looked => {
+                    self.reporter.nothing_new();
+                    self.do_jobs(None);
+                }
+                Next::Idle => {}
+                Next::Stopped => return self.state.finish(DRAIN),
+            }
+        }
+    }
+
+    /// What fragments name is read with the next value, and watched as they are.
+    fn watch_wanted(&mut self) {
+        let wanted = self.fragments.wanted();
+        if wanted != self.watched {
+            self.watching.also(wanted.iter().cloned());
+            self.watched = wanted;
+        }
+    }
+
+    fn publish(&mut self, outcome: &Outcome) {
+        // Places first: a refusal that comes back at once already finds them.
+        self.record.set_places(self.fragments.places());
+        if let Verdict::Publish(snapshot) | Verdict::Restored(snapshot, _) = &outcome.verdict {
+            self.store.publish(snapshot.clone());
+        }
+        self.reporter.looked(outcome, &self.store);
+        // Last: what is on the disk matters at the next start, what is served matters now.
+        self.state.keep(self.fragments.take_unsaved());
+    }
+
+    /// Everything has been looked at; `outcome` is what came of it, if anything was new.
+    fn do_jobs(&mut self, outcome: Option<&Outcome>) {
+        while let Ok(job) = self.jobs.try_recv() {
+            let accepted = self.fragments.accept(job.accept);
+            if !matches!(accepted.verdict, Verdict::Unchanged) {
+                self.publish(&accepted);
+            }
+            let answer = self.answer(outcome, &accepted);
+            // Who asked may be gone.
+            let _ = job.answer.send(answer);
+        }
+    }
+
+    fn answer(&self, looked: Option<&Outcome>, accepted: &Outcome) -> ReloadResponse {
+        let mut response =
+            ReloadResponse { generation: self.store.current().generation(), ..ReloadResponse::default() };
+        for outcome in looked.into_iter().chain([accepted]) {
+            if let Verdict::Publish(snapshot) | Verdict::Restored(snapshot, _) = &outcome.verdict {
+                count(snapshot, &mut response);
+            }
+        }
+        if let Verdict::Held(holds) | Verdict::Restored(_, holds) = &accepted.verdict {
+            response.held = holds.iter().map(ToString::to_string).collect();
+        }
+        let standings = self.fragments.standings();
+        response.problems = standings
+            .values()
+            .filter_map(|standing| {
+                let what = match &standing.state {
+                    Condition::Good => return None,
+                    Condition::Stale => "has errors; its last good content is served",
+                    Condition::Refused => "has errors and is not served",
+                    Condition::Held(_) => "is held back",
+                    Condition::Waiting => "is good, and waits for others",
+                };
+                Some(format!("{} {what}", standing.path))
+            })
+            .collect();
+        response
+    }
+}
+
+fn count(snapshot: &Snapshot, response: &mut ReloadResponse) {
+    for fate in snapshot.changes().fates().values() {
+        match fate {
+            Fate::Added => response.added += 1,
+            Fate::Changed => response.changed += 1,
+            Fate::Removed => response.removed += 1,
+        }
+    }
+}
