@@ -139,7 +139,7 @@ impl World {
             features: vec!["xds.config.supports-resource-ttl".into()],
             ..Identity::default()
         });
-        let error = (said % 5 == 0).then(|| "no".to_owned());
+        let error = said.is_multiple_of(5).then(|| "no".to_owned());
         let request = Request { identity, type_url, nonce, error, names };
         self.session.on_request(request, &self.snapshot, self.now).is_ok()
     }

@@ -67,7 +67,7 @@ struct Server {
 
 impl Server {
     fn start(name: &str) -> Server {
-        let home = tempfile::tempdir().unwrap();
+        let home = tempfile::tempdir().expect("a folder for temporary files");
         let mut process = python("server.py", &[name], &home, None);
         let line = process.wait_for_line(SOON, 0, "port ");
         let port = line["port ".len()..].parse().expect("a port is a number");
@@ -120,7 +120,7 @@ struct World {
 impl World {
     /// The daemon over these fragments, and a client that has got its first answer.
     fn start(fragments: &[(&str, &str)], mode: &[&str]) -> World {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder for temporary files");
         for (name, text) in fragments {
             files::put(dir.path(), name, text);
         }
@@ -131,7 +131,7 @@ impl World {
             r#"{{"xds_servers": [{{"server_uri": "127.0.0.1:{port}", "channel_creds": [{{"type": "insecure"}}],
                 "server_features": ["xds_v3"]}}], "node": {{"id": "grpc-1", "cluster": "grpc"}}}}"#
         );
-        let home = tempfile::tempdir().unwrap();
+        let home = tempfile::tempdir().expect("a folder for temporary files");
         let args: Vec<&str> = ["xds:///service"].iter().chain(mode).copied().collect();
         let client = python("client.py", &args, &home, Some(&bootstrap));
         World { dir, bridge, client, _home: home }

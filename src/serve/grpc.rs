@@ -269,11 +269,11 @@ impl Exchange {
         Poll::Pending
     }
 
-    /// Streams of single types that come over one connection from one node belong together. A node that
-    /// is named later than in the first request changes nothing any more.
+    /// Streams of single types that come over one connection from one node belong together.
     fn join_siblings(&mut self, request: &Request) {
         let Some(identity) = &request.identity else { return };
-        if self.stream.only.is_none() || self.session.is_started() {
+        // A node that comes in a later request is too late: the stream has its view.
+        if self.stream.only.is_none() || self.session.has_started() {
             return;
         }
         let family = self.shared.families.join(&self.stream.peer, &identity.node.id);

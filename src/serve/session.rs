@@ -106,8 +106,8 @@ impl Session {
         self.siblings = siblings;
     }
 
-    /// Whether its first request has come.
-    pub(crate) fn is_started(&self) -> bool {
+    /// Whether the first request was taken, which alone may say who the client is.
+    pub(crate) fn has_started(&self) -> bool {
         self.started
     }
 
