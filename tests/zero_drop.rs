@@ -7,7 +7,7 @@
 mod common;
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::bridge::{Address, Bridge};
 use common::envoy::{Envoy, NEWEST, VERSIONS};
