@@ -37,7 +37,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
 use crate::envoy_api::Api;
-use crate::serve::{Clients, Discovery, Pace, Rules};
+pub use crate::serve::Pace;
+use crate::serve::{Clients, Discovery, Rules};
 use crate::snapshot::Store;
 use crate::source::{self, Watch};
 

@@ -115,7 +115,24 @@ pub struct Serve {
     #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_POLL", value_parser = duration)]
     pub poll: Option<Duration>,
     #[command(flatten)]
+    pub waits: Waits,
+    #[command(flatten)]
     pub descriptors: Descriptors,
+}
+
+/// How long changes wait for each other at a client, so that no request is lost.
+#[derive(Debug, Default, Arguments)]
+pub struct Waits {
+    /// After its ACK, how long a cluster that resolves names or checks health may warm up [default: 300ms]
+    #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_WARM_UP", value_parser = duration)]
+    pub warm_up: Option<Duration>,
+    /// How long a removed cluster outlives a listener that named it itself; Envoy's own --drain-time-s is safest
+    /// [default: 10s]
+    #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_DRAIN", value_parser = duration)]
+    pub drain: Option<Duration>,
+    /// How long a client may stay silent before it gets what waits for its ACK [default: 15s]
+    #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_ACK_DEADLINE", value_parser = duration)]
+    pub ack_deadline: Option<Duration>,
 }
 
 #[derive(Debug, Arguments)]

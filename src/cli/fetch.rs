@@ -113,10 +113,15 @@ mod tests {
         let port = listener.local_addr().expect("bound").port();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("a client");
-            let mut request = [0; 1024];
-            let size = stream.read(&mut request).expect("a request");
+            let mut request = Vec::new();
+            // A request may come in pieces.
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut piece = [0; 1024];
+                let size = stream.read(&mut piece).expect("a request");
+                request.extend_from_slice(&piece[..size]);
+            }
             stream.write_all(text.as_bytes()).expect("taken");
-            String::from_utf8_lossy(&request[..size]).into_owned()
+            String::from_utf8_lossy(&request).into_owned()
         });
         let body = config_dump(&format!("http://127.0.0.1:{port}"));
         let request = server.join().expect("served");

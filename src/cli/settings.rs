@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::args::{
     AdminAddress, Common, Descriptors, LogFormat, OnErrorChoice, Outside, Serve, VariableFlags, duration,
 };
-use crate::app::{Address, Admin, Environment, OnError, Policy, Settings, VariableSources};
+use crate::app::{self, Address, Admin, Environment, OnError, Policy, Settings, VariableSources};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, descriptors_in};
 use crate::migrate::CLUSTER;
@@ -43,6 +43,9 @@ pub struct File {
     allow_empty: Option<bool>,
     settle: Option<String>,
     poll: Option<String>,
+    warm_up: Option<String>,
+    drain: Option<String>,
+    ack_deadline: Option<String>,
     on_error: Option<OnErrorChoice>,
     state_dir: Option<PathBuf>,
     #[serde(default)]
@@ -133,6 +136,12 @@ impl File {
         let mut source = source::Options::new(self.dirs(&flags.config_dir));
         source.settle = time(flags.settle, &self.settle, "settle")?.unwrap_or(source.settle);
         source.poll = time(flags.poll, &self.poll, "poll")?;
+        let waits = &flags.waits;
+        let mut pace = app::Pace::default();
+        pace.settle = time(waits.warm_up, &self.warm_up, "warm_up")?.unwrap_or(pace.settle);
+        pace.drain = time(waits.drain, &self.drain, "drain")?.unwrap_or(pace.drain);
+        pace.deadline =
+            time(waits.ack_deadline, &self.ack_deadline, "ack_deadline")?.unwrap_or(pace.deadline);
         Ok(Settings {
             source,
             listen: self.listen(&flags.listen)?,
@@ -146,7 +155,7 @@ impl File {
             variables: self.variables(&flags.variables, std::env::vars_os()),
             state_dir: self
                 .state_dir(flags.state_dir.as_deref(), std::env::var_os("STATE_DIRECTORY").as_deref()),
-            pace: Default::default(),
+            pace,
             instance: format!("{} pid {}", host_name().unwrap_or_default(), std::process::id()),
         })
     }

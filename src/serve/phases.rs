@@ -26,6 +26,9 @@ pub struct Pace {
     /// How long requests that bring versions from an earlier stream must be quiet. The client asks for
     /// all its types in one go; only when all are there can it be told what it may drop.
     pub resume: Duration,
+    /// How long a cluster outlives the listener that named it, at an Envoy: connections of before keep the
+    /// old routes until they are drained (`--drain-time-s`), an ACK says nothing of them.
+    pub drain: Duration,
     /// After this time a client that stays silent gets what waits for its ACK.
     pub deadline: Duration,
 }
@@ -38,6 +41,8 @@ impl Default for Pace {
             // Envoy asks in the same turn of its main loop in which it applies the cluster.
             ask: Duration::from_millis(500),
             resume: Duration::from_millis(50),
+            // In it, Envoy closes what is busy; what is quiet may take all of its drain time.
+            drain: Duration::from_secs(10),
             // An Envoy that applies 20 000 clusters was seen to take 8 s to its ACK.
             deadline: Duration::from_secs(15),
         }
@@ -59,7 +64,7 @@ pub(crate) enum Gate {
 
 impl Gate {
     /// The gate of two needs together: the one that stays closed longer.
-    fn and(self, other: Gate) -> Gate {
+    pub fn and(self, other: Gate) -> Gate {
         match (self, other) {
             (Gate::Refused, _) | (_, Gate::Refused) => Gate::Refused,
             (Gate::Waiting, _) | (_, Gate::Waiting) => Gate::Waiting,
@@ -88,11 +93,32 @@ impl RecentAcks {
     }
 }
 
+/// Clusters that must outlive a listener, and until when.
+#[derive(Debug, Default)]
+pub(crate) struct Draining(HashMap<Name, Instant>);
+
+impl Draining {
+    /// A listener was replaced or removed that named these.
+    pub fn keep(&mut self, clusters: impl Iterator<Item = Name>, until: Instant) {
+        self.0.extend(clusters.map(|cluster| (cluster, until)));
+    }
+
+    pub fn forget_old(&mut self, now: Instant) {
+        self.0.retain(|_, until| *until > now);
+    }
+
+    /// Whether a cluster may be removed.
+    pub fn gate(&self, cluster: &Name) -> Gate {
+        self.0.get(cluster).map_or(Gate::Open, |until| Gate::Until(*until))
+    }
+}
+
 /// Everything that the gates look at.
 pub(crate) struct Dependencies<'a> {
     pub view: &'a View,
     pub holdings: &'a Holdings,
     pub acks: &'a RecentAcks,
+    pub draining: &'a Draining,
     pub pace: &'a Pace,
     pub now: Instant,
 }

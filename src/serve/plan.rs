@@ -36,7 +36,9 @@ pub(crate) fn plan(dependencies: &Dependencies<'_>, holding: &Holding, kind: Kin
             Due::Remove if held.kept().is_none() => (Gate::Open, Step::Remove { held: false }),
             Due::Remove => {
                 let used = used.get_or_insert_with(|| dependencies.still_used(kind));
-                (used.gate(name), Step::Remove { held: true })
+                let draining =
+                    if kind == Kind::Cluster { dependencies.draining.gate(name) } else { Gate::Open };
+                (used.gate(name).and(draining), Step::Remove { held: true })
             }
         };
         match gate {

@@ -39,6 +39,9 @@ const MAX_NAME: usize = 16 * 1024;
 /// Names that one stream may subscribe to, of one type.
 const MAX_NAMES: usize = 1_000_000;
 
+/// What an Envoy calls itself.
+const ENVOY: &str = "envoy";
+
 /// Type URLs that are not ours and that one stream gets answered.
 const MAX_FOREIGN: usize = 16;
 
@@ -218,6 +221,7 @@ impl Session {
         let mut shared = siblings.lock();
         let Some(view) = shared.view.clone() else { return Next::default() };
         shared.acks.forget_old(now, &self.rules.pace);
+        shared.draining.forget_old(now);
         let mut wake_at: Option<Instant> = None;
         for kind in Kind::ALL {
             let plan = match shared.holdings.get(kind, self.id) {
@@ -350,6 +354,14 @@ impl Session {
                 let mended = in_flight.sent.iter().filter(|(_, sent)| sent.after_refusal);
                 let mended = mended.map(|(name, _)| name.clone()).collect();
                 let after = now.saturating_duration_since(in_flight.at);
+                if kind == Kind::Listener
+                    && self.identity.as_ref().is_some_and(|client| client.agent == ENVOY)
+                {
+                    let replaced =
+                        in_flight.sent.values().filter_map(|sent| sent.before.as_ref()?.resource.as_ref());
+                    let named = replaced.flat_map(|listener| listener.references_to(Kind::Cluster).cloned());
+                    shared.draining.keep(named, now + self.rules.pace.drain);
+                }
                 if kind == Kind::Cluster {
                     for name in
                         in_flight.sent.into_iter().filter(|(_, sent)| sent.version.is_some()).map(|(n, _)| n)
@@ -459,7 +471,7 @@ impl Session {
     fn room(&self, kind: Kind, holding: &Holding) -> usize {
         match &self.identity {
             _ if self.is_full_state(kind, holding) => usize::MAX,
-            Some(identity) if identity.agent == "envoy" => self.rules.max_response_envoy,
+            Some(identity) if identity.agent == ENVOY => self.rules.max_response_envoy,
             _ => self.rules.max_response,
         }
     }
@@ -472,7 +484,14 @@ impl Drop for Session {
 }
 
 fn dependencies<'a>(shared: &'a Shared, view: &'a View, rules: &'a Rules, now: Instant) -> Dependencies<'a> {
-    Dependencies { view, holdings: &shared.holdings, acks: &shared.acks, pace: &rules.pace, now }
+    Dependencies {
+        view,
+        holdings: &shared.holdings,
+        acks: &shared.acks,
+        draining: &shared.draining,
+        pace: &rules.pace,
+        now,
+    }
 }
 
 /// From one view to the next: what changed and was held enters the gap as it was held.

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 use super::holding::Holding;
-use super::phases::RecentAcks;
-use crate::resource::Kind;
+use super::phases::{Draining, RecentAcks};
+use crate::resource::{Kind, Node};
 use crate::snapshot::View;
 
 /// Tells the streams of one client apart.
@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     pub view: Option<View>,
     pub holdings: Holdings,
     pub acks: RecentAcks,
+    pub draining: Draining,
     last_stream: StreamId,
 }
 
@@ -109,7 +110,7 @@ impl Siblings {
     }
 }
 
-/// A connection, and the node that speaks on it.
+/// A connection, and the node that speaks on it, as text.
 type Speaker = (Arc<str>, String);
 
 /// All clients that have streams of single types.
@@ -118,9 +119,10 @@ pub(crate) struct Families(Mutex<HashMap<Speaker, Weak<Siblings>>>);
 
 impl Families {
     /// The siblings of a stream from this connection, of this node.
-    pub fn join(&self, connection: &Arc<str>, node_id: &str) -> Arc<Siblings> {
+    pub fn join(&self, connection: &Arc<str>, node: &Node) -> Arc<Siblings> {
         let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (connection.clone(), node_id.to_owned());
+        // All that a node says of itself decides what it sees.
+        let key = (connection.clone(), format!("{node:?}"));
         if let Some(family) = families.get(&key).and_then(Weak::upgrade) {
             return family;
         }

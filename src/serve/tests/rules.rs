@@ -525,6 +525,22 @@ fn rule_23_a_cluster_that_resolves_names_gets_time_to_settle() {
 }
 
 #[test]
+fn rule_23_a_cluster_that_a_listener_named_itself_outlives_its_connections() {
+    let listener = |content, cluster: &str| put(resource(Listener, "l", content, &[(Cluster, cluster)]));
+    let mut stream = Stream::ads(Delta, [plain(Cluster, "old", 1), listener(1, "old")]);
+    stream.subscribe(Cluster, &[], &[]);
+    stream.subscribe(Listener, &[], &[]);
+    stream.take(Cluster);
+    stream.take(Listener);
+    stream.publish([plain(Cluster, "new", 1), listener(2, "new"), remove(Cluster, "old")]);
+    assert_eq!(stream.take(Cluster), ["new"]);
+    assert_eq!(stream.take(Listener), ["l"]);
+    assert_eq!(stream.session.next(stream.now).wake_at, Some(stream.now + Pace::default().drain));
+    stream.wait(Pace::default().drain);
+    assert_eq!(stream.take(Cluster), ["-old"]);
+}
+
+#[test]
 fn rule_24_a_client_that_never_asks_for_endpoints_holds_nothing_up_for_long() {
     let edits = [put(eds("c", 1)), plain(Endpoint, "c", 1), put(resource(Route, "r", 1, &[(Cluster, "c")]))];
     let mut stream = Stream::ads(Delta, edits);
