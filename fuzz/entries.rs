@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use xds_bridge::diagnostic::{Diagnostic, human, json, sarif};
 use xds_bridge::envoy_api::Api;
-use xds_bridge::load::{FileContent, Inputs, Loaded, Variables, load_filled, parse_env_file};
+use xds_bridge::load::{FileContent, Inputs, Loaded, Severities, Variables, load_filled, parse_env_file};
 
 static API: LazyLock<Api> = LazyLock::new(|| Api::embedded().expect("the shipped set is whole"));
 
@@ -25,7 +25,12 @@ pub fn load(bytes: &[u8]) {
             }
         }
     };
-    let inputs = Inputs { variables: &variables, files: &files, now: Some(1_795_305_600) };
+    let inputs = Inputs {
+        variables: &variables,
+        files: &files,
+        now: Some(1_795_305_600),
+        severities: &Severities::default(),
+    };
     let loaded = load_filled(&API, &"dir/fuzz.yaml".into(), bytes, &inputs);
     if let Ok(text) = std::str::from_utf8(bytes) {
         check_places(text, &loaded);
@@ -65,12 +70,14 @@ pub fn substitute(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (value, rest) = text.split_once('\n').unwrap_or((text, ""));
     let variables = Variables::new([("VALUE", value), ("A", "a"), ("EMPTY", "")]);
-    let inputs = Inputs { variables: &variables, files: &|_| None, now: None };
+    let inputs =
+        Inputs { variables: &variables, files: &|_| None, now: None, severities: &Severities::default() };
     let load = |text: &str| load_filled(&API, &"fuzz.yaml".into(), text.as_bytes(), &inputs);
     check_places(rest, &load(rest));
     for only in [vec![], vec!["A".to_owned()]] {
         let variables = variables.clone().only(only);
-        let inputs = Inputs { variables: &variables, files: &|_| None, now: None };
+        let inputs =
+            Inputs { variables: &variables, files: &|_| None, now: None, severities: &Severities::default() };
         check_places(rest, &load_filled(&API, &"fuzz.yaml".into(), rest.as_bytes(), &inputs));
     }
     for quoted in ["\"${VALUE}\"", "'${VALUE}'", "|-\n    ${VALUE}", "\"${UNSET:-${VALUE}}\""] {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use xds_bridge::diagnostic::{human, located};
 use xds_bridge::envoy_api::Api;
-use xds_bridge::load::{FileContent, Inputs, Variables, load_filled};
+use xds_bridge::load::{FileContent, Inputs, Severities, Variables, load_filled};
 
 /// Megabytes take a few seconds here without optimisation; what is quadratic takes hours.
 const BOUND: Duration = Duration::from_secs(40);
@@ -130,7 +130,8 @@ fn every_hostile_input_ends_in_its_finding_and_in_bounded_time() {
     let files = |path: &Path| -> Option<FileContent> {
         Some(if path.ends_with("megabyte") { Ok(megabyte.clone()) } else { Err("gone".to_owned()) })
     };
-    let given = Inputs { variables: &variables, files: &files, now: Some(0) };
+    let given =
+        Inputs { variables: &variables, files: &files, now: Some(0), severities: &Severities::default() };
     let mut wrong = Vec::new();
     for (name, code, bytes) in inputs() {
         let start = Instant::now();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use xds_bridge::diagnostic::{Diagnostic, Position, Span};
 use xds_bridge::envoy_api::Api;
-use xds_bridge::load::{FileContent, Inputs, Item, Variables, load_filled, parse_env_file};
+use xds_bridge::load::{FileContent, Inputs, Item, Severities, Variables, load_filled, parse_env_file};
 use xds_bridge::resource::{NodePattern, Selector};
 
 #[test]
@@ -63,7 +63,12 @@ fn run(api: &Api, case: &Path) -> String {
         let content = std::fs::read(case.join("config.d").join(path));
         Some(content.map(Into::into).map_err(|_| "there is no such file".to_owned()))
     };
-    let inputs = Inputs { variables: &variables(case), files: &files, now: Some(NOW) };
+    let inputs = Inputs {
+        variables: &variables(case),
+        files: &files,
+        now: Some(NOW),
+        severities: &Severities::default(),
+    };
     for path in sorted(&case.join("config.d")) {
         let name: Arc<str> = path.file_name().unwrap().to_str().unwrap().into();
         let bytes = std::fs::read(&path).unwrap();

@@ -11,7 +11,7 @@ use common::bridge::{Address, Bridge, run};
 use common::{SOON, free_port, wait_until};
 use xds_bridge::diagnostic::{human, json, located, sarif};
 use xds_bridge::envoy_api::{Api, Shape};
-use xds_bridge::load::{Inputs, Variables, load_filled};
+use xds_bridge::load::{Inputs, Severities, Variables, load_filled};
 
 const MARKER: &str = "hunter2";
 
@@ -56,7 +56,8 @@ const VALUES: [&str; 34] = [
 /// Everything that is shown of a fragment.
 fn shown(api: &Api, text: &str) -> String {
     let variables = Variables::new([("V", MARKER)]);
-    let inputs = Inputs { variables: &variables, files: &|_| None, now: Some(0) };
+    let inputs =
+        Inputs { variables: &variables, files: &|_| None, now: Some(0), severities: &Severities::default() };
     let loaded = load_filled(api, &"config.d/a.yaml".into(), text.as_bytes(), &inputs);
     let source = |_: &str| Some(text);
     let mut shown = human(&loaded.diagnostics, source, |_| &loaded.sensitive, false);

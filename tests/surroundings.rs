@@ -161,7 +161,7 @@ fn a_missing_file_keeps_the_fragments_last_good_content_and_the_others_go_on() {
 
 #[test]
 fn after_a_restart_the_last_good_content_has_its_variables_and_files() {
-    let fragment = "clusters:\n- name: web\n  alt_stat_name: !file ../${WHERE}\n  eds_cluster_config: { service_name: \"${WHERE}\" }\n";
+    let fragment = "clusters:\n- name: web\n  alt_stat_name: !file ../${WHERE}\n  type: EDS\n  eds_cluster_config: { service_name: \"${WHERE}\", eds_config: { path_config_source: { path: /x } } }\n";
     let dir = folder(&[("config.d/a.yaml", fragment), ("stat", "kept"), ("v.env", "WHERE=stat\n")]);
     let (state, env) = (dir.path().join("state").display().to_string(), dir.path().join("v.env"));
     let bridge = start(dir.path(), &["--state-dir", &state, "--env-file", &env.display().to_string()]);

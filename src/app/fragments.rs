@@ -117,7 +117,9 @@ impl Fragments {
         let present = staged.iter().filter(|name| !looks.contains_key(*name));
         let present: Vec<(&FileName, &SourceFile)> =
             present.filter_map(|name| Some((name, sources.files.get(name)?))).collect();
-        let loaded = self.surroundings.with_inputs(|inputs| load_all(&self.api, inputs, &present));
+        let loaded = self
+            .surroundings
+            .with_inputs(&self.policy.severities, |inputs| load_all(&self.api, inputs, &present));
         looks.extend(loaded.into_iter().map(|look| (look.name.clone(), look)));
         !self.surroundings.is_waiting() && !looks.values().any(|look| look.loaded.drawn.is_waiting())
     }
@@ -135,7 +137,7 @@ impl Fragments {
     /// The files that drew on what is another now.
     fn outdated(&mut self) -> Vec<FileName> {
         let Staged { looks: staged, .. } = &mut self.staged;
-        self.surroundings.with_inputs(|inputs| {
+        self.surroundings.with_inputs(&self.policy.severities, |inputs| {
             staged.retain(|_, look| look.loaded.drawn.is_current(inputs));
             let drawing = self.drawing.iter().filter_map(|name| self.looks.get(name));
             let old = drawing.filter(|look| !look.loaded.drawn.is_current(inputs));
@@ -227,7 +229,10 @@ impl Fragments {
         let saved = self.saved.get(&broken.name)?;
         let source = SourceFile { path: broken.path.clone(), content: Ok(saved.text.clone()) };
         let files = [(&broken.name, &source)];
-        let old = self.surroundings.as_of(&saved.drew, |inputs| load_all(&self.api, inputs, &files)).pop()?;
+        let old = self
+            .surroundings
+            .as_of(&self.policy.severities, &saved.drew, |inputs| load_all(&self.api, inputs, &files))
+            .pop()?;
         let (severity, message) = if old.has_errors() {
             (Severity::Error, "its last good content, from the state directory, has errors now, too")
         } else {
@@ -342,7 +347,8 @@ impl Fragments {
         let source = |saved: &Saved| SourceFile { path: saved.path.clone(), content: Ok(saved.text.clone()) };
         let load = |(name, saved): (&FileName, &Saved)| {
             let files = [(name, &source(saved))];
-            self.surroundings.as_of(&saved.drew, |inputs| load_all(&self.api, inputs, &files))
+            self.surroundings
+                .as_of(&self.policy.severities, &saved.drew, |inputs| load_all(&self.api, inputs, &files))
         };
         let looks: Vec<Arc<Look>> = self.saved.iter().flat_map(load).collect();
         if looks.is_empty() || looks.iter().any(|look| look.has_errors()) {

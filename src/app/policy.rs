@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::diagnostic::Severity;
+use crate::load::Severities;
 use crate::resource::Name;
 
 /// What an error in a fragment does to the others.
@@ -26,6 +27,8 @@ pub struct Policy {
     pub unresolved: Severity,
     /// Clusters that the Envoys' own bootstrap has.
     pub external_clusters: BTreeSet<Name>,
+    /// How much each rule matters.
+    pub severities: Severities,
 }
 
 impl Default for Policy {
@@ -36,6 +39,7 @@ impl Default for Policy {
             // What is missing may be elsewhere, and was missing before.
             unresolved: Severity::Warning,
             external_clusters: BTreeSet::new(),
+            severities: Severities::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use imbl::OrdMap;
 
 use super::look::{Drew, Look};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::load::{FileContent, Inputs, Variables, parse_env_file};
+use crate::load::{FileContent, Inputs, Severities, Variables, parse_env_file};
 use crate::source::{Content, Sources};
 
 /// Where variables come from.
@@ -120,20 +120,25 @@ impl Surroundings {
     }
 
     /// What loading takes.
-    pub(super) fn with_inputs<T>(&self, load: impl FnOnce(&Inputs<'_>) -> T) -> T {
+    pub(super) fn with_inputs<T>(&self, severities: &Severities, load: impl FnOnce(&Inputs<'_>) -> T) -> T {
         let files = |path: &Path| lookup(&self.extra, path).map(content);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
         let now = now.and_then(|now| i64::try_from(now.as_secs()).ok());
-        load(&Inputs { variables: &self.variables, files: &files, now })
+        load(&Inputs { variables: &self.variables, files: &files, now, severities })
     }
 
     /// What loading took at another time.
-    pub(super) fn as_of<T>(&self, drew: &Drew, load: impl FnOnce(&Inputs<'_>) -> T) -> T {
+    pub(super) fn as_of<T>(
+        &self,
+        severities: &Severities,
+        drew: &Drew,
+        load: impl FnOnce(&Inputs<'_>) -> T,
+    ) -> T {
         let variables = self.select(Variables::new(drew.variables.clone()));
         let files = |path: &Path| {
             Some(drew.files.get(path).cloned().ok_or_else(|| "its content was not kept".to_owned()))
         };
-        load(&Inputs { variables: &variables, files: &files, now: None })
+        load(&Inputs { variables: &variables, files: &files, now: None, severities })
     }
 
     /// All files that are to be read and watched for these looks.

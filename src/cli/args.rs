@@ -61,6 +61,15 @@ pub struct Descriptors {
     pub descriptors_from: Option<PathBuf>,
 }
 
+/// How much rules matter.
+#[derive(Debug, Default, Arguments)]
+pub struct Rules {
+    /// How much a rule matters, such as unreachable-route=error or constraint=warning (off, note, warning,
+    /// error); may be repeated
+    #[arg(long = "rule", value_name = "CODE=SEVERITY", env = "XDS_BRIDGE_RULES", value_delimiter = ',')]
+    pub rules: Vec<String>,
+}
+
 /// What `${NAME}` in fragments stands for.
 #[derive(Debug, Default, Arguments)]
 pub struct VariableFlags {
@@ -118,6 +127,8 @@ pub struct Serve {
     pub waits: Waits,
     #[command(flatten)]
     pub descriptors: Descriptors,
+    #[command(flatten)]
+    pub rules: Rules,
 }
 
 /// How long changes wait for each other at a client, so that no request is lost.
@@ -154,6 +165,8 @@ pub struct Check {
     pub variables: VariableFlags,
     #[command(flatten)]
     pub descriptors: Descriptors,
+    #[command(flatten)]
+    pub rules: Rules,
 }
 
 #[derive(Debug, Arguments)]

@@ -34,6 +34,7 @@ pub fn run(common: &Common, command: &Check) -> Result<Exit> {
         allow_empty: true,
         unresolved: if whole { Severity::Error } else { Severity::Warning },
         external_clusters: file.external_clusters(&command.outside),
+        severities: file.severities(&command.rules)?,
         ..Policy::default()
     };
     let api = file.api(&command.descriptors)?;

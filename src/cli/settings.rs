@@ -1,7 +1,7 @@
 //! From flags, environment and the settings file to what the program is to do; the stronger wins, in
 //! that order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,13 @@ use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
 use super::args::{
-    AdminAddress, Common, Descriptors, LogFormat, OnErrorChoice, Outside, Serve, VariableFlags, duration,
+    AdminAddress, Common, Descriptors, LogFormat, OnErrorChoice, Outside, Rules, Serve, VariableFlags,
+    duration,
 };
 use crate::app::{self, Address, Admin, Environment, OnError, Policy, Settings, VariableSources};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, descriptors_in};
+use crate::load::Severities;
 use crate::migrate::CLUSTER;
 use crate::resource::Name;
 use crate::source;
@@ -56,6 +58,9 @@ pub struct File {
     #[serde(default)]
     descriptors: Vec<PathBuf>,
     descriptors_from: Option<PathBuf>,
+    /// Codes of rules with `off`, `note`, `warning` or `error`.
+    #[serde(default)]
+    rules: BTreeMap<String, String>,
     pub log: Option<String>,
     pub log_format: Option<LogFormat>,
 }
@@ -151,13 +156,26 @@ impl File {
                 (Some(address), false) => Admin::Usual(address),
             },
             insecure: flags.insecure || self.insecure.unwrap_or(false),
-            policy: self.policy(flags),
+            policy: self.policy(flags)?,
             variables: self.variables(&flags.variables, std::env::vars_os()),
             state_dir: self
                 .state_dir(flags.state_dir.as_deref(), std::env::var_os("STATE_DIRECTORY").as_deref()),
             pace,
             instance: format!("{} pid {}", host_name().unwrap_or_default(), std::process::id()),
         })
+    }
+
+    /// How much each rule matters: first what the file says, then the flags.
+    pub fn severities(&self, flags: &Rules) -> Result<Severities> {
+        let mut severities = Severities::default();
+        for (code, level) in &self.rules {
+            let set = severities.set(&format!("{code}={level}"));
+            set.map_err(|error| anyhow!("`rules` in the settings file: {error}"))?;
+        }
+        for rule in &flags.rules {
+            severities.set(rule).map_err(|error| anyhow!("--rule: {error}"))?;
+        }
+        Ok(severities)
     }
 
     /// Where variables come from. One that is not UTF-8 cannot stand in a fragment, and counts as not set.
@@ -181,8 +199,8 @@ impl File {
         }
     }
 
-    fn policy(&self, flags: &Serve) -> Policy {
-        Policy {
+    fn policy(&self, flags: &Serve) -> Result<Policy> {
+        Ok(Policy {
             allow_empty: flags.allow_empty || self.allow_empty.unwrap_or(false),
             on_error: match flags.on_error.or(self.on_error) {
                 Some(OnErrorChoice::Hold) => OnError::Hold,
@@ -190,7 +208,8 @@ impl File {
             },
             unresolved: Severity::Warning,
             external_clusters: self.external_clusters(&flags.outside),
-        }
+            severities: self.severities(&flags.rules)?,
+        })
     }
 
     /// The clusters of the Envoys' own bootstrap; what `bootstrap` prints has one for this bridge.

@@ -12,8 +12,12 @@ use prost_reflect::{DescriptorPool, EnumDescriptor, ExtensionDescriptor, FileDes
 use prost_types::FileDescriptorSet;
 
 use super::names::NameIndex;
-use super::{ApiError, EnumId, EnumType, MessageId, MessageType, sets, tables, versioning};
+use super::{ApiError, EnumId, EnumType, MessageId, MessageType, WellKnown, rules, sets, tables, versioning};
 
+/// Marks a field that Envoy refuses.
+const DISALLOWED: &str = "envoy.annotations.disallowed_by_default";
+/// Marks a value of an enum that Envoy refuses.
+const DISALLOWED_VALUE: &str = "envoy.annotations.disallowed_by_default_enum";
 /// Marks a field whose value nobody may see.
 const SENSITIVE: &str = "udpa.annotations.sensitive";
 
@@ -27,9 +31,17 @@ struct Inner {
     enums: Box<[Slot<EnumDescriptor, EnumType>]>,
     message_names: NameIndex,
     enum_names: NameIndex,
-    sensitive: Option<ExtensionDescriptor>,
+    marks: Marks,
+    rules: rules::Options,
     /// Old names to new ones, once somebody has asked.
     renames: OnceLock<HashMap<String, String>>,
+}
+
+/// Options of single fields and values, as far as this API has them.
+pub(super) struct Marks {
+    pub sensitive: Option<ExtensionDescriptor>,
+    pub disallowed: Option<ExtensionDescriptor>,
+    pub disallowed_value: Option<ExtensionDescriptor>,
 }
 
 /// A type as it was linked, and its table once somebody has asked for it.
@@ -77,14 +89,20 @@ impl Api {
             NameIndex::new(messages.iter().enumerate().map(|(at, slot)| (slot.descriptor.full_name(), at)));
         let enum_names =
             NameIndex::new(enums.iter().enumerate().map(|(at, slot)| (slot.descriptor.full_name(), at)));
-        let sensitive = pool.get_extension_by_name(SENSITIVE);
+        let marks = Marks {
+            sensitive: pool.get_extension_by_name(SENSITIVE),
+            disallowed: pool.get_extension_by_name(DISALLOWED),
+            disallowed_value: pool.get_extension_by_name(DISALLOWED_VALUE),
+        };
+        let rules = rules::Options::of(&pool);
         Api(Arc::new(Inner {
             pool,
             messages,
             enums,
             message_names,
             enum_names,
-            sensitive,
+            marks,
+            rules,
             renames: OnceLock::new(),
         }))
     }
@@ -118,7 +136,7 @@ impl Api {
     /// The enum type with this index, which must come from this `Api`.
     pub fn enum_type(&self, id: EnumId) -> &EnumType {
         let slot = &self.0.enums[id.0 as usize];
-        slot.table.get_or_init(|| tables::enumeration(&slot.descriptor))
+        slot.table.get_or_init(|| tables::enumeration(self, &slot.descriptor))
     }
 
     /// The full names of all message types that can be named in an `Any` (so no map entries), unsorted.
@@ -161,9 +179,19 @@ impl Api {
         &self.0.pool
     }
 
-    /// The option that marks sensitive fields, if this API has it.
-    pub(super) fn sensitive_option(&self) -> Option<&ExtensionDescriptor> {
-        self.0.sensitive.as_ref()
+    /// The options that mark single fields and values.
+    pub(super) fn marks(&self) -> &Marks {
+        &self.0.marks
+    }
+
+    /// The options that carry constraints.
+    pub(super) fn rule_options(&self) -> &rules::Options {
+        &self.0.rules
+    }
+
+    /// What is special about a message type, without making its table.
+    pub(super) fn well_known(&self, id: MessageId) -> Option<WellKnown> {
+        tables::well_known(self.0.messages[id.0 as usize].descriptor.full_name())
     }
 }
 

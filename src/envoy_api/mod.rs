@@ -5,14 +5,20 @@
 //! it is first met; shared by all threads. Knows nothing of YAML, files, snapshots or gRPC.
 
 mod api;
+mod extensions;
 mod extract;
 mod names;
+mod rules;
 mod sets;
 mod tables;
 mod versioning;
 
 pub use api::Api;
+pub use extensions::{categories_of, type_of_name};
 pub use extract::descriptors_in;
+pub use rules::{
+    Bound, BytesRules, Check, EnumRules, FieldRules, HttpText, Limits, ListRules, MapRules, TextRules,
+};
 pub use sets::ApiError;
 
 use names::NameIndex;
@@ -34,6 +40,10 @@ pub struct MessageType {
     pub fields: Box<[FieldType]>,
     /// Names of the real oneofs (not those of proto3 `optional`); `FieldType::oneof` points here.
     pub oneofs: Box<[Box<str>]>,
+    /// Those of `oneofs` of which one member must be given.
+    pub required_oneofs: Box<[u32]>,
+    /// Those of `fields` that break their rules by being absent, or may: judge their default.
+    pub judged_absent: Box<[u32]>,
     /// Set when JSON has a form of its own for this type.
     pub well_known: Option<WellKnown>,
     /// `option deprecated = true`.
@@ -99,8 +109,14 @@ pub struct FieldType {
     pub presence: bool,
     /// `[deprecated = true]`.
     pub deprecated: bool,
+    /// Marked `(envoy.annotations.disallowed_by_default)`: deprecated, and Envoy refuses it.
+    pub disallowed: bool,
     /// Marked `(udpa.annotations.sensitive)`: never shown to anyone.
     pub sensitive: bool,
+    /// The categories of the extensions that can stand here; empty if it is no place for one.
+    pub categories: &'static [&'static str],
+    /// What the value must be, if the API says so.
+    pub rules: Option<Box<FieldRules>>,
 }
 
 /// How many values a field holds.
@@ -187,4 +203,6 @@ pub struct EnumValue {
     pub number: i32,
     /// `[deprecated = true]`.
     pub deprecated: bool,
+    /// Marked `(envoy.annotations.disallowed_by_default_enum)`: Envoy refuses it.
+    pub disallowed: bool,
 }

@@ -3,10 +3,14 @@
 //! A table is made once, when its type is first met. Fields that have no JSON form here (proto2
 //! groups) are left out, so that they are unknown fields to everyone.
 
-use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{
+    DynamicMessage, EnumDescriptor, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
+};
 
 use super::names::NameIndex;
-use super::{Api, EnumType, EnumValue, FieldType, MessageType, Scalar, Shape, ValueType, WellKnown};
+use super::{
+    Api, EnumType, EnumValue, FieldType, MessageType, Scalar, Shape, ValueType, WellKnown, extensions, rules,
+};
 
 /// The table of a message type.
 pub(super) fn message(api: &Api, descriptor: &MessageDescriptor) -> MessageType {
@@ -18,8 +22,22 @@ pub(super) fn message(api: &Api, descriptor: &MessageDescriptor) -> MessageType 
     let names =
         fields.iter().enumerate().flat_map(|(at, field)| [(&*field.name, at), (&*field.json_name, at)]);
     let by_name = NameIndex::new(names);
+    let options = api.rule_options();
+    let is_judged = !options.are_disabled(descriptor);
+    if !is_judged {
+        fields.iter_mut().for_each(|field| field.rules = None);
+    }
+    let judged_absent = fields.iter().enumerate().filter(|(_, field)| {
+        field.rules.as_ref().is_some_and(|rules| rules.concern_absence(field))
+            || has_disallowed_default(api, field)
+    });
+    let judged_absent = judged_absent.map(|(at, _)| at as u32).collect();
+    let required_oneofs = descriptor.oneofs().filter(|oneof| !oneof.is_synthetic()).enumerate();
+    let required_oneofs = required_oneofs.filter(|(_, oneof)| is_judged && options.is_required(oneof));
     MessageType {
         name: descriptor.full_name().into(),
+        required_oneofs: required_oneofs.map(|(at, _)| at as u32).collect(),
+        judged_absent,
         oneofs,
         well_known: well_known(descriptor.full_name()),
         deprecated: descriptor
@@ -33,7 +51,7 @@ pub(super) fn message(api: &Api, descriptor: &MessageDescriptor) -> MessageType 
 }
 
 /// The table of an enum type.
-pub(super) fn enumeration(descriptor: &EnumDescriptor) -> EnumType {
+pub(super) fn enumeration(api: &Api, descriptor: &EnumDescriptor) -> EnumType {
     let value = |descriptor: prost_reflect::EnumValueDescriptor| EnumValue {
         name: descriptor.name().into(),
         number: descriptor.number(),
@@ -42,6 +60,8 @@ pub(super) fn enumeration(descriptor: &EnumDescriptor) -> EnumType {
             .options
             .as_ref()
             .is_some_and(|options| options.deprecated()),
+        disallowed: descriptor.enum_value_descriptor_proto().options.is_some()
+            && is_marked(api.marks().disallowed_value.as_ref(), &descriptor.options()),
     };
     // `EnumDescriptor::values` sorts by number; the order of declaration is kept by the file's own list.
     let declared = descriptor.enum_descriptor_proto().value.iter();
@@ -60,6 +80,9 @@ fn field(api: &Api, oneofs: &[Box<str>], descriptor: &FieldDescriptor) -> Option
     }
     let options = descriptor.field_descriptor_proto().options.as_ref();
     let (shape, kind) = shape(descriptor)?;
+    let value = value_type(api, &kind)?;
+    let marks = api.marks();
+    let is_marked = |mark| options.is_some() && is_marked(mark, &descriptor.options());
     let oneof = descriptor.containing_oneof().filter(|oneof| !oneof.is_synthetic());
     let oneof = oneof.and_then(|oneof| oneofs.iter().position(|name| **name == *oneof.name()));
     Some(FieldType {
@@ -67,11 +90,14 @@ fn field(api: &Api, oneofs: &[Box<str>], descriptor: &FieldDescriptor) -> Option
         name: descriptor.name().into(),
         json_name: descriptor.json_name().into(),
         shape,
-        value: value_type(api, &kind)?,
+        value,
         oneof: oneof.and_then(|index| u32::try_from(index).ok()),
         presence: shape == Shape::Single && descriptor.supports_presence(),
         deprecated: options.is_some_and(|options| options.deprecated()),
-        sensitive: options.is_some() && is_sensitive(api, descriptor),
+        disallowed: is_marked(marks.disallowed.as_ref()),
+        sensitive: is_marked(marks.sensitive.as_ref()),
+        categories: extensions::of_field(descriptor.parent_message().full_name(), descriptor.name()),
+        rules: options.and_then(|_| rules::of_field(api, descriptor, shape, value)),
     })
 }
 
@@ -119,12 +145,21 @@ fn scalar(kind: &Kind) -> Option<Scalar> {
     })
 }
 
-fn is_sensitive(api: &Api, descriptor: &FieldDescriptor) -> bool {
-    api.sensitive_option()
-        .is_some_and(|option| descriptor.options().get_extension(option).as_bool() == Some(true))
+/// Whether a field that is not given has a value that Envoy refuses.
+fn has_disallowed_default(api: &Api, field: &FieldType) -> bool {
+    match field.value {
+        ValueType::Enum(id) if field.shape == Shape::Single && !field.presence => {
+            api.enum_type(id).by_number(0).is_some_and(|value| value.disallowed)
+        }
+        _ => false,
+    }
 }
 
-fn well_known(full_name: &str) -> Option<WellKnown> {
+fn is_marked(mark: Option<&ExtensionDescriptor>, options: &DynamicMessage) -> bool {
+    mark.is_some_and(|mark| options.get_extension(mark).as_bool() == Some(true))
+}
+
+pub(super) fn well_known(full_name: &str) -> Option<WellKnown> {
     Some(match full_name.strip_prefix("google.protobuf.")? {
         "Any" => WellKnown::Any,
         "Duration" => WellKnown::Duration,

@@ -6,7 +6,7 @@ use super::suggest;
 use super::wire;
 use super::yaml::{Entry, Node, Value};
 use crate::diagnostic::{Severity, Span};
-use crate::envoy_api::MessageType;
+use crate::envoy_api::{MessageType, type_of_name};
 
 /// What an `@type` says.
 pub(super) struct Named<'a, 'n> {
@@ -146,7 +146,14 @@ impl<'a> Decoder<'a> {
             "this extension has a name but no `typed_config`, and the name alone means nothing to Envoy";
         let severity = self.findings.severity_of_types();
         self.findings.add(severity, "missing-typed-config", name.span, message).hint =
-            Some("add `typed_config` with at least its \"@type\"".to_owned());
+            Some(match usual_type(ty, name.text().unwrap_or_default()) {
+                Some(usual) => {
+                    format!(
+                        "add `typed_config: {{\"@type\": type.googleapis.com/{usual}}}`, which has this name"
+                    )
+                }
+                None => "add `typed_config` with at least its \"@type\"".to_owned(),
+            });
     }
 
     pub(super) fn unknown_type(&mut self, name: &str, span: Span) {
@@ -188,6 +195,11 @@ const EXTENSION_POINTS: [&str; 5] = [
     "envoy.config.listener.v3.ListenerFilter",
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
 ];
+
+/// The type that configures the extension of this name in this place.
+fn usual_type(ty: &MessageType, name: &str) -> Option<&'static str> {
+    type_of_name(ty.field("typed_config")?.categories, name)
+}
 
 /// Whether a name belongs to the API that was removed from Envoy in 2021.
 fn is_v2(name: &str) -> bool {

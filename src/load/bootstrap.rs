@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
             return;
         }
         self.decoder.findings.unserved = true;
-        self.decoder.field(ty, field, entry, &mut Vec::new());
+        self.decoder.judged_field(ty, field, entry, &mut Vec::new());
         self.decoder.findings.unserved = false;
     }
 }

@@ -36,6 +36,10 @@ pub(super) struct Decoder<'a> {
     pub static_secrets: HashSet<String>,
     /// For types that are not known, the one that was probably meant.
     pub meant_types: HashMap<String, Option<String>>,
+    /// The field that names the item whose message comes next; that it is there is judged with the item.
+    pub own_name: Option<&'static str>,
+    /// Inside of a message whose constraints do not count.
+    pub unjudged: bool,
 }
 
 /// A field that is given a value.
@@ -53,6 +57,8 @@ impl<'a> Decoder<'a> {
             certificates: Certificates::default(),
             static_secrets: HashSet::new(),
             meant_types: HashMap::new(),
+            own_name: None,
+            unjudged: false,
         }
     }
 
@@ -66,6 +72,7 @@ impl<'a> Decoder<'a> {
 
     /// Appends a message that is written as a mapping of its fields. In an `Any`, `@type` is one more key.
     pub(super) fn fields(&mut self, ty: &'a MessageType, node: &Node<'_>, in_any: bool, out: &mut Vec<u8>) {
+        let own_name = self.own_name.take();
         let Value::Mapping(entries) = &node.value else {
             let expected = format!("a mapping with the fields of {}", suggest::short(&ty.name));
             self.findings.wrong_type(node, &expected);
@@ -88,11 +95,20 @@ impl<'a> Decoder<'a> {
         }
         given.sort_by_key(|given| given.index);
         self.check_members(ty, &mut given);
-        for Given { index, entry } in given {
-            self.field(ty, &ty.fields[index], entry, out);
+        for Given { index, entry } in &given {
+            let field = &ty.fields[*index];
+            if own_name == Some(&*field.name) {
+                self.field(ty, field, entry, out);
+            } else {
+                self.judged_field(ty, field, entry, out);
+            }
         }
+        self.judge_absent(ty, node, |index| {
+            given.iter().any(|given| given.index == index) || own_name == Some(&*ty.fields[index].name)
+        });
         self.mentions.extend(references::of_message(ty, node));
         self.check_extension(ty, node);
+        self.lint(ty, node);
         if TYPED_STRUCTS.contains(&&*ty.name) {
             self.typed_struct(node);
         }
@@ -180,6 +196,30 @@ impl<'a> Decoder<'a> {
         self.findings.back(before);
     }
 
+    /// Appends one field with its tag, and judges what was written.
+    pub(super) fn judged_field(
+        &mut self,
+        ty: &'a MessageType,
+        field: &'a FieldType,
+        entry: &Entry<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(rules) = field.rules.as_deref().filter(|_| !self.unjudged) else {
+            return self.field(ty, field, entry, out);
+        };
+        let (start, errors) = (out.len(), self.findings.errors());
+        self.unjudged = rules.skip;
+        self.field(ty, field, entry, out);
+        self.unjudged = false;
+        // What could not be read has been complained about, and something else stands in its place.
+        let is_known = |node: &Node<'_>| !matches!(node.value, Value::Unknown);
+        if self.findings.errors() == errors && entry.value.elements().iter().all(is_known) {
+            let before = self.findings.enter(&field.name);
+            self.judge_given(ty, field, entry, &out[start..]);
+            self.findings.back(before);
+        }
+    }
+
     /// Appends one field with its tag.
     pub(super) fn field(
         &mut self,
@@ -189,7 +229,14 @@ impl<'a> Decoder<'a> {
         out: &mut Vec<u8>,
     ) {
         let before = self.findings.enter(&field.name);
-        if field.deprecated {
+        if field.disallowed {
+            let message = format!(
+                "`{}` of {} is no longer possible: newer Envoys refuse it",
+                field.name,
+                suggest::short(&ty.name)
+            );
+            self.findings.add(Severity::Warning, "disallowed-field", entry.key_span, message);
+        } else if field.deprecated {
             let message = format!("`{}` of {} is deprecated", field.name, suggest::short(&ty.name));
             self.findings.add(Severity::Warning, "deprecated-field", entry.key_span, message);
         }
@@ -199,6 +246,9 @@ impl<'a> Decoder<'a> {
             Shape::Single => self.single(field, &entry.value, out),
             Shape::List { packed } => self.list(field, packed, &entry.value, out),
             Shape::Map(key) => self.map(field, key, &entry.value, out),
+        }
+        if !field.categories.is_empty() {
+            self.lint_extension(field, &entry.value);
         }
         if let Some(kind) = references::of_field(ty, field) {
             let carries_traffic = references::carries_traffic(&ty.name);
@@ -221,7 +271,7 @@ impl<'a> Decoder<'a> {
                 wire::end(at, out);
             }
             ValueType::Enum(id) => {
-                let number = self.enumeration(id, value);
+                let number = self.enumeration(field, id, value);
                 if number != 0 || field.presence {
                     wire::varint(field.number, i64::from(number) as u64, out);
                 }
@@ -280,13 +330,16 @@ impl<'a> Decoder<'a> {
         match field.value {
             ValueType::Message(id) => {
                 let at = wire::begin(field.number, out);
-                if !is_empty {
-                    self.message(self.api.message_type(id), value, out);
+                let ty = self.api.message_type(id);
+                if is_empty {
+                    self.judge_absent(ty, value, |_| false);
+                } else {
+                    self.message(ty, value, out);
                 }
                 wire::end(at, out);
             }
             ValueType::Enum(id) => {
-                let number = if is_empty { 0 } else { self.enumeration(id, value) };
+                let number = if is_empty { 0 } else { self.enumeration(field, id, value) };
                 if !packed {
                     encode_key(field.number, WireType::Varint, out);
                 }

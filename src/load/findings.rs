@@ -7,10 +7,11 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use super::Severities;
 use super::scalar::{Typed, typed};
 use super::sensitive::{Sensitive, overlaps};
 use super::yaml::{Issue, Node, Value};
-use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::diagnostic::{Diagnostic, Related, Severity, Span};
 
 /// More findings of one severity than this help nobody, and would make the report larger than the file.
 pub(super) const MAX_FINDINGS: usize = 1_000;
@@ -27,6 +28,9 @@ pub(super) struct Findings<'a> {
     counts: [usize; 3],
     /// Takes the findings that are not shown.
     spare: Option<Diagnostic>,
+    /// Takes the findings that the user has turned off.
+    unwanted: Option<Diagnostic>,
+    severities: &'a Severities,
     /// Takes the findings about what is not known, which is no one's mistake.
     unsaid: Option<Diagnostic>,
     path: String,
@@ -39,13 +43,15 @@ pub(super) struct Findings<'a> {
 }
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(file: &'a Arc<str>, text: &'a str) -> Findings<'a> {
+    pub(super) fn new(severities: &'a Severities, file: &'a Arc<str>, text: &'a str) -> Findings<'a> {
         Findings {
             file,
             text,
             list: Vec::new(),
             counts: [0; 3],
             spare: None,
+            unwanted: None,
+            severities,
             unsaid: None,
             path: String::new(),
             secret: false,
@@ -119,6 +125,43 @@ impl<'a> Findings<'a> {
         self.push(finding)
     }
 
+    /// A second place in this file that explains a finding.
+    pub(super) fn here(&self, span: Span, message: &str) -> Related {
+        Related { file: self.file.clone(), span, message: message.to_owned() }
+    }
+
+    /// Adds a finding at a place further inside than the current path.
+    pub(super) fn add_under(
+        &mut self,
+        inside: &str,
+        severity: Severity,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let before = self.path.len();
+        if !inside.is_empty() {
+            self.enter(inside);
+        }
+        let finding = Diagnostic::new(severity, code, self.file.clone(), message).at(span, self.path.clone());
+        self.back(before);
+        self.push(finding)
+    }
+
+    /// Adds that a value breaks a constraint of the API, at a place under the current path.
+    pub(super) fn add_constraint(
+        &mut self,
+        code: &'static str,
+        message_type: &str,
+        field: &str,
+        span: Span,
+        message: String,
+    ) {
+        let severity = self.severities.of_constraint(code, message_type, field);
+        let finding = Diagnostic::new(Severity::Error, code, self.file.clone(), message);
+        self.push_as(severity, finding.at(span, self.path.clone()));
+    }
+
     /// Adds an error at a place under the current path.
     pub(super) fn error(
         &mut self,
@@ -143,6 +186,13 @@ impl<'a> Findings<'a> {
     }
 
     fn push(&mut self, finding: Diagnostic) -> &mut Diagnostic {
+        let severity = self.severities.of(finding.code, finding.severity);
+        self.push_as(severity, finding)
+    }
+
+    fn push_as(&mut self, severity: Option<Severity>, mut finding: Diagnostic) -> &mut Diagnostic {
+        let Some(severity) = severity else { return self.unwanted.insert(finding) };
+        finding.severity = severity;
         let count = &mut self.counts[finding.severity as usize];
         *count += 1;
         if *count > MAX_FINDINGS {
@@ -294,7 +344,8 @@ mod tests {
     #[test]
     fn many_warnings_do_not_hide_an_error() {
         let file = Arc::from("a.yaml");
-        let mut findings = Findings::new(&file, "");
+        let severities = Severities::default();
+        let mut findings = Findings::new(&severities, &file, "");
         for _ in 0..MAX_FINDINGS * 2 {
             findings.add(Severity::Warning, "deprecated-field", Span::new(0, 1), "old");
         }
@@ -309,7 +360,8 @@ mod tests {
     #[test]
     fn nothing_of_a_secret_is_quoted() {
         let file = Arc::from("a.yaml");
-        let mut findings = Findings::new(&file, "");
+        let severities = Severities::default();
+        let mut findings = Findings::new(&severities, &file, "");
         assert_eq!(findings.quote("hunter2"), "`hunter2`");
         findings.secret = true;
         assert!(!findings.quote("hunter2").contains("hunter2"));

@@ -15,7 +15,7 @@ use super::scalar::Seconds;
 use super::substitute::Template;
 use super::suggest;
 use super::yaml::{self, Entry, Node, Value};
-use super::{Item, Loaded};
+use super::{Item, Loaded, Severities};
 use crate::diagnostic::{Severity, Span};
 use crate::envoy_api::{Api, MessageType};
 use crate::resource::{Kind, Name, Selector};
@@ -64,9 +64,9 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
     let template = Template::new(text, inputs.variables);
     let mut fill = Fill::new(file, &template, inputs);
     let parsed = yaml::parse_filled(template.masked(), &mut fill);
-    let mut reader = Reader::new(api, file, text, inputs.now);
+    let mut reader = Reader::new(api, inputs.severities, file, text, inputs.now);
     if let Some(cut_off) = &parsed.cut_off {
-        let mut judge = Reader::new(api, file, text, None);
+        let mut judge = Reader::new(api, inputs.severities, file, text, None);
         judge.document(cut_off);
         judge.decoder.findings.sensitive.mark_suspects(cut_off);
         reader.decoder.findings.sensitive.cut_off(judge.decoder.findings.sensitive, parsed.read_to, text);
@@ -85,8 +85,14 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
 }
 
 impl<'a> Reader<'a> {
-    fn new(api: &'a Api, file: &'a Arc<str>, text: &'a str, now: Option<i64>) -> Reader<'a> {
-        let mut decoder = Decoder::new(api, Findings::new(file, text));
+    fn new(
+        api: &'a Api,
+        severities: &'a Severities,
+        file: &'a Arc<str>,
+        text: &'a str,
+        now: Option<i64>,
+    ) -> Reader<'a> {
+        let mut decoder = Decoder::new(api, Findings::new(severities, file, text));
         decoder.certificates.are_checked = true;
         decoder.certificates.now = now;
         Reader { decoder, bootstrap: api.message(BOOTSTRAP), items: Vec::new(), defined: HashMap::new() }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Severities;
 use crate::diagnostic::Span;
 
 /// The values that `${NAME}` may take. Cloning is cheap.
@@ -93,6 +94,8 @@ pub struct Inputs<'a> {
     pub files: Files<'a>,
     /// Now, in seconds since 1970: for certificates that have expired or soon will. `None`: not asked.
     pub now: Option<i64>,
+    /// How much each rule matters.
+    pub severities: &'a Severities,
 }
 
 impl fmt::Debug for Inputs<'_> {

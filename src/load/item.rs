@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Item;
 use super::decode::Decoder;
 use super::fragment::{Reader, Scope};
+use super::lints::listen_addresses;
 use super::naming;
 use super::references::Mention;
 use super::scalar::{Typed, typed};
@@ -38,11 +39,16 @@ impl Reader<'_> {
         }
         self.decoder.certificates.expires = None;
         self.decoder.mentions.clear();
+        self.decoder.own_name = Some(kind.name_field());
         let mut body = Vec::new();
         if in_any {
             self.decoder.any_content(ty, node, &mut body);
         } else {
             self.decoder.message(ty, node, &mut body);
+        }
+        if kind == Kind::Endpoint {
+            let hint = "EDS takes addresses only; put host names into a cluster of type STRICT_DNS";
+            self.decoder.lint_static(Some(node), "", hint);
         }
         self.decoder.findings.secret = false;
         let Some((name, name_span)) = self.name(kind, node, &mut body) else { return };
@@ -67,11 +73,13 @@ impl Reader<'_> {
         if let Some(ttl) = ttl {
             resource = resource.with_ttl(ttl);
         }
+        let addresses = if kind == Kind::Listener { listen_addresses(node).into() } else { Arc::default() };
         self.items.push(Item {
             resource: Arc::new(resource),
             nodes: scope.nodes.clone(),
             span: node.span,
             name_span,
+            addresses,
             expires: self.decoder.certificates.expires,
             mentions: mentions.into(),
         });

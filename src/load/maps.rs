@@ -91,12 +91,15 @@ impl<'a> Decoder<'a> {
                 let at = wire::begin(VALUE, out);
                 if !value.is_null() || ty.well_known == Some(WellKnown::Value) {
                     self.message(ty, value, out);
+                } else if !self.findings.secret {
+                    // The path would show the key, which may be the secret itself.
+                    self.judge_absent(ty, value, |_| false);
                 }
                 wire::end(at, out);
             }
             _ if value.is_null() => {}
             ValueType::Enum(id) => {
-                let number = self.enumeration(id, value);
+                let number = self.enumeration(field, id, value);
                 if number != 0 {
                     wire::varint(VALUE, i64::from(number) as u64, out);
                 }

@@ -12,6 +12,8 @@ mod any;
 mod bootstrap;
 mod catalog;
 mod certificates;
+mod complaints;
+mod constraints;
 mod decode;
 mod env_file;
 pub mod events;
@@ -20,6 +22,7 @@ mod findings;
 mod fragment;
 mod inputs;
 mod item;
+mod lints;
 mod maps;
 pub mod naming;
 mod node;
@@ -28,11 +31,13 @@ mod references;
 pub mod scalar;
 mod scalars;
 mod sensitive;
+mod severities;
 mod substitute;
 mod suggest;
 mod unresolved;
 mod well_known;
 mod wire;
+mod written;
 pub mod yaml;
 
 use std::sync::Arc;
@@ -44,7 +49,9 @@ use crate::resource::{Resource, Selector};
 pub use catalog::{Catalog, Home, Key};
 pub use env_file::{EnvFileError, parse_env_file};
 pub use inputs::{Drawn, FileContent, Files, Inputs, VariableUse, Variables};
+pub use lints::{ListenAddress, Protocol};
 pub use references::Mention;
+pub use severities::Severities;
 pub use unresolved::{Dangling, References};
 
 use decode::Decoder;
@@ -82,6 +89,8 @@ pub struct Item {
     pub span: Span,
     /// Where its name stands, or its beginning if its name was made up.
     pub name_span: Span,
+    /// The addresses that it opens, if it is a listener, and where they stand.
+    pub addresses: Arc<[(ListenAddress, Span)]>,
     /// When the first of its certificates expires, in seconds since 1970.
     pub expires: Option<i64>,
     /// What it names, in the order of the file.
@@ -91,7 +100,12 @@ pub struct Item {
 /// Reads a fragment as it stands: references to variables and `!file` are left alone. `file` is its
 /// name as people name it, used in findings only.
 pub fn load_file(api: &Api, file: &Arc<str>, text: &[u8]) -> Loaded {
-    let inputs = Inputs { variables: &Variables::default(), files: &|_| None, now: None };
+    let inputs = Inputs {
+        variables: &Variables::default(),
+        files: &|_| None,
+        now: None,
+        severities: &Severities::default(),
+    };
     load_filled(api, file, text, &inputs)
 }
 
@@ -112,11 +126,22 @@ pub fn load_message(
     file: &Arc<str>,
     text: &[u8],
 ) -> (Option<Vec<u8>>, Vec<Diagnostic>) {
+    load_message_as(api, &Severities::default(), full_name, file, text)
+}
+
+/// The same where somebody has said how much each rule matters.
+pub fn load_message_as(
+    api: &Api,
+    severities: &Severities,
+    full_name: &str,
+    file: &Arc<str>,
+    text: &[u8],
+) -> (Option<Vec<u8>>, Vec<Diagnostic>) {
     let text = match utf8(file, text) {
         Ok(text) => text,
         Err(finding) => return (None, vec![*finding]),
     };
-    let mut decoder = Decoder::new(api, Findings::new(file, text));
+    let mut decoder = Decoder::new(api, Findings::new(severities, file, text));
     let parsed = yaml::parse(text);
     for issue in parsed.issues {
         decoder.findings.add_issue(issue, &parsed.documents);

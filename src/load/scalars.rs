@@ -13,17 +13,21 @@ use super::suggest;
 use super::wire;
 use super::yaml::{Node, Value};
 use crate::diagnostic::Severity;
-use crate::envoy_api::{EnumId, Scalar};
+use crate::envoy_api::{Check, EnumId, FieldType, Scalar};
 
 impl Decoder<'_> {
     /// The number of an enum value; zero if it has none.
-    pub(super) fn enumeration(&mut self, id: EnumId, node: &Node<'_>) -> i32 {
+    pub(super) fn enumeration(&mut self, field: &FieldType, id: EnumId, node: &Node<'_>) -> i32 {
         let ty = self.api.enum_type(id);
         let kind = suggest::short(&ty.name);
         let text = match typed(node) {
             Some(Typed::Text(text)) => text,
             Some(Typed::Number(number)) => {
-                if ty.by_number(number).is_none() {
+                let value = ty.by_number(number);
+                if let Some(value) = value.filter(|value| value.disallowed) {
+                    self.disallowed_value(&value.name, kind, node);
+                }
+                if value.is_none() && !is_judged(field) {
                     let message = format!(
                         "{} is no value of {kind} that is known here",
                         self.findings.quote(&number.to_string())
@@ -40,7 +44,9 @@ impl Decoder<'_> {
             }
         };
         if let Some(value) = ty.by_name_any_case(&text) {
-            if value.deprecated {
+            if value.disallowed {
+                self.disallowed_value(&value.name, kind, node);
+            } else if value.deprecated {
                 let message = format!("the value `{}` of {kind} is deprecated", value.name);
                 self.findings.add(Severity::Warning, "deprecated-value", node.span, message);
             }
@@ -60,6 +66,12 @@ impl Decoder<'_> {
         let span = self.findings.head(node.span);
         self.findings.error("unknown-enum-value", span, message).hint = hint;
         0
+    }
+
+    fn disallowed_value(&mut self, name: &str, kind: &str, node: &Node<'_>) {
+        let message = format!("the value `{name}` of {kind} is no longer possible");
+        self.findings.error("disallowed-value", node.span, message).hint =
+            Some("Envoy knows it by name only, to refuse it".to_owned());
     }
 
     /// Appends a scalar without tag; `false` if it has its default value, or none because of a mistake.
@@ -219,6 +231,18 @@ impl Decoder<'_> {
     fn out_of_range(&mut self, node: &Node<'_>, complaint: &str) {
         let message = format!("{} {complaint}", self.findings.quote(node.text().unwrap_or_default()));
         self.findings.error("out-of-range", node.span, message);
+    }
+}
+
+/// Whether a constraint speaks about values that are not known.
+fn is_judged(field: &FieldType) -> bool {
+    let defined_only = |check: &Check| matches!(check, Check::Enum(rules) if rules.defined_only);
+    match field.rules.as_ref().and_then(|rules| rules.check.as_ref()) {
+        Some(Check::List(rules)) => {
+            rules.items.as_ref().and_then(|items| items.check.as_ref()).is_some_and(defined_only)
+        }
+        Some(check) => defined_only(check),
+        None => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! "Did you mean": the nearest of the names that would have been right.
 
-use crate::envoy_api::MessageType;
+use crate::envoy_api::{FieldType, MessageType};
 
 /// How many names are listed at most when none is near.
 const LISTED: usize = 8;
@@ -64,6 +64,12 @@ pub(super) fn field_hint(ty: &MessageType, key: &str) -> Option<String> {
         return Some(format!("{} has no fields at all", short(&ty.name)));
     }
     listed(names).map(|list| format!("fields of {}: {list}", short(&ty.name)))
+}
+
+/// The field that an unknown key probably is.
+pub(super) fn meant_field<'t>(ty: &'t MessageType, key: &str) -> Option<&'t FieldType> {
+    let names = ty.fields.iter().map(|field| &*field.name);
+    ty.field(v2_field(&ty.name, key).or_else(|| nearest(key, names))?)
 }
 
 /// What took the place of the fields that old configurations use most.

@@ -426,9 +426,10 @@ typed_extension_protocol_options:
 transport_socket:
   name: tls
   typed_config:
-    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
-    session_ticket_keys: { keys: [ { inline_bytes: c2VjcmV0 } ] }
-    common_tls_context: { alpn_protocols: ["open", "a\nb\n"] }
+    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+    common_tls_context:
+      alpn_protocols: ["open", "a\nb\n"]
+      tls_certificates: [ { private_key: { inline_bytes: c2VjcmV0 } } ]
 "#;
         let (bytes, findings) = load::load_message(&api, CLUSTER, &file, text.as_bytes());
         let bytes = bytes.unwrap_or_else(|| panic!("{findings:?}"));

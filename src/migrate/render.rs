@@ -345,6 +345,8 @@ listeners:
           config_discovery:
             config_source: { ads: {}, resource_api_version: V3 }
             type_urls: [type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer]
+        - name: router
+          typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
     transport_socket:
       name: tls
       typed_config:

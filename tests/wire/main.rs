@@ -94,7 +94,8 @@ fn full_name(kind: Kind, name: &str) -> String {
 
 /// An item of the list of this kind; its content depends on a number.
 fn item(kind: Kind, name: &str, content: u32) -> String {
-    let sum: u32 = name.bytes().map(u32::from).sum();
+    // Listeners of different names must not open the same address.
+    let sum = name.bytes().fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let name = full_name(kind, name);
     match kind {
         Kind::Secret => {
@@ -119,7 +120,7 @@ fn item(kind: Kind, name: &str, content: u32) -> String {
              filter_chains: [{{filters: [{{name: echo, typed_config: {{\
              '@type': type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}}}]}}]}}",
             content + 1,
-            sum / 256,
+            sum / 256 % 256,
             sum % 256
         ),
         Kind::Route => format!("{{name: {name}, max_direct_response_body_size_bytes: {}}}", content + 1),

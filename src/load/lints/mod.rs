@@ -1,0 +1,199 @@
+//! What Envoy checks beyond its API's constraints, and what it takes but surely was not meant.
+//!
+//! Comes in: each message as it stands in the file, after its fields were read. Goes out: findings.
+//! Keeps the invariant that an error is only what Envoy (all versions that are supported) refuses;
+//! what it takes is a warning at most. What is wrong in itself (a text where a list should be) has
+//! been said when it was read, and is passed over here.
+
+mod clusters;
+mod extensions;
+mod filters;
+mod formats;
+mod listeners;
+mod re2;
+mod routes;
+
+use super::decode::Decoder;
+use super::scalar::{self, Typed, typed};
+use super::yaml::{Entry, Node};
+use crate::diagnostic::Severity;
+use crate::envoy_api::MessageType;
+
+use clusters::is_ip;
+pub(super) use listeners::listen_addresses;
+pub use listeners::{ListenAddress, Protocol};
+
+impl Decoder<'_> {
+    /// Looks at a message of which all fields have been read.
+    pub(super) fn lint(&mut self, ty: &MessageType, node: &Node<'_>) {
+        let Some(rest) = ty.name.strip_prefix("envoy.") else { return };
+        match rest {
+            "config.route.v3.RouteConfiguration" => {
+                self.lint_domains(elements(node, "virtual_hosts"));
+                self.lint_bodies(node);
+                self.lint_headers(node);
+            }
+            "config.route.v3.VirtualHost" => {
+                self.lint_virtual_host(node);
+                self.lint_headers(node);
+            }
+            "config.route.v3.Route" | "config.route.v3.WeightedCluster.ClusterWeight" => {
+                self.lint_headers(node);
+            }
+            "config.route.v3.RouteAction" => self.lint_rewrites(node),
+            "config.route.v3.WeightedCluster" => self.lint_weights(node),
+            "config.core.v3.ApiConfigSource" => self.lint_transport_version(node),
+            "config.core.v3.CidrRange" => self.lint_range(node),
+            "config.core.v3.SubstitutionFormatString" => {
+                self.lint_formats(node, &["text_format", "text_format_source", "json_format"]);
+            }
+            "extensions.access_loggers.file.v3.FileAccessLog" => {
+                self.lint_formats(node, &["format", "json_format", "typed_json_format"]);
+            }
+            "type.v3.Int64Range" => self.lint_order(node, "start", "end", true),
+            "config.cluster.v3.Cluster.RingHashLbConfig" => {
+                self.lint_order(node, "minimum_ring_size", "maximum_ring_size", false);
+            }
+            "type.v3.FractionalPercent" => self.lint_percent(node),
+            "type.matcher.v3.RegexMatcher" => self.lint_regex(node),
+            "config.cluster.v3.Cluster" => self.lint_cluster(node),
+            "config.listener.v3.Listener" => self.lint_listener(node),
+            "config.listener.v3.FilterChain" => self.lint_network_filters(node),
+            "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager" => {
+                self.lint_http_filters(node);
+            }
+            "extensions.upstreams.http.v3.HttpProtocolOptions"
+            | "extensions.filters.http.router.v3.Router" => self.lint_upstream_filters(node),
+            _ => {}
+        }
+    }
+}
+
+impl Decoder<'_> {
+    /// Two ends of a range, of which the second must be greater, or at least not smaller.
+    fn lint_order(&mut self, node: &Node<'_>, low: &str, high: &str, is_strict: bool) {
+        let Some(end) = child(node, high) else { return };
+        let (Some(from), Some(to)) = (child(node, low).and_then(number), number(end)) else { return };
+        if from > to || is_strict && from == to {
+            let than = if is_strict { "greater than" } else { "at least" };
+            let message = format!("`{high}` must be {than} `{low}`, which is {from}");
+            self.findings.add_under(high, Severity::Error, "empty-range", end.span, message);
+        }
+    }
+
+    /// The protocol that was removed from Envoy in 2021.
+    fn lint_transport_version(&mut self, node: &Node<'_>) {
+        if let Some(version) = child(node, "transport_api_version").filter(|it| is_value(Some(it), "V2", 1)) {
+            let message = "Envoy no longer speaks version 2 of the protocol";
+            // An Envoy's own bootstrap may name a stream that it never opens.
+            let severity = self.findings.severity_of_types();
+            let place = "transport_api_version";
+            self.findings.add_under(place, severity, "disallowed-value", version.span, message).hint =
+                Some("write `transport_api_version: V3`".to_owned());
+        }
+    }
+
+    /// A range of addresses.
+    fn lint_range(&mut self, node: &Node<'_>) {
+        if let Some(prefix) =
+            child(node, "address_prefix").filter(|it| it.text().is_some_and(|it| !is_ip(it)))
+        {
+            self.not_an_ip("address_prefix", prefix, "a range begins with an address, such as 10.0.0.0");
+        }
+    }
+}
+
+/// The value of a field, in either spelling; null counts as absent.
+fn child<'n, 't>(node: &'n Node<'t>, field: &str) -> Option<&'n Node<'t>> {
+    entry(node, field).map(|entry| &entry.value)
+}
+
+/// A field with its key.
+fn entry<'n, 't>(node: &'n Node<'t>, field: &str) -> Option<&'n Entry<'t>> {
+    let entry = node.entries()?.iter().find(|entry| is_spelling_of(&entry.key, field))?;
+    (!entry.value.is_null()).then_some(entry)
+}
+
+/// Whether a key is a field's name: as it is, or in camel case.
+fn is_spelling_of(key: &str, field: &str) -> bool {
+    let mut left = key.bytes();
+    let mut is_upper = false;
+    let is_camel_case = field.bytes().all(|byte| {
+        if byte == b'_' {
+            is_upper = true;
+            return true;
+        }
+        let expected = if is_upper { byte.to_ascii_uppercase() } else { byte };
+        is_upper = false;
+        left.next() == Some(expected)
+    });
+    key == field || is_camel_case && left.next().is_none()
+}
+
+/// The elements of a list field.
+fn elements<'n, 't>(node: &'n Node<'t>, field: &str) -> &'n [Node<'t>] {
+    child(node, field).map(Node::elements).unwrap_or_default()
+}
+
+/// A text.
+fn text<'n>(node: &'n Node<'_>, field: &str) -> Option<&'n str> {
+    child(node, field)?.text()
+}
+
+/// A whole number, in a wrapper or not, however it is written.
+fn number(node: &Node<'_>) -> Option<u64> {
+    let node = child(node, "value").unwrap_or(node);
+    match typed(node)? {
+        Typed::Number(number) => u64::try_from(number).ok(),
+        Typed::Text(text) => scalar::unsigned(&text).ok(),
+        Typed::Null | Typed::Bool(_) => None,
+    }
+}
+
+/// A boolean, in a wrapper or not, however it is written.
+fn is_true(node: Option<&Node<'_>>) -> bool {
+    let Some(node) = node else { return false };
+    match typed(child(node, "value").unwrap_or(node)) {
+        Some(Typed::Bool(value)) => value,
+        Some(Typed::Text(text)) => scalar::quoted_bool(&text) == Some(true),
+        _ => false,
+    }
+}
+
+/// Whether an enum has this value, by name in any case or by number.
+fn is_value(node: Option<&Node<'_>>, name: &str, number: u64) -> bool {
+    node.is_some_and(|node| {
+        node.text().is_some_and(|text| text.eq_ignore_ascii_case(name)) || self::number(node) == Some(number)
+    })
+}
+
+/// The type that an `Any` says to be, without its host; of a `TypedStruct`, the one in it.
+fn type_of<'n>(any: &'n Node<'_>) -> Option<&'n str> {
+    let (_, name) = any.get(&["@type"])?.text()?.rsplit_once('/')?;
+    match name {
+        "udpa.type.v1.TypedStruct" | "xds.type.v3.TypedStruct" => {
+            Some(text(any, "type_url")?.rsplit('/').next().unwrap_or_default())
+        }
+        name => Some(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_known_in_both_spellings_and_no_other() {
+        for (key, is_one) in [
+            ("virtual_hosts", true),
+            ("virtualHosts", true),
+            ("virtualhosts", false),
+            ("virtualHost", false),
+            ("virtualHostsX", false),
+            ("VirtualHosts", false),
+            ("", false),
+        ] {
+            assert_eq!(is_spelling_of(key, "virtual_hosts"), is_one, "{key}");
+        }
+    }
+}
