@@ -2,20 +2,16 @@
 
 use anyhow::{Context, Result};
 
-use super::args::{ApiVariant, Bootstrap, Common};
-use super::settings::{File, host_name};
+use super::args::{ApiVariant, Bootstrap};
+use super::settings::{Given, host_name};
 use super::{Exit, output};
 use crate::app::Address;
 use crate::migrate::{Connection, Endpoint};
 
-pub fn run(common: &Common, command: &Bootstrap) -> Result<Exit> {
+pub fn run(given: &Given, command: &Bootstrap) -> Result<Exit> {
     let address = match &command.xds {
         Some(address) => address.clone(),
-        None => File::read(common)?
-            .listen(&[])?
-            .into_iter()
-            .next()
-            .context("`listen` in the settings is empty")?,
+        None => given.settings()?.first_listen()?,
     };
     let node_id = match &command.node_id {
         Some(id) => id.clone(),
