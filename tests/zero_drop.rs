@@ -304,7 +304,9 @@ fn a_cluster_is_renamed_many_times_oldest() {
 /// Renames that nobody waits for: many come while one is on its way.
 #[test]
 fn renames_faster_than_an_envoy_can_follow_drop_nothing() {
-    for (version, way) in [(NEWEST, AdsDelta), (NEWEST, SingleSotw), (OLDEST, AdsDelta)] {
+    for (version, way) in
+        [(NEWEST, AdsDelta), (NEWEST, AdsSotw), (NEWEST, SingleSotw), (OLDEST, AdsDelta), (OLDEST, AdsSotw)]
+    {
         let proxy = Proxy::start(version, way, |parts| vec![("service.yaml", service(parts, 0))]);
         let load = Load::start(proxy.port, "/", 4);
         for n in 1..=301 {
