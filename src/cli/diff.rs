@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use super::args::{Common, Diff, ReportFormat, VariableFlags};
+use super::args::{Diff, ReportFormat};
 use super::findings::Texts;
 use super::gather::gather;
-use super::settings::File;
+use super::settings::{Given, Settings};
 use super::{Exit, output};
 use crate::envoy_api::Api;
 use crate::load::{self, Loaded};
@@ -19,10 +19,10 @@ use crate::resource::{Kind, Resource, Selector};
 /// A resource with who receives it.
 type Held = (Arc<Resource>, Option<Arc<Selector>>);
 
-pub fn run(common: &Common, command: &Diff) -> Result<Exit> {
-    let settings = File::read(common)?;
-    let api = settings.api(&command.descriptors)?;
-    let look = |path: &Path| side(&api, &settings, &command.variables, path);
+pub fn run(given: &Given, command: &Diff) -> Result<Exit> {
+    let settings = given.settings()?;
+    let api = settings.api()?;
+    let look = |path: &Path| side(&api, &settings, path);
     let (mut before, mut after) = (look(&command.before)?, look(&command.after)?);
     // The way to the bridge itself is in every bootstrap of ours, and in no fragment.
     for side in [&mut before, &mut after] {
@@ -47,10 +47,10 @@ fn kept(loaded: &Loaded) -> Vec<Held> {
 }
 
 /// The resources of one side.
-fn side(api: &Api, settings: &File, variables: &VariableFlags, path: &Path) -> Result<Vec<Held>> {
+fn side(api: &Api, settings: &Settings, path: &Path) -> Result<Vec<Held>> {
     let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     let looked = |path: &Path| -> Result<Vec<Held>> {
-        let looks = gather(api, settings, variables, vec![path.to_owned()])?;
+        let looks = gather(api, settings, vec![path.to_owned()])?;
         Ok(looks.iter().flat_map(|look| kept(&look.loaded)).collect())
     };
     if metadata.is_dir() {

@@ -2,15 +2,16 @@
 
 use anyhow::{Result, anyhow};
 
-use super::args::{Common, Reload};
-use super::settings::File;
+use super::args::Reload;
+use super::settings::Given;
 use super::{Exit, output};
 use crate::app::{ReloadRequest, ReloadResponse, reload};
 
-pub fn run(common: &Common, command: &Reload) -> Result<Exit> {
-    let address = File::read(common)?.admin(command.admin.as_ref())?;
-    let address =
-        address.ok_or_else(|| anyhow!("`admin` in the settings is `none`: no daemon can be reached"))?;
+pub fn run(given: &Given, command: &Reload) -> Result<Exit> {
+    let settings = given.settings()?;
+    let address = settings
+        .admin()
+        .ok_or_else(|| anyhow!("`admin` in the settings is `none`: no daemon can be reached"))?;
     let request = ReloadRequest {
         accept_unresolved: command.accept_unresolved,
         accept_removals: command.accept_removals,
