@@ -9,7 +9,9 @@ mod clients;
 mod delta;
 mod grpc;
 mod heartbeat;
+mod histogram;
 mod holding;
+mod insight;
 mod journal;
 mod phases;
 mod plan;
@@ -23,6 +25,8 @@ mod wire;
 
 pub use clients::{Clients, Refused, StreamState, Totals, TypeState};
 pub use grpc::{ADS, Discovery, MAX_REQUEST};
+pub use histogram::{BOUNDS, Counted, Histogram};
+pub use insight::{Insight, Lacking};
 pub use journal::{Event, Journal, Rejection, Stream};
 pub use phases::Pace;
 pub use session::{Next, Refusal, Rules, Session};
