@@ -51,6 +51,8 @@ pub struct TypeState {
     pub sent: Option<(Digest, Instant)>,
     /// Type version of the last response that was acknowledged, and when.
     pub acknowledged: Option<(Digest, Instant)>,
+    /// Type version of the last response that was refused, and when.
+    pub rejected: Option<(Digest, Instant)>,
     /// What the client refuses, until it takes another version.
     pub refusals: VecDeque<Refused>,
 }
@@ -172,6 +174,7 @@ impl StreamState {
             }
             Event::Rejected(rejection) => {
                 let state = self.types.entry(rejection.kind).or_default();
+                state.rejected = state.sent.map(|(version, _)| (version, now));
                 let message: Arc<str> = shortened(&rejection.message).into();
                 for (name, version) in &rejection.names {
                     state.refusals.retain(|refused| refused.name != *name);
