@@ -239,7 +239,7 @@ fn an_address_that_cannot_be_had_could_not_run() {
         &home,
         &["serve", "--listen", "0.0.0.0:0"],
         "xds-bridge: 0.0.0.0:0 is not a loopback address and the stream would be plain text: \
-         listen on 127.0.0.1 or a unix socket, or say --insecure\n",
+         give it a certificate (--tls-cert, --tls-key), listen on 127.0.0.1 or a unix socket, or say --insecure\n",
     );
 }
 

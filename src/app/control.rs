@@ -17,7 +17,7 @@ use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::listen::Address;
+use super::address::Address;
 use super::policy::Accept;
 use crate::source::Handle;
 

@@ -4,6 +4,7 @@
 //! streams; they meet in the store and nowhere else. Knows nothing of parsing or protocol rules,
 //! and prints nothing: what people should see goes to a [`Reporter`].
 
+mod address;
 mod control;
 mod fragments;
 mod guard;
@@ -53,7 +54,9 @@ pub use policy::{Accept, OnError, Policy};
 pub use standing::{Condition, Hold, Standing, reasons};
 pub use surroundings::{Environment, VariableSources};
 
-pub use listen::{Address, AddressError, ListenError, Listener};
+pub use address::{Address, AddressError, Listen, Listens};
+use listen::Handed;
+pub use listen::{ListenError, Listener};
 pub use record::Record;
 use state::State;
 
@@ -76,7 +79,9 @@ pub struct Settings {
     /// Where the fragments are, and how patiently they are read.
     pub source: source::Options,
     /// Where Envoys connect.
-    pub listen: Vec<Address>,
+    pub listen: Vec<Listen>,
+    /// Nobody chose `listen`: sockets that are handed over take its place.
+    pub usual_listen: bool,
     /// Where the command line reaches it.
     pub admin: Admin,
     /// Plain text may leave the machine.
@@ -97,9 +102,9 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub enum Admin {
     /// Here, or the daemon does not start.
-    At(Address),
+    At(Listen),
     /// Here, if nobody else is.
-    Usual(Address),
+    Usual(Listen),
     /// Nowhere.
     None,
 }
@@ -140,19 +145,29 @@ pub trait Reporter: Send + Sync {
 
 /// Runs until a signal ends it.
 pub fn run(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Result<(), AppError> {
+    let handed = Handed::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| AppError::System { what: "worker threads", error })?;
-    runtime.block_on(serve(api, settings, reporter))
+    runtime.block_on(serve(api, settings, handed, reporter))
 }
 
-async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Result<(), AppError> {
-    let mut listeners = Vec::new();
-    for address in &settings.listen {
-        listeners.push(Listener::bind(address, settings.insecure).await?);
-    }
-    let admin = bind_admin(&settings.admin).await?;
+async fn serve(
+    api: Api,
+    settings: &Settings,
+    handed: Handed,
+    reporter: Arc<dyn Reporter>,
+) -> Result<(), AppError> {
+    let (handed, handed_admin) = handed.listeners()?;
+    let listeners = open(settings, handed).await?;
+    let admin = match handed_admin {
+        Some(listener) => match listener.address() {
+            Some(address) if !address.is_local() => return Err(ListenError::AdminExposed(address).into()),
+            _ => Some(listener),
+        },
+        None => bind_admin(&settings.admin).await?,
+    };
     let mut signals = Signals::new()?;
     reporter.listening(&listeners.iter().filter_map(Listener::address).collect::<Vec<_>>());
 
@@ -223,12 +238,32 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     outcome
 }
 
+/// The sockets for Envoys: those handed over, and those that were asked for and are not among them.
+async fn open(settings: &Settings, mut listeners: Vec<Listener>) -> Result<Vec<Listener>, ListenError> {
+    let handed: Vec<Address> = listeners.iter().filter_map(Listener::address).collect();
+    if !settings.usual_listen || handed.is_empty() {
+        for listen in settings.listen.iter().filter(|listen| !handed.contains(&listen.address)) {
+            may_listen(&listen.address, settings)?;
+            listeners.push(Listener::bind(listen).await?);
+        }
+    }
+    handed.iter().try_for_each(|address| may_listen(address, settings))?;
+    Ok(listeners)
+}
+
+/// Plain text does not leave the machine unless somebody says so.
+fn may_listen(address: &Address, settings: &Settings) -> Result<(), ListenError> {
+    if settings.insecure || address.is_local() { Ok(()) } else { Err(ListenError::Exposed(address.clone())) }
+}
+
 /// The admin address: what was asked for must be free, the usual one may be another bridge's.
 async fn bind_admin(admin: &Admin) -> Result<Option<Listener>, ListenError> {
     match admin {
-        Admin::At(address) if !address.is_local() => Err(ListenError::AdminExposed(address.clone())),
-        Admin::At(address) => Listener::bind(address, false).await.map(Some),
-        Admin::Usual(address) => match Listener::bind(address, false).await {
+        Admin::At(listen) if !listen.address.is_local() => {
+            Err(ListenError::AdminExposed(listen.address.clone()))
+        }
+        Admin::At(listen) => Listener::bind(listen).await.map(Some),
+        Admin::Usual(listen) => match Listener::bind(listen).await {
             Ok(listener) => Ok(Some(listener)),
             Err(error) => {
                 tracing::warn!(%error, "no admin address: `reload` cannot reach this bridge; give it one with --admin");

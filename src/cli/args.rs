@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
-use crate::app::Address;
+use crate::app::{Address, Listen, Listens};
 
 /// Serves a directory of Envoy configuration fragments to every Envoy, over incremental xDS
 #[derive(Debug, Parser)]
@@ -94,9 +94,10 @@ pub struct Serve {
     /// Directory of fragments; may be repeated, later ones replace files of earlier ones [default: config.d]
     #[arg(long, value_name = "DIR", env = "XDS_BRIDGE_CONFIG_DIR", value_delimiter = ':')]
     pub config_dir: Vec<PathBuf>,
-    /// Address for Envoys, IP:PORT or unix:PATH; may be repeated [default: 127.0.0.1:18000]
-    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_LISTEN", value_delimiter = ',')]
-    pub listen: Vec<Address>,
+    /// Address for Envoys, IP:PORT or unix:PATH[,mode=0660][,group=NAME]; may be repeated [default:
+    /// 127.0.0.1:18000, unless systemd hands over sockets]
+    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_LISTEN")]
+    pub listen: Vec<Listens>,
     /// Address for `reload`, IP:PORT on loopback, unix:PATH, or `none` [default: 127.0.0.1:18001, if it is free]
     #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
     pub admin: Option<AdminAddress>,
@@ -306,7 +307,7 @@ pub struct Reload {
 /// Where a bridge is commanded, if anywhere.
 #[derive(Clone, Debug)]
 pub enum AdminAddress {
-    At(Address),
+    At(Listen),
     None,
 }
 

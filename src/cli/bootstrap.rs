@@ -11,11 +11,14 @@ use crate::migrate::{Connection, Endpoint};
 pub fn run(common: &Common, command: &Bootstrap) -> Result<Exit> {
     let address = match &command.xds {
         Some(address) => address.clone(),
-        None => File::read(common)?
-            .listen(&[])?
-            .into_iter()
-            .next()
-            .context("`listen` in the settings is empty")?,
+        None => {
+            File::read(common)?
+                .listen(&[])?
+                .into_iter()
+                .next()
+                .context("`listen` in the settings is empty")?
+                .address
+        }
     };
     let node_id = match &command.node_id {
         Some(id) => id.clone(),

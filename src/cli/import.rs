@@ -36,7 +36,9 @@ pub fn run(common: &Common, command: &Import) -> Result<Exit> {
     }
     let address = match &command.xds {
         Some(address) => address.clone(),
-        None => settings.listen(&[])?.into_iter().next().context("`listen` in the settings is empty")?,
+        None => {
+            settings.listen(&[])?.into_iter().next().context("`listen` in the settings is empty")?.address
+        }
     };
     let options = migrate::Options {
         split: match command.split {

@@ -14,7 +14,7 @@ use super::args::{
     AdminAddress, Common, Descriptors, LogFormat, OnErrorChoice, Outside, Rules, Serve, VariableFlags,
     duration,
 };
-use crate::app::{self, Address, Admin, Environment, OnError, Policy, Settings, VariableSources};
+use crate::app::{self, Admin, Environment, Listen, Listens, OnError, Policy, Settings, VariableSources};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, descriptors_in};
 use crate::load::Severities;
@@ -110,16 +110,16 @@ impl File {
     }
 
     /// Where to listen.
-    pub fn listen(&self, flags: &[Address]) -> Result<Vec<Address>> {
+    pub fn listen(&self, flags: &[Listens]) -> Result<Vec<Listen>> {
         if !flags.is_empty() {
-            return Ok(flags.to_vec());
+            return Ok(flags.iter().flat_map(|listens| listens.0.iter().cloned()).collect());
         }
         let own = self.listen.clone().unwrap_or_else(|| vec![DEFAULT_LISTEN.into()]);
         own.iter().map(|text| text.parse().context("`listen` in the settings file")).collect()
     }
 
     /// Where the daemon is commanded; nothing if nowhere.
-    pub fn admin(&self, flag: Option<&AdminAddress>) -> Result<Option<Address>> {
+    pub fn admin(&self, flag: Option<&AdminAddress>) -> Result<Option<Listen>> {
         let own = self.admin.as_deref().unwrap_or(DEFAULT_ADMIN);
         Ok(match flag {
             Some(AdminAddress::At(address)) => Some(address.clone()),
@@ -150,6 +150,7 @@ impl File {
         Ok(Settings {
             source,
             listen: self.listen(&flags.listen)?,
+            usual_listen: flags.listen.is_empty() && self.listen.is_none(),
             admin: match (self.admin(flags.admin.as_ref())?, flags.admin.is_some() || self.admin.is_some()) {
                 (None, _) => Admin::None,
                 (Some(address), true) => Admin::At(address),
@@ -264,8 +265,8 @@ mod tests {
     #[test]
     fn flags_are_stronger_than_the_file_and_the_file_than_defaults() {
         let file = read("listen: ['127.0.0.1:1']\nconfig_dirs: [a, b]\n").expect("good");
-        let flag: Address = "127.0.0.1:2".parse().expect("an address");
-        assert_eq!(file.listen(std::slice::from_ref(&flag)).expect("good"), [flag]);
+        let flag: Listens = "127.0.0.1:2".parse().expect("an address");
+        assert_eq!(file.listen(std::slice::from_ref(&flag)).expect("good"), flag.0);
         assert_eq!(file.listen(&[]).expect("good"), ["127.0.0.1:1".parse().expect("an address")]);
         assert_eq!(file.dirs(&[]), [PathBuf::from("a"), PathBuf::from("b")]);
         assert_eq!(File::default().dirs(&[]), [PathBuf::from(DEFAULT_DIR)]);
