@@ -19,9 +19,16 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("serve", &["resource", "snapshot"]),
     ("admin", &["resource", "diagnostic", "snapshot", "serve"]),
     ("migrate", &["resource", "diagnostic", "envoy_api", "load"]),
-    ("app", &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "serve", "admin"]),
+    // `migrate` for one thing: a resource without its secrets, as text.
+    (
+        "app",
+        &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "serve", "admin", "migrate"],
+    ),
     // `check` and the settings name the disk; what happens there is still the affair of `source`.
-    ("cli", &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "migrate", "app"]),
+    (
+        "cli",
+        &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "admin", "migrate", "app"],
+    ),
 ];
 
 /// What only some places may touch: a path as it stands in code, and the beginnings of the paths

@@ -125,7 +125,8 @@ impl Seen {
     /// In words, what a client lacks of one type.
     fn say(&mut self, kind: Kind, shown: &Type) {
         for refused in &shown.refused {
-            let at = if refused.at.is_empty() { String::new() } else { format!(" ({})", refused.at.join(", ")) };
+            let at =
+                if refused.at.is_empty() { String::new() } else { format!(" ({})", refused.at.join(", ")) };
             self.refused.push(format!("refuses {kind} `{}`{at}: {}", refused.name, refused.message));
         }
         if shown.behind > 0 {
@@ -134,11 +135,9 @@ impl Seen {
                 [one] if shown.behind == 1 => format!("{kind} `{one}`"),
                 [first, ..] => format!("{kind} `{first}` and {} more", shown.behind - 1),
             };
-            what.push_str(match &shown.sent {
-                Some(sent) if shown.acknowledged.as_ref().is_none_or(|acked| acked.version != sent.version) => {
-                    ": sent, not acknowledged yet"
-                }
-                _ => ": waits for what it needs first, or for the connection",
+            what.push_str(match shown.pending {
+                true => ": on its way, not acknowledged yet",
+                false => ": waits for what it needs, or still serves, at this client",
             });
             self.behind.push(format!("lacks {what}"));
         }
@@ -210,6 +209,7 @@ fn type_of(kind: Kind, known: &TypeState, lacking: &Lacking, clock: &Clock, plac
         behind_names: text(&lacking.names),
         refused,
         contested: text(&lacking.contested),
+        pending: lacking.is_pending,
     }
 }
 

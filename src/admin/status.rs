@@ -247,6 +247,9 @@ pub struct Type {
     /// What it is not sent because several fragments with other `nodes:` have it.
     #[prost(string, repeated, tag = "10")]
     pub contested: Vec<String>,
+    /// An answer of the client is awaited, or what changed is on its way to it.
+    #[prost(bool, tag = "11")]
+    pub pending: bool,
 }
 
 /// A version of a whole type at a time.

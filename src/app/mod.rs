@@ -5,6 +5,7 @@
 //! and prints nothing: what people should see goes to a [`Reporter`].
 
 mod address;
+mod board;
 mod control;
 mod fragments;
 mod guard;
@@ -14,6 +15,8 @@ mod look;
 mod mix;
 mod outcome;
 mod policy;
+mod process;
+mod pulse;
 mod record;
 mod routes;
 mod standing;
@@ -21,12 +24,13 @@ mod state;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -43,8 +47,11 @@ use crate::serve::{Clients, Discovery, Rules};
 use crate::snapshot::Store;
 use crate::source::{self, Watch};
 
+use board::Board;
 use control::Control;
-pub use control::{ControlError, ReloadRequest, ReloadResponse, reload};
+pub use control::{
+    ControlError, Daemon, DumpRequest, Dumped, HistoryResponse, ReloadRequest, ReloadResponse,
+};
 pub use fragments::Fragments;
 use loader::Loader;
 pub use look::{Drew, FileName, Look, Saved, load_all};
@@ -59,6 +66,7 @@ use listen::Handed;
 pub use listen::{ListenError, Listener};
 pub use record::Record;
 use state::State;
+use window::{Desk, Window};
 
 /// How long streams may take to end after SIGTERM. They end at once when they can be written to.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -163,16 +171,20 @@ async fn serve(
     let listeners = open(settings, handed).await?;
     let admin = match handed_admin {
         Some(listener) => match listener.address() {
-            Some(address) if !address.is_local() => return Err(ListenError::AdminExposed(address).into()),
+            Some(address) if !address.is_local() && !settings.insecure => {
+                return Err(ListenError::AdminExposed(address).into());
+            }
             _ => Some(listener),
         },
-        None => bind_admin(&settings.admin).await?,
+        None => bind_admin(settings).await?,
     };
     let mut signals = Signals::new()?;
-    reporter.listening(&listeners.iter().filter_map(Listener::address).collect::<Vec<_>>());
+    let addresses: Vec<Address> = listeners.iter().filter_map(Listener::address).collect();
+    reporter.listening(&addresses);
 
     let store = Arc::new(Store::new());
     let record = Arc::new(Record::default());
+    let board = Arc::new(Board::default());
     let watching = Watch::new(settings.source.clone())?;
     let handle = watching.handle();
     let (state, saved) = State::open(settings.state_dir.as_deref())
@@ -180,7 +192,6 @@ async fn serve(
     let fragments = Fragments::new(api.clone(), settings.policy.clone(), saved)
         .with_variables(settings.variables.clone());
     let (jobs, asked) = std::sync::mpsc::channel();
-    let control = Control::new(jobs, handle.clone());
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
     let loader = Loader {
         watching,
@@ -188,6 +199,7 @@ async fn serve(
         store: store.clone(),
         record: record.clone(),
         reporter: reporter.clone(),
+        board: board.clone(),
         state,
         jobs: asked,
         watched: BTreeSet::new(),
@@ -203,17 +215,28 @@ async fn serve(
         server: format!("xds-bridge/{} {}", env!("CARGO_PKG_VERSION"), settings.instance).into(),
     };
     let mut loaded = store.subscribe();
-    let clients = Arc::new(Clients::new(record));
-    let discovery = Discovery::new(store, rules, clients, draining.clone());
+    let clients = Arc::new(Clients::new(record.clone()));
+    let discovery = Discovery::new(store.clone(), rules, clients.clone(), draining.clone());
     let (routes, health) = routes::routes(&api, discovery).await?;
     let mut servers = JoinSet::new();
     for listener in listeners {
-        servers.spawn(accept(listener, routes.clone(), draining.clone()));
+        servers.spawn(accept(listener, routes.clone(), false, draining.clone()));
     }
 
     if let Some(listener) = admin {
-        let routes = Routes::new(control).prepare();
-        servers.spawn(accept(listener, routes, draining.clone()));
+        let window = Arc::new(Window {
+            bridge: window::bridge(settings, &addresses),
+            started: SystemTime::now(),
+            api,
+            store,
+            clients,
+            record,
+            board,
+            draining: draining.clone(),
+        });
+        let control = Control::new(jobs, handle.clone(), window.clone());
+        let routes = routes::admin(Desk::new(window, control));
+        servers.spawn(accept(listener, routes, true, draining.clone()));
     }
 
     let outcome = loop {
@@ -257,16 +280,16 @@ fn may_listen(address: &Address, settings: &Settings) -> Result<(), ListenError>
 }
 
 /// The admin address: what was asked for must be free, the usual one may be another bridge's.
-async fn bind_admin(admin: &Admin) -> Result<Option<Listener>, ListenError> {
-    match admin {
-        Admin::At(listen) if !listen.address.is_local() => {
+async fn bind_admin(settings: &Settings) -> Result<Option<Listener>, ListenError> {
+    match &settings.admin {
+        Admin::At(listen) if !listen.address.is_local() && !settings.insecure => {
             Err(ListenError::AdminExposed(listen.address.clone()))
         }
         Admin::At(listen) => Listener::bind(listen).await.map(Some),
         Admin::Usual(listen) => match Listener::bind(listen).await {
             Ok(listener) => Ok(Some(listener)),
             Err(error) => {
-                tracing::warn!(%error, "no admin address: `reload` cannot reach this bridge; give it one with --admin");
+                tracing::warn!(%error, "no admin address: `status` and `reload` cannot reach this bridge; give it one with --admin");
                 Ok(None)
             }
         },
@@ -292,13 +315,15 @@ fn serving_ended(end: Result<Result<(), tonic::transport::Error>, tokio::task::J
     })
 }
 
-/// Serves one listener until told to drain.
+/// Serves one listener until told to drain; with `pages`, to browsers and probes as well.
 async fn accept(
     listener: Listener,
     routes: Routes,
+    pages: bool,
     mut draining: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
     let server = Server::builder()
+        .accept_http1(pages)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_routes(routes);

@@ -124,7 +124,11 @@ impl Journal for Record {
                 tracing::warn!(node, peer, reason, "a stream was ended for what its client sent");
             }
             Event::Closed(None) => tracing::debug!(node, peer, "a stream ended"),
-            Event::Opened | Event::Started(_) | Event::Subscribed { .. } | Event::UnknownType(_) | Event::Closed(Some(_)) => {}
+            Event::Opened
+            | Event::Started(_)
+            | Event::Subscribed { .. }
+            | Event::UnknownType(_)
+            | Event::Closed(Some(_)) => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The command line as it is typed; nothing here has a default that a settings file could set.
 
+mod daemon;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
 use crate::app::{Address, Listen, Listens};
+
+pub use daemon::{Completions, History, Man, Reach, Reload, Status};
 
 /// Serves a directory of Envoy configuration fragments to every Envoy, over incremental xDS
 #[derive(Debug, Parser)]
@@ -44,10 +48,18 @@ pub enum Command {
     Import(Import),
     /// Print everything for one kind of node as one static envoy.yaml
     Render(Render),
-    /// Show what differs between two configurations: directories of fragments, or static files
+    /// Show what differs between two configurations: directories of fragments, static files, or the daemon
     Diff(Diff),
     /// Let the running bridge read everything at once, and say what came of it
     Reload(Reload),
+    /// Show what each connected Envoy runs, and why not the newest
+    Status(Status),
+    /// Show what became of the last changes
+    History(History),
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print or write the man pages
+    Man(Man),
 }
 
 /// Where Envoy's API comes from.
@@ -98,7 +110,7 @@ pub struct Serve {
     /// 127.0.0.1:18000, unless systemd hands over sockets]
     #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_LISTEN")]
     pub listen: Vec<Listens>,
-    /// Address for `reload`, IP:PORT on loopback, unix:PATH, or `none` [default: 127.0.0.1:18001, if it is free]
+    /// Address for `status`, `reload`, metrics and probes, IP:PORT on loopback, unix:PATH, or `none` [default: 127.0.0.1:18001, if it is free]
     #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
     pub admin: Option<AdminAddress>,
     /// Allow plain text beyond loopback addresses and unix sockets
@@ -256,7 +268,8 @@ pub struct Render {
 
 #[derive(Debug, Arguments)]
 pub struct Diff {
-    /// Directory of fragments, fragment, static envoy.yaml (v2 or v3) or saved config dump
+    /// Directory of fragments, fragment, static envoy.yaml (v2 or v3), saved config dump, or `daemon:` for what
+    /// the running bridge serves (`daemon:ADDRESS` if it is not at its usual --admin address)
     #[arg(value_name = "A")]
     pub before: PathBuf,
     /// What to compare it with
@@ -265,6 +278,8 @@ pub struct Diff {
     /// How to show differences
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ReportFormat,
+    #[command(flatten)]
+    pub reach: Reach,
     #[command(flatten)]
     pub variables: VariableFlags,
     #[command(flatten)]
@@ -289,19 +304,6 @@ pub enum ReportFormat {
     Human,
     /// For scripts
     Json,
-}
-
-#[derive(Debug, Arguments)]
-pub struct Reload {
-    /// Serve what is held because requests would go to what no fragment defines
-    #[arg(long)]
-    pub accept_unresolved: bool,
-    /// Serve what is held because so much would be removed
-    #[arg(long)]
-    pub accept_removals: bool,
-    /// The bridge's `--admin` address [default: 127.0.0.1:18001]
-    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
-    pub admin: Option<AdminAddress>,
 }
 
 /// Where a bridge is commanded, if anywhere.

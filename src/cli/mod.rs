@@ -6,17 +6,21 @@
 mod args;
 mod bootstrap;
 mod check;
+mod daemon;
 mod diff;
 mod fetch;
 mod findings;
 mod gather;
+mod history;
 mod import;
 mod logging;
+mod manual;
 mod output;
 mod reload;
 mod render;
 mod serve;
 mod settings;
+mod status;
 mod terminal;
 mod variables;
 
@@ -82,6 +86,10 @@ pub fn main() -> ExitCode {
         Command::Render(command) => render::run(&args.common, &command),
         Command::Diff(command) => diff::run(&args.common, &command),
         Command::Reload(command) => reload::run(&args.common, &command),
+        Command::Status(command) => status::run(&args.common, &command),
+        Command::History(command) => history::run(&args.common, &command),
+        Command::Completions(command) => Ok(manual::completions(&command)),
+        Command::Man(command) => manual::pages(&command),
     };
     match exit {
         Ok(exit) => exit.into(),

@@ -112,7 +112,12 @@ impl Clients {
     }
 
     fn state(&self, stream: &Stream) -> Arc<Mutex<StreamState>> {
-        let fresh = || StreamState { stream: stream.clone(), insight: None, since: Instant::now(), types: BTreeMap::new() };
+        let fresh = || StreamState {
+            stream: stream.clone(),
+            insight: None,
+            since: Instant::now(),
+            types: BTreeMap::new(),
+        };
         lock(&self.open).entry(stream.id).or_insert_with(|| Arc::new(Mutex::new(fresh()))).clone()
     }
 

@@ -37,6 +37,8 @@ pub struct Lacking {
     pub refused: BTreeSet<Name>,
     /// What it is not sent because several audiences of it have their own.
     pub contested: Vec<Name>,
+    /// An answer of the client is awaited, or the stream has not looked at the newest yet.
+    pub is_pending: bool,
 }
 
 impl Lacking {
@@ -82,12 +84,14 @@ impl Insight {
                 if !holding.gap.contains_key(name) && (covered(&newest) || seen.as_ref().is_some_and(covered))
                 {
                     lacking.add(name);
+                    lacking.is_pending = true;
                 }
             }
             if seen.is_none() && lacking.behind == 0 {
                 // The stream has not looked at anything yet: it lacks all that it asked for.
                 let wanted = if holding.subscription.is_wildcard() { newest.count(kind) } else { 0 };
                 lacking.behind = wanted.max(holding.subscription.named());
+                lacking.is_pending = true;
             }
             all.push((kind, lacking));
         }
@@ -112,6 +116,7 @@ fn within(holding: &Holding, view: &View, kind: Kind) -> Lacking {
         }
     }
     lacking.behind += holding.gap.len().saturating_sub(MAX_LOOKED_AT);
+    lacking.is_pending = holding.in_flight.is_some();
     for name in holding.in_flight.iter().flat_map(|in_flight| in_flight.sent.keys()) {
         if !holding.gap.contains_key(name) {
             lacking.add(name);
