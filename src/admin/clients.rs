@@ -90,6 +90,7 @@ impl Clock {
 struct Seen {
     streams: Vec<Stream>,
     agent: String,
+    identity: String,
     behind: Vec<String>,
     refused: Vec<String>,
 }
@@ -102,6 +103,13 @@ impl Seen {
         let lacking = state.insight.as_ref().map(|insight| insight.lacking(snapshot)).unwrap_or_default();
         if !snapshot.is_loaded() && state.insight.is_some() {
             self.behind.push("nothing is served yet".to_owned());
+        }
+        if state.secrets_withheld {
+            let why = "asks for secrets over plain TCP and gets none: let it connect by unix:PATH or TLS";
+            self.behind.push(why.to_owned());
+        }
+        if let Some(credential) = &state.stream.credential {
+            self.identity = credential.to_string();
         }
         let mut types = Vec::new();
         for (kind, lacking) in &lacking {
@@ -162,7 +170,7 @@ impl Seen {
             node_cluster,
             agent: self.agent,
             address,
-            identity: String::new(),
+            identity: self.identity,
             state: state.to_owned(),
             why,
             streams: self.streams,

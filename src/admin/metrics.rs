@@ -31,7 +31,7 @@ impl Loads {
 /// When a certificate expires, in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// The kind of the resource that holds it, as fragments call it.
+    /// The kind of the resource that holds it, as fragments call it; `listen`: the daemon's own.
     pub kind: &'static str,
     /// Its name.
     pub resource: String,
@@ -78,6 +78,8 @@ pub struct Scrape<'a> {
     pub loads: &'a Loads,
     /// When certificates expire.
     pub certificates: &'a [Certificate],
+    /// How often the daemon's own certificates were taken over, and how often new ones were of no use.
+    pub renewals: Option<(u64, u64)>,
     /// The process.
     pub process: Process,
 }
@@ -126,6 +128,12 @@ fn files(out: &mut Exposition, scrape: &Scrape<'_>) {
     let mut family = out.family("xds_bridge_certificate_expiry_timestamp_seconds", "gauge", help);
     for Certificate { kind, resource, file, expires } in scrape.certificates {
         family.sample(&[("kind", kind), ("resource", resource), ("file", file)], expires);
+    }
+    if let Some((taken, refused)) = scrape.renewals {
+        let help = "New certificates of the daemon's own, by whether they were taken over.";
+        let mut family = out.family("xds_bridge_tls_renewals_total", "counter", help);
+        family.sample(&[("outcome", "taken")], taken);
+        family.sample(&[("outcome", "refused")], refused);
     }
 }
 

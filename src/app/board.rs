@@ -12,9 +12,9 @@ use arc_swap::ArcSwap;
 use imbl::OrdMap;
 
 use super::fragments::Fragments;
+use super::life::Life;
 use super::look::{FileName, Look};
 use super::outcome::{Outcome, Verdict};
-use super::pulse::Pulse;
 use super::standing::{Condition, Hold, Standing};
 use crate::admin::{self, Certificate, Entry, Finding, Fragment, Loads, MAX_ENTRIES, MAX_NAMES};
 use crate::diagnostic::{self, Diagnostic};
@@ -36,7 +36,7 @@ pub struct Board {
     /// How long loads took.
     pub loads: Loads,
     /// Whether the loader is alive.
-    pub pulse: Pulse,
+    pub life: Life,
 }
 
 /// How the files stood after an outcome.

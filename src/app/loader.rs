@@ -13,10 +13,10 @@ use super::board::Board;
 use super::control::{Job, ReloadResponse};
 use super::fragments::Fragments;
 use super::outcome::{Outcome, Verdict};
-use super::pulse::IDLE;
 use super::record::Record;
 use super::standing::Condition;
 use super::state::State;
+use super::systemd::Pulse;
 use super::{AppError, DRAIN, Reporter};
 use crate::snapshot::{Fate, Snapshot, Store};
 use crate::source::{Next, Watch};
@@ -35,6 +35,8 @@ pub struct Loader {
     pub jobs: Receiver<Job>,
     /// The files beside the fragments that are watched.
     pub watched: BTreeSet<PathBuf>,
+    /// Tells that the thread works.
+    pub pulse: Pulse,
     /// Dropped when the thread ends, however it ends.
     pub _ended: mpsc::Sender<()>,
 }
@@ -52,9 +54,10 @@ impl Loader {
         self.watch_wanted();
         loop {
             let mut outcome = None;
-            self.board.pulse.waits();
-            let next = self.watching.next(IDLE);
-            self.board.pulse.works();
+            self.pulse.beat();
+            self.board.life.waits();
+            let next = self.watching.next(self.pulse.every());
+            self.board.life.works();
             match next {
                 Next::Changed(change) => {
                     let start = Instant::now();

@@ -19,7 +19,10 @@ use super::board::Board;
 use super::control::{Control, DumpRequest, Dumped};
 use super::process::{process, seconds};
 use super::record::Record;
-use crate::admin::{self, Answer, Bridge, Client, Entry, Page, Scrape, Serving, Status, Summary, TEXT};
+use super::tls::Tls;
+use crate::admin::{
+    self, Answer, Bridge, Certificate, Client, Entry, Page, Scrape, Serving, Status, Summary, TEXT,
+};
 use crate::envoy_api::Api;
 use crate::migrate;
 use crate::resource::{Kind, Node};
@@ -40,6 +43,7 @@ pub struct Window {
     pub clients: Arc<Clients>,
     pub record: Arc<Record>,
     pub board: Arc<Board>,
+    pub tls: Option<Arc<Tls>>,
     pub draining: watch::Receiver<bool>,
 }
 
@@ -138,6 +142,14 @@ impl Window {
     fn metrics(&self) -> String {
         let seen = self.board.seen();
         let facts = seen.facts();
+        let own = self.tls.as_ref().map(|tls| Certificate {
+            kind: "listen",
+            resource: String::new(),
+            file: tls.certificate().display().to_string(),
+            expires: seconds(tls.not_after()) as i64,
+        });
+        let certificates: Vec<Certificate> =
+            own.into_iter().chain(facts.certificates.iter().cloned()).collect();
         admin::metrics(&Scrape {
             version: &self.bridge.version,
             serving: &self.serving(),
@@ -146,13 +158,14 @@ impl Window {
             summary: &self.clients().1,
             clients: &self.clients,
             loads: &self.board.loads,
-            certificates: &facts.certificates,
+            certificates: &certificates,
+            renewals: self.tls.as_ref().map(|tls| tls.renewals()),
             process: process(self.started),
         })
     }
 
     fn healthz(&self) -> Answer {
-        match self.board.pulse.problem() {
+        match self.board.life.problem() {
             None => Answer { status: 200, content_type: TEXT, body: "ok\n".into() },
             Some(problem) => Answer { status: 503, content_type: TEXT, body: format!("{problem}\n") },
         }

@@ -113,7 +113,17 @@ pub struct Serve {
     /// Address for `status`, `reload`, metrics and probes, IP:PORT on loopback, unix:PATH, or `none` [default: 127.0.0.1:18001, if it is free]
     #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
     pub admin: Option<AdminAddress>,
-    /// Allow plain text beyond loopback addresses and unix sockets
+    /// Certificate of the TCP addresses, PEM, read again when it changes; with --tls-key they speak TLS [default:
+    /// tls.crt among the credentials that systemd gives]
+    #[arg(long, value_name = "FILE", env = "XDS_BRIDGE_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM [default: tls.key there]
+    #[arg(long, value_name = "FILE", env = "XDS_BRIDGE_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// CA certificates, PEM: clients must show a certificate that one of them signed [default: client-ca.crt there]
+    #[arg(long, value_name = "FILE", env = "XDS_BRIDGE_TLS_CLIENT_CA")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Allow plain text beyond loopback addresses and unix sockets, and secrets over plain TCP
     #[arg(long, env = "XDS_BRIDGE_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
     /// Serve an empty configuration as such, instead of waiting for the first fragment

@@ -6,6 +6,7 @@
 mod args;
 mod bootstrap;
 mod check;
+mod clients;
 mod daemon;
 mod diff;
 mod fetch;

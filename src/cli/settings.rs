@@ -14,7 +14,11 @@ use super::args::{
     AdminAddress, Common, Descriptors, LogFormat, OnErrorChoice, Outside, Rules, Serve, VariableFlags,
     duration,
 };
-use crate::app::{self, Admin, Environment, Listen, Listens, OnError, Policy, Settings, VariableSources};
+use super::clients::Client;
+use crate::app::{
+    self, Access, Admin, Environment, Limits, Listen, Listens, OnError, Policy, Settings, TlsFiles,
+    VariableSources,
+};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Api, descriptors_in};
 use crate::load::Severities;
@@ -42,6 +46,13 @@ pub struct File {
     listen: Option<Vec<String>>,
     admin: Option<String>,
     insecure: Option<bool>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    tls_client_ca: Option<PathBuf>,
+    #[serde(default)]
+    clients: Vec<Client>,
+    #[serde(default)]
+    limits: LimitSettings,
     allow_empty: Option<bool>,
     settle: Option<String>,
     poll: Option<String>,
@@ -63,6 +74,18 @@ pub struct File {
     rules: BTreeMap<String, String>,
     pub log: Option<String>,
     pub log_format: Option<LogFormat>,
+}
+
+/// How much clients may take; absent: the default.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitSettings {
+    connections: Option<usize>,
+    connections_per_client: Option<usize>,
+    streams: Option<usize>,
+    streams_per_connection: Option<usize>,
+    handshake: Option<String>,
+    first_request: Option<String>,
 }
 
 /// Names as a list, or in one text as envsubst takes them.
@@ -156,6 +179,9 @@ impl File {
                 (Some(address), true) => Admin::At(address),
                 (Some(address), false) => Admin::Usual(address),
             },
+            tls: self.tls(flags, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())?,
+            access: Access { rules: self.clients.iter().map(Client::rule).collect::<Result<_>>()? },
+            limits: self.limits()?,
             insecure: flags.insecure || self.insecure.unwrap_or(false),
             policy: self.policy(flags)?,
             variables: self.variables(&flags.variables, std::env::vars_os()),
@@ -198,6 +224,38 @@ impl File {
             env_files: files.clone(),
             only,
         }
+    }
+
+    /// The certificates: as they are named, or as systemd's credentials bring them.
+    fn tls(&self, flags: &Serve, credentials: Option<&Path>) -> Result<Option<TlsFiles>> {
+        let given = |name: &str| credentials.map(|dir| dir.join(name)).filter(|path| path.exists());
+        let named = |flag: &Option<PathBuf>, own: &Option<PathBuf>, name: &str| {
+            flag.clone().or_else(|| own.clone()).or_else(|| given(name))
+        };
+        let certificate = named(&flags.tls_cert, &self.tls_cert, "tls.crt");
+        let key = named(&flags.tls_key, &self.tls_key, "tls.key");
+        let client_ca = named(&flags.tls_client_ca, &self.tls_client_ca, "client-ca.crt");
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key, client_ca })),
+            (None, None) if client_ca.is_none() => Ok(None),
+            _ => Err(anyhow!("TLS takes a certificate and its key: give --tls-cert and --tls-key")),
+        }
+    }
+
+    fn limits(&self) -> Result<Limits> {
+        let (own, default) = (&self.limits, Limits::default());
+        let time = |own: &Option<String>, default: Duration| match own {
+            None => Ok(default),
+            Some(text) => duration(text).map_err(|error| anyhow!("`limits` in the settings file: {error}")),
+        };
+        Ok(Limits {
+            connections: own.connections.unwrap_or(default.connections),
+            connections_per_client: own.connections_per_client.unwrap_or(default.connections_per_client),
+            streams: own.streams.unwrap_or(default.streams),
+            streams_per_connection: own.streams_per_connection.unwrap_or(default.streams_per_connection),
+            handshake: time(&own.handshake, default.handshake)?,
+            first_request: time(&own.first_request, default.first_request)?,
+        })
     }
 
     fn policy(&self, flags: &Serve) -> Result<Policy> {

@@ -83,13 +83,19 @@ impl Control {
         })
     }
 
-    async fn reload(self, request: ReloadRequest) -> Result<ReloadResponse, GrpcStatus> {
+    /// Has everything looked at now; the answer comes when that is done, or never if the thread ends.
+    pub fn look(&self, accept: Accept) -> oneshot::Receiver<ReloadResponse> {
         let (answer, answered) = oneshot::channel();
-        let accept = Accept { unresolved: request.accept_unresolved, removals: request.accept_removals };
-        let ending = || GrpcStatus::unavailable("xds-bridge is ending");
-        self.jobs.send(Job { accept, answer }).map_err(|_| ending())?;
+        // Of a thread that is gone, the receiver tells.
+        let _ = self.jobs.send(Job { accept, answer });
         self.files.look_now();
-        let mut response = answered.await.map_err(|_| ending())?;
+        answered
+    }
+
+    async fn reload(self, request: ReloadRequest) -> Result<ReloadResponse, GrpcStatus> {
+        let accept = Accept { unresolved: request.accept_unresolved, removals: request.accept_removals };
+        let ending = |_| GrpcStatus::unavailable("xds-bridge is ending");
+        let mut response = self.look(accept).await.map_err(ending)?;
         if request.wait {
             let bound = Duration::from_millis(request.timeout_millis).min(LONGEST_WAIT);
             let (clients, summary) = self.settled(bound).await?;

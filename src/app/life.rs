@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The waiting loop looks up at least this often.
-pub const IDLE: Duration = Duration::from_secs(60);
+/// The waiting loop looks up at least this often ([`super::systemd`]).
+const IDLE: Duration = Duration::from_secs(60);
 
 /// What a look-up may come late on a machine that is busy.
 const SLACK: Duration = Duration::from_secs(30);
@@ -14,19 +14,19 @@ const LONGEST_WORK: Duration = Duration::from_secs(300);
 
 /// The last sign of the loop.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Life {
     start: Instant,
     /// Milliseconds since `start`, doubled; odd when the loop works.
     beat: AtomicU64,
 }
 
-impl Default for Pulse {
-    fn default() -> Pulse {
-        Pulse { start: Instant::now(), beat: AtomicU64::new(0) }
+impl Default for Life {
+    fn default() -> Life {
+        Life { start: Instant::now(), beat: AtomicU64::new(0) }
     }
 }
 
-impl Pulse {
+impl Life {
     /// The loop waits from now on.
     pub fn waits(&self) {
         self.beat.store(self.millis() * 2, Ordering::Relaxed);
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!((problem(0, 89_000), problem(1, 299_000)), (None, None));
         assert!(problem(0, 91_000).is_some_and(|text| text.contains("91 s")));
         assert!(problem(1, 301_000).is_some_and(|text| text.contains("301 s")));
-        let pulse = Pulse::default();
+        let pulse = Life::default();
         pulse.works();
         assert_eq!(pulse.problem(), None);
     }
