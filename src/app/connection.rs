@@ -77,12 +77,12 @@ impl Connections {
     pub fn enter(self: &Arc<Self>, host: Host, peer: Arc<str>) -> Result<Seat, &'static str> {
         let mut open = self.lock();
         if open.peers.len() >= self.total {
-            return Err("there are as many connections as there may be; `limits: connections` allows more");
+            return Err("there are as many connections as there may be; --max-connections allows more");
         }
         let of_host = open.hosts.entry(host).or_default();
         if *of_host >= self.per_host {
             return Err(
-                "this client has as many connections as one may have; `limits: connections_per_client` allows more",
+                "this client has as many connections as one may have; --max-connections-per-client allows more",
             );
         }
         *of_host += 1;
@@ -265,10 +265,12 @@ mod tests {
         let enter = |host| connections.enter(host, "p".into());
         // Addresses of one /64 are one host, and an IPv4 address is the same in IPv6 clothes.
         let first = [enter(host("2001:db8::1")), enter(host("2001:db8::2"))];
-        assert!(enter(host("2001:db8::ffff:3")).expect_err("its third").contains("connections_per_client"));
+        assert!(
+            enter(host("2001:db8::ffff:3")).expect_err("its third").contains("--max-connections-per-client")
+        );
         assert_eq!(host("::ffff:10.0.0.1"), host("10.0.0.1"));
         let other = enter(host("2001:db8:0:1::1")).expect("another network");
-        assert!(enter(Host::User(Some(0))).expect_err("the fourth of all").contains("limits: connections"));
+        assert!(enter(Host::User(Some(0))).expect_err("the fourth of all").contains("--max-connections "));
         assert_eq!(connections.peers().len(), 3);
         drop((first, other));
         assert!(connections.peers().is_empty() && connections.lock().hosts.is_empty());

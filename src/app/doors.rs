@@ -25,7 +25,7 @@ pub struct Doors {
 impl Doors {
     /// Opens all, or none.
     pub async fn open(settings: &Settings, handed: Handed) -> Result<Doors, AppError> {
-        let tls = settings.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+        let tls = Tls::load(&settings.tls)?.map(Arc::new);
         let (handed, handed_admin) = handed.listeners()?;
         let envoys = envoys(settings, handed, tls.is_some()).await?;
         let admin = match handed_admin {

@@ -46,7 +46,7 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
 use crate::envoy_api::Api;
-pub use crate::serve::{Access, ClientRule, Pace, Who};
+pub use crate::serve::{Access, CLUSTER, ClientRule, ID, Pace, Who};
 use crate::serve::{Admission, Clients, Discovery, Journal, Rules};
 use crate::snapshot::Store;
 use crate::source::{self, Watch};
@@ -75,7 +75,7 @@ pub use listen::{ListenError, Listener};
 pub use record::Record;
 use state::State;
 use tls::Tls;
-pub use tls::{TlsError, TlsFiles};
+pub use tls::{TlsError, TlsSettings};
 use window::{Desk, Window};
 
 /// How long streams may take to end after SIGTERM. They end at once when they can be written to.
@@ -104,7 +104,7 @@ pub struct Settings {
     /// Plain text may leave the machine, and hold secrets.
     pub insecure: bool,
     /// Certificates for the TCP addresses.
-    pub tls: Option<TlsFiles>,
+    pub tls: TlsSettings,
     /// Who may claim to be which node.
     pub access: Access,
     /// How much clients may take.

@@ -34,20 +34,30 @@ pub const LOOK: Duration = Duration::from_secs(5);
 /// A certificate that ends sooner is worth a warning: renewals are due weeks before.
 const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Where the certificates are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
+/// Where the certificates are, as far as somebody said; without a certificate there is no TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
     /// The server's certificate and those between it and its CA, PEM.
-    pub certificate: PathBuf,
+    pub certificate: Option<PathBuf>,
     /// Its private key, PEM.
-    pub key: PathBuf,
+    pub key: Option<PathBuf>,
     /// CA certificates of the clients; without, clients show no certificate.
     pub client_ca: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+struct TlsFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
 }
 
 /// Why certificates cannot be used.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TlsError {
+    /// One without the other.
+    #[error("TLS takes a certificate and its key: give --tls-cert and --tls-key")]
+    Incomplete,
     /// A file that cannot be read.
     #[error("cannot read {0}: {1}")]
     Unreadable(PathBuf, String),
@@ -87,8 +97,14 @@ struct Looked {
 }
 
 impl Tls {
-    /// Reads the files for the first time.
-    pub fn load(files: TlsFiles) -> Result<Tls, TlsError> {
+    /// Reads the files for the first time; none if TLS was not asked for.
+    pub fn load(settings: &TlsSettings) -> Result<Option<Tls>, TlsError> {
+        let TlsSettings { certificate, key, client_ca } = settings.clone();
+        let files = match (certificate, key) {
+            (Some(certificate), Some(key)) => TlsFiles { certificate, key, client_ca },
+            (None, None) if client_ca.is_none() => return Ok(None),
+            _ => return Err(TlsError::Incomplete),
+        };
         let read = read_all(&files)?;
         let current = build(&files, &read)?;
         let ends = humantime::format_rfc3339_seconds(current.not_after);
@@ -100,7 +116,7 @@ impl Tls {
         }
         let looked = Mutex::new(Looked { used: digest(&read), bad: None });
         let current = ArcSwap::from_pointee(current);
-        Ok(Tls { files, current, looked, taken: AtomicU64::new(0), refused: AtomicU64::new(0) })
+        Ok(Some(Tls { files, current, looked, taken: AtomicU64::new(0), refused: AtomicU64::new(0) }))
     }
 
     /// For the next handshake.

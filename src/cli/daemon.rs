@@ -2,17 +2,15 @@
 
 use anyhow::{Result, anyhow};
 
-use super::args::Reach;
-use super::settings::File;
+use super::settings::Settings;
 use crate::app::{Address, Daemon};
 
 /// The daemon's admin address.
-pub fn address(settings: &File, reach: &Reach) -> Result<Address> {
-    let listen = settings.admin(reach.admin.as_ref())?;
-    let listen = listen.ok_or_else(|| {
+pub fn address(settings: &Settings) -> Result<Address> {
+    let listen = settings.admin().ok_or_else(|| {
         anyhow!("the admin address is `none`: no daemon can be reached there; give its --admin ADDRESS")
     })?;
-    Ok(listen.address)
+    Ok(listen.address.clone())
 }
 
 /// Connects to it and asks.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use super::args::{Common, Diff, Reach, ReportFormat, VariableFlags};
+use super::args::{Diff, ReportFormat};
 use super::findings::Texts;
 use super::gather::gather;
-use super::settings::File;
+use super::settings::{Given, Settings};
 use super::{Exit, daemon, output};
 use crate::app::{DumpRequest, Dumped};
 use crate::envoy_api::Api;
@@ -20,12 +20,12 @@ use crate::resource::{Kind, Resource, Selector};
 /// A resource with who receives it.
 type Held = (Arc<Resource>, Option<Arc<Selector>>);
 
-pub fn run(common: &Common, command: &Diff) -> Result<Exit> {
-    let settings = File::read(common)?;
-    let api = settings.api(&command.descriptors)?;
+pub fn run(given: &Given, command: &Diff) -> Result<Exit> {
+    let settings = given.settings()?;
+    let api = settings.api()?;
     let look = |path: &Path| match path.to_str().and_then(|text| text.strip_prefix(DAEMON)) {
-        Some(address) => served(&settings, &command.reach, address).map(Side::Daemon),
-        None => side(&api, &settings, &command.variables, path).map(Side::Files),
+        Some(address) => served(&settings, address).map(Side::Daemon),
+        None => side(&api, &settings, path).map(Side::Files),
     };
     let (before, after) = (look(&command.before)?, look(&command.after)?);
     let mut differences = match (before, after) {
@@ -66,8 +66,8 @@ impl Side {
 }
 
 /// What a running daemon serves.
-fn served(settings: &File, reach: &Reach, address: &str) -> Result<Vec<Shown>> {
-    let address = if address.is_empty() { daemon::address(settings, reach)? } else { address.parse()? };
+fn served(settings: &Settings, address: &str) -> Result<Vec<Shown>> {
+    let address = if address.is_empty() { daemon::address(settings)? } else { address.parse()? };
     daemon::ask(&address, async |daemon| {
         let mut answers = daemon.dump(DumpRequest::default()).await?;
         let mut all = Vec::new();
@@ -101,10 +101,10 @@ fn kept(loaded: &Loaded) -> Vec<Held> {
 }
 
 /// The resources of one side.
-fn side(api: &Api, settings: &File, variables: &VariableFlags, path: &Path) -> Result<Vec<Held>> {
+fn side(api: &Api, settings: &Settings, path: &Path) -> Result<Vec<Held>> {
     let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     let looked = |path: &Path| -> Result<Vec<Held>> {
-        let looks = gather(api, settings, variables, vec![path.to_owned()])?;
+        let looks = gather(api, settings, vec![path.to_owned()])?;
         Ok(looks.iter().flat_map(|look| kept(&look.loaded)).collect())
     };
     if metadata.is_dir() {

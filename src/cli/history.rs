@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::args::{Common, History, ReportFormat};
-use super::settings::File;
+use super::args::{History, ReportFormat};
+use super::settings::Given;
 use super::status::clean;
 use super::{Exit, daemon, output};
 use crate::admin::Entry;
@@ -11,8 +11,8 @@ use crate::admin::Entry;
 /// Names that are listed of one change.
 const MAX_NAMES: usize = 8;
 
-pub fn run(common: &Common, command: &History) -> Result<Exit> {
-    let address = daemon::address(&File::read(common)?, &command.reach)?;
+pub fn run(given: &Given, command: &History) -> Result<Exit> {
+    let address = daemon::address(&given.settings()?)?;
     let response = daemon::ask(&address, async |daemon| Ok(daemon.history(command.limit).await?))?;
     match command.format {
         ReportFormat::Json => output::print(&format!("{}\n", serde_json::to_string_pretty(&response)?)),

@@ -3,14 +3,14 @@
 
 use anyhow::Result;
 
-use super::args::{Common, Reload, ReportFormat};
-use super::settings::File;
+use super::args::{Reload, ReportFormat};
+use super::settings::Given;
 use super::status::{clean, name_of};
 use super::{Exit, daemon, output};
 use crate::app::{ReloadRequest, ReloadResponse};
 
-pub fn run(common: &Common, command: &Reload) -> Result<Exit> {
-    let address = daemon::address(&File::read(common)?, &command.reach)?;
+pub fn run(given: &Given, command: &Reload) -> Result<Exit> {
+    let address = daemon::address(&given.settings()?)?;
     let request = ReloadRequest {
         accept_unresolved: command.accept_unresolved,
         accept_removals: command.accept_removals,

@@ -52,6 +52,7 @@ pub use inputs::{Drawn, FileContent, Files, Inputs, VariableUse, Variables};
 pub use lints::{ListenAddress, Protocol};
 pub use references::Mention;
 pub use severities::Severities;
+pub use suggest::nearest;
 pub use unresolved::{Dangling, References};
 
 use decode::Decoder;

@@ -31,7 +31,7 @@ use crate::diagnostic::Position;
 use crate::envoy_api::Api;
 
 pub use compare::{Change, Difference, Field, compare, compare_shown, describe};
-pub use connection::{CLUSTER, Connection, Endpoint};
+pub use connection::{CLUSTER, ClientTls, Connection, Endpoint};
 pub use render::{RenderError, Rendered, render};
 pub use report::{Outcome, Remark};
 pub use shown::{Shown, show};

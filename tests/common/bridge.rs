@@ -42,7 +42,7 @@ impl std::fmt::Display for Address {
 }
 
 /// The program with nothing of this machine's environment that could change what it does.
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xds-bridge"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("XDS_BRIDGE_") || name == "RUST_LOG" {

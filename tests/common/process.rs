@@ -82,13 +82,19 @@ impl Process {
     /// Sends SIGTERM and waits for the end.
     #[track_caller]
     pub fn terminate(&mut self, bound: Duration) -> ExitStatus {
-        // Through the shell's own `kill`: std has no signals, and unsafe code is forbidden here.
-        let kill = format!("kill -TERM {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &kill]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIGTERM to {}", self.name);
+        self.signal("TERM");
         let what = format!("the end of {} after SIGTERM", self.name);
         wait_until(bound, &what, || self.ended().is_some());
         self.ended().expect("it has just been seen to have ended")
+    }
+
+    /// Sends a signal, such as `HUP`.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        // Through the shell's own `kill`: std has no signals, and unsafe code is forbidden here.
+        let kill = format!("kill -{name} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name} to {}", self.name);
     }
 
     /// Sends SIGKILL and waits for the end.

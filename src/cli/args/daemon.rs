@@ -5,15 +5,7 @@ use std::time::Duration;
 
 use clap::Args as Arguments;
 
-use super::{AdminAddress, ReportFormat, duration};
-
-/// How to reach the daemon.
-#[derive(Debug, Default, Arguments)]
-pub struct Reach {
-    /// The bridge's `--admin` address, IP:PORT or unix:PATH [default: 127.0.0.1:18001]
-    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
-    pub admin: Option<AdminAddress>,
-}
+use super::ReportFormat;
 
 #[derive(Debug, Arguments)]
 pub struct Status {
@@ -23,8 +15,6 @@ pub struct Status {
     /// How to show it
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ReportFormat,
-    #[command(flatten)]
-    pub reach: Reach,
 }
 
 #[derive(Debug, Arguments)]
@@ -35,8 +25,6 @@ pub struct History {
     /// How to show them
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ReportFormat,
-    #[command(flatten)]
-    pub reach: Reach,
 }
 
 #[derive(Debug, Arguments)]
@@ -51,13 +39,11 @@ pub struct Reload {
     #[arg(long)]
     pub wait: bool,
     /// How long to wait for clients
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, requires = "wait")]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration, requires = "wait")]
     pub timeout: Duration,
     /// How to show the outcome
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ReportFormat,
-    #[command(flatten)]
-    pub reach: Reach,
 }
 
 #[derive(Debug, Arguments)]

@@ -5,15 +5,15 @@ mod watch;
 
 use anyhow::Result;
 
-use super::args::{Common, ReportFormat, Status as Command};
-use super::settings::File;
+use super::args::{ReportFormat, Status as Command};
+use super::settings::Given;
 use super::{Exit, daemon, output};
 use crate::admin::Status;
 
 pub use human::{clean, name_of};
 
-pub fn run(common: &Common, command: &Command) -> Result<Exit> {
-    let address = daemon::address(&File::read(common)?, &command.reach)?;
+pub fn run(given: &Given, command: &Command) -> Result<Exit> {
+    let address = daemon::address(&given.settings()?)?;
     if command.watch {
         return watch::watch(&address, command.format);
     }
