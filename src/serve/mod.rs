@@ -15,6 +15,7 @@ mod histogram;
 mod holding;
 mod insight;
 mod journal;
+mod lingering;
 mod peer;
 mod phases;
 mod plan;
