@@ -95,7 +95,6 @@ impl Board {
     ) {
         let now = SystemTime::now();
         let label = label(&outcome.verdict);
-        self.loads.observe(label, outcome.took);
         let new = match &outcome.verdict {
             Verdict::Publish(snapshot) | Verdict::Restored(snapshot, _) => Some(snapshot),
             _ => None,
@@ -103,20 +102,15 @@ impl Board {
         let is_news = new.is_some()
             || !matches!(outcome.verdict, Verdict::Unchanged)
             || outcome.diagnostics.iter().any(Diagnostic::is_error);
+        self.loads.observe(label, outcome.took);
         if is_news {
             let mut entry = admin::entry(now, label, store.current().generation(), new);
-            let changed = served.iter().map(|(name, look)| look.as_ref().map_or(name, |look| &look.path));
-            let loaded = outcome.looks.iter().take(outcome.files_loaded).map(|look| &look.path);
-            let files: Vec<&Arc<str>> = if new.is_some() { changed.collect() } else { loaded.collect() };
+            let files = files(outcome, fragments, new.map(|_| served));
             entry.file_count = files.len() as u64;
             entry.files = files.iter().take(MAX_NAMES).map(ToString::to_string).collect();
             entry.why = why(outcome);
             entry.took_micros = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX);
-            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-            if history.len() == MAX_ENTRIES {
-                history.pop_front();
-            }
-            history.push_back(entry);
+            self.remember(entry, outcome.files_loaded > 0);
         }
         let published = if new.is_some() { Some(now) } else { self.seen.load().published };
         self.seen.store(Arc::new(Seen {
@@ -131,6 +125,43 @@ impl Board {
         }));
         self.looks.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// Keeps an entry, unless it only says again what the last one said.
+    fn remember(&self, entry: Entry, is_of_files: bool) {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let says_the_same = |last: &Entry| {
+            (&last.outcome, last.generation, &last.why) == (&entry.outcome, entry.generation, &entry.why)
+        };
+        if !is_of_files && entry.outcome != "published" && history.back().is_some_and(says_the_same) {
+            return;
+        }
+        if history.len() == MAX_ENTRIES {
+            history.pop_front();
+        }
+        history.push_back(entry);
+    }
+}
+
+/// The files that an outcome is about: those of which something else is served now, else those that were
+/// loaded, else those that wait.
+fn files(
+    outcome: &Outcome,
+    fragments: &Fragments,
+    served: Option<&[(FileName, Option<Arc<Look>>)]>,
+) -> Vec<Arc<str>> {
+    if let Some(served) = served {
+        return served
+            .iter()
+            .map(|(name, look)| look.as_ref().map_or(name, |look| &look.path).clone())
+            .collect();
+    }
+    let loaded = outcome.looks.iter().take(outcome.files_loaded).map(|look| look.path.clone());
+    if outcome.files_loaded > 0 {
+        return loaded.collect();
+    }
+    let standings = fragments.standings();
+    let waiting = standings.values().filter(|standing| matches!(standing.state, Condition::Held(_)));
+    waiting.map(|standing| standing.path.clone()).collect()
 }
 
 fn label(verdict: &Verdict) -> &'static str {
