@@ -75,6 +75,7 @@ fn json(node: &Node) -> serde_json::Value {
 
 fn tree(value: &serde_json::Value) -> Node {
     match value {
+        serde_json::Value::String(text) if is_duration(text) => Node::plain(text),
         serde_json::Value::String(text) => Node::text(text),
         serde_json::Value::Array(elements) => Node::list(elements.iter().map(tree)),
         serde_json::Value::Object(entries) => {
@@ -82,6 +83,13 @@ fn tree(value: &serde_json::Value) -> Node {
         }
         other => Node::plain(&other.to_string()),
     }
+}
+
+/// Whether it is a duration as Envoy writes it, which needs no quotes.
+fn is_duration(text: &str) -> bool {
+    let number = text.strip_suffix('s').unwrap_or_default();
+    number.starts_with(|c: char| c.is_ascii_digit())
+        && number.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ fn files(status: &Status) -> String {
     let serving = &status.serving;
     let of = |counts: &std::collections::BTreeMap<String, u64>| {
         let some = counts.iter().filter(|(_, count)| **count > 0);
-        some.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+        some.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
     };
     let nothing = |text: String| if text.is_empty() { "none".to_owned() } else { text };
     let (files, resources) = (nothing(of(&serving.files)), nothing(of(&serving.resources)));
