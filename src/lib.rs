@@ -1,5 +1,6 @@
 //! xds-bridge: a directory of Envoy configuration fragments, streamed to Envoys over xDS.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod diagnostic;

@@ -20,11 +20,26 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("admin", &["resource", "diagnostic", "snapshot", "serve"]),
     ("migrate", &["resource", "diagnostic", "envoy_api", "load"]),
     ("schema", &["resource", "envoy_api", "load"]),
-    ("app", &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "serve", "admin"]),
+    // `migrate` for one thing: a resource without its secrets, as text.
+    (
+        "app",
+        &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "serve", "admin", "migrate"],
+    ),
     // `check` and the settings name the disk; what happens there is still the affair of `source`.
     (
         "cli",
-        &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "migrate", "schema", "app"],
+        &[
+            "resource",
+            "diagnostic",
+            "envoy_api",
+            "source",
+            "load",
+            "snapshot",
+            "admin",
+            "migrate",
+            "schema",
+            "app",
+        ],
     ),
 ];
 

@@ -35,6 +35,8 @@ pub struct Door {
     pub listener: Listener,
     /// Certificates, where TLS is spoken.
     pub tls: Option<Arc<Tls>>,
+    /// Browsers and probes are answered, too.
+    pub pages: bool,
     /// Bounds.
     pub limits: Limits,
     /// All open connections.

@@ -29,9 +29,11 @@ impl Doors {
         let (handed, handed_admin) = handed.listeners()?;
         let envoys = envoys(settings, handed, tls.is_some()).await?;
         let admin = match handed_admin {
-            None => bind_admin(&settings.admin).await?,
+            None => bind_admin(settings).await?,
             Some(listener) => match listener.address() {
-                Some(address) if !address.is_local() => return Err(ListenError::AdminExposed(address).into()),
+                Some(address) if !address.is_local() && !settings.insecure => {
+                    return Err(ListenError::AdminExposed(address).into());
+                }
                 _ => Some(listener),
             },
         };
@@ -124,16 +126,16 @@ fn may_listen(address: &Address, secure: bool, insecure: bool) -> Result<(), Lis
 }
 
 /// The admin address: what was asked for must be free, the usual one may be another bridge's.
-async fn bind_admin(admin: &Admin) -> Result<Option<Listener>, ListenError> {
-    match admin {
-        Admin::At(listen) if !listen.address.is_local() => {
+async fn bind_admin(settings: &Settings) -> Result<Option<Listener>, ListenError> {
+    match &settings.admin {
+        Admin::At(listen) if !listen.address.is_local() && !settings.insecure => {
             Err(ListenError::AdminExposed(listen.address.clone()))
         }
         Admin::At(listen) => Listener::bind(listen).await.map(Some),
         Admin::Usual(listen) => match Listener::bind(listen).await {
             Ok(listener) => Ok(Some(listener)),
             Err(error) => {
-                tracing::warn!(%error, "no admin address: `reload` cannot reach this bridge; give it one with --admin");
+                tracing::warn!(%error, "no admin address: `status` and `reload` cannot reach this bridge; give it one with --admin");
                 Ok(None)
             }
         },

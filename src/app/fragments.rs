@@ -24,7 +24,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
 use crate::load::{self, References};
 use crate::snapshot::{Builder, Snapshot};
-use crate::source::{DirState, SourceFile, Sources};
+use crate::source::{DirState, Directory, SourceFile, Sources};
 
 /// All fragments. There is one, and what it builds goes to one store.
 #[derive(Debug)]
@@ -153,6 +153,21 @@ impl Fragments {
     /// The newest look at each file, good or not, by name.
     pub fn looks(&self) -> impl Iterator<Item = &Arc<Look>> {
         self.looks.values()
+    }
+
+    /// The same as a table. Cloning is cheap.
+    pub fn newest(&self) -> OrdMap<FileName, Arc<Look>> {
+        self.looks.clone()
+    }
+
+    /// What is served of each file. Cloning is cheap.
+    pub fn served(&self) -> OrdMap<FileName, Arc<Look>> {
+        self.served.clone()
+    }
+
+    /// The directories, as they were last seen.
+    pub fn dirs(&self) -> Arc<[Directory]> {
+        self.sources.dirs.clone()
     }
 
     /// How each fragment stands, by name. Cloning is cheap.

@@ -29,7 +29,8 @@ pub enum ListenError {
     Exposed(Address),
     /// Everybody could command the daemon.
     #[error(
-        "{0} is not a loopback address, and whoever reaches the admin address commands the bridge: use 127.0.0.1 or unix:PATH"
+        "{0} is not a loopback address, and whoever reaches the admin address commands the bridge: use \
+         127.0.0.1 or unix:PATH, or say --insecure"
     )]
     AdminExposed(Address),
     /// The group of a socket.

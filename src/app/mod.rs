@@ -6,11 +6,13 @@
 
 mod accept;
 mod address;
+mod board;
 mod connection;
 mod control;
 mod doors;
 mod fragments;
 mod guard;
+mod life;
 mod limits;
 mod listen;
 mod loader;
@@ -18,6 +20,7 @@ mod look;
 mod mix;
 mod outcome;
 mod policy;
+mod process;
 mod record;
 mod routes;
 mod standing;
@@ -27,12 +30,13 @@ mod systemd;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod window;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -48,9 +52,12 @@ use crate::snapshot::Store;
 use crate::source::{self, Watch};
 
 use accept::Door;
+use board::Board;
 use connection::{Connections, Hear};
 use control::Control;
-pub use control::{ControlError, ReloadRequest, ReloadResponse, reload};
+pub use control::{
+    ControlError, Daemon, DumpRequest, Dumped, HistoryResponse, ReloadRequest, ReloadResponse,
+};
 use doors::Doors;
 pub use fragments::Fragments;
 pub use limits::Limits;
@@ -69,6 +76,7 @@ pub use record::Record;
 use state::State;
 use tls::Tls;
 pub use tls::{TlsError, TlsSettings};
+use window::{Desk, Window};
 
 /// How long streams may take to end after SIGTERM. They end at once when they can be written to.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -183,13 +191,15 @@ async fn serve(
     let limits = limits::fit_to_open_files(&settings.limits);
     let doors = Doors::open(settings, handed).await?;
     let mut signals = Signals::new()?;
-    reporter.listening(&doors.addresses());
+    let addresses = doors.addresses();
+    reporter.listening(&addresses);
     let (telling, looked) = systemd::Telling::new(reporter.clone());
     let telling: Arc<dyn Reporter> = Arc::new(telling);
     let mut watchdog = systemd::Watchdog::from_env();
 
     let store = Arc::new(Store::new());
     let record = Arc::new(Record::default());
+    let board = Arc::new(Board::default());
     let watching = Watch::new(settings.source.clone())?;
     let handle = watching.handle();
     let (state, saved) = State::open(settings.state_dir.as_deref())
@@ -197,7 +207,6 @@ async fn serve(
     let fragments = Fragments::new(api.clone(), settings.policy.clone(), saved)
         .with_variables(settings.variables.clone());
     let (jobs, asked) = std::sync::mpsc::channel();
-    let control = Control::new(jobs, handle.clone());
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
     let loader = Loader {
         watching,
@@ -205,6 +214,7 @@ async fn serve(
         store: store.clone(),
         record: record.clone(),
         reporter: telling,
+        board: board.clone(),
         state,
         jobs: asked,
         watched: BTreeSet::new(),
@@ -221,7 +231,7 @@ async fn serve(
         server: format!("xds-bridge/{} {}", env!("CARGO_PKG_VERSION"), settings.instance).into(),
     };
     let mut loaded = store.subscribe();
-    let clients = Arc::new(Clients::new(record));
+    let clients = Arc::new(Clients::new(record.clone()));
     let admission = Admission {
         access: settings.access.clone(),
         secrets_in_clear: settings.insecure,
@@ -236,12 +246,26 @@ async fn serve(
     let connections = Arc::new(Connections::new(&limits));
     let mut servers = JoinSet::new();
     let tls = doors.tls.clone();
-    let admin = doors.admin.map(|listener| (listener, false, Routes::new(control.clone()).prepare()));
-    let envoys = doors.envoys.into_iter().map(|(listener, secure)| (listener, secure, routes.clone()));
-    for (listener, secure, routes) in envoys.chain(admin) {
+    let window = Arc::new(Window {
+        bridge: window::bridge(settings, &addresses),
+        started: SystemTime::now(),
+        api,
+        store: store.clone(),
+        clients: clients.clone(),
+        record,
+        board,
+        tls: tls.clone(),
+        draining: draining.clone(),
+    });
+    let control = Control::new(jobs, handle.clone(), window.clone());
+    let desk = routes::admin(Desk::new(window, control.clone()));
+    let admin = doors.admin.map(|listener| (listener, false, true, desk));
+    let envoys = doors.envoys.into_iter().map(|(listener, secure)| (listener, secure, false, routes.clone()));
+    for (listener, secure, pages, routes) in envoys.chain(admin) {
         let door = Door {
             listener,
             tls: tls.clone().filter(|_| secure),
+            pages,
             limits: limits.clone(),
             connections: connections.clone(),
             draining: draining.clone(),
@@ -343,6 +367,7 @@ async fn accept(
 ) -> Result<(), tonic::transport::Error> {
     let streams = u32::try_from(door.limits.streams_per_connection).unwrap_or(u32::MAX);
     let server = Server::builder()
+        .accept_http1(door.pages)
         .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
         .http2_max_header_list_size(limits::HEADER_LIST)

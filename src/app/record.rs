@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::mix::Places;
+use crate::admin;
 use crate::resource::{Digest, Kind};
 use crate::serve::{Event, Journal, Rejection, Stream, Variant};
 
@@ -18,12 +19,6 @@ const MAX_COMPLAINTS: usize = 10_000;
 
 /// Refusals that are told apart in that time; what comes on top is not written down again.
 const MAX_REFUSALS: usize = 10_000;
-
-/// Longest part of a client's message that is shown, in characters.
-const MAX_MESSAGE: usize = 400;
-
-/// Names that are listed when a client's message names none.
-const MAX_NAMES: usize = 8;
 
 /// The record of all streams.
 #[derive(Debug, Default)]
@@ -41,15 +36,15 @@ impl Record {
         self.places.store(Arc::new(places));
     }
 
+    /// Where resources are found.
+    pub fn places(&self) -> Arc<Places> {
+        self.places.load_full()
+    }
+
     fn rejected(&self, stream: &Stream, rejection: &Rejection) {
-        let message = redacted(rejection);
+        let message = admin::shown(rejection.kind, &rejection.message);
         let places = self.places.load();
-        let mut named: Vec<_> =
-            rejection.names.iter().filter(|(name, _)| names(&rejection.message, name)).collect();
-        if named.is_empty() {
-            named = rejection.names.iter().take(MAX_NAMES).collect();
-        }
-        for (name, version) in named {
+        for (name, version) in admin::named(&rejection.message, &rejection.names, |(name, _)| name) {
             if !self.is_news(stream, rejection.kind, name, *version) {
                 continue;
             }
@@ -146,6 +141,7 @@ impl Journal for Record {
             }
             Event::Closed(None) => tracing::debug!(node, peer, "a stream ended"),
             Event::Opened
+            | Event::Started(_)
             | Event::Subscribed { .. }
             | Event::SecretsWithheld
             | Event::UnknownType(_)
@@ -158,15 +154,6 @@ impl Journal for Record {
             tracing::warn!(peer, reason, "a client was refused a stream");
         }
     }
-}
-
-/// Whether a message names this resource, and not only one whose name is longer.
-fn names(message: &str, name: &str) -> bool {
-    let within = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-    !name.is_empty()
-        && message.match_indices(name).any(|(at, _)| {
-            !message[..at].ends_with(within) && !message[at + name.len()..].starts_with(within)
-        })
 }
 
 fn node_of(stream: &Stream) -> &str {
@@ -182,58 +169,4 @@ fn variant(stream: &Stream) -> &'static str {
 
 fn service(stream: &Stream) -> &'static str {
     stream.only.map_or("aggregated", Kind::noun)
-}
-
-/// What a client's message says, without the resource that it quotes: that may hold keys. Envoy quotes
-/// a resource that fails a constraint, in protobuf's text form, before the reason or behind it.
-fn redacted(rejection: &Rejection) -> String {
-    const CONSTRAINT: &str = "validation failed (";
-    if rejection.kind == Kind::Secret {
-        return "(withheld: it is about a secret; see the Envoy's own log)".into();
-    }
-    // Within a quote line breaks are escaped: a line that begins with `: ` stands behind it.
-    let message = &*rejection.message;
-    let reason = message.rsplit_once("\n: ").map_or(message, |(_, reason)| reason);
-    let line = reason.lines().next().unwrap_or_default();
-    let quoted = line.find(CONSTRAINT).and_then(|at| line[at..].find("): ").map(|end| at + end + 1));
-    let line = &line[..quoted.unwrap_or(line.len())];
-    match line.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rejection(kind: Kind, message: &str) -> Rejection {
-        Rejection { kind, message: message.into(), names: Vec::new() }
-    }
-
-    #[test]
-    fn a_message_names_whole_names() {
-        let message = "Error adding/updating cluster(s) service_10: bad, x-1: \"é\"";
-        assert!(names(message, "service_10") && names(message, "x-1") && names(message, "é"));
-        for other in ["service_1", "a", "x", "1", ""] {
-            assert!(!names(message, other), "{other}");
-        }
-    }
-
-    #[test]
-    fn what_an_envoy_quotes_of_a_resource_is_not_shown() {
-        let message = "Proto constraint validation failed (ClusterValidationError.ConnectTimeout: value must be \
-                       greater than 0s): name: \"a\" inline_string: \"PRIVATE\"\nmore";
-        let shown = redacted(&rejection(Kind::Cluster, message));
-        assert!(shown.ends_with("greater than 0s)"), "{shown}");
-        let constraint = "Proto constraint validation failed (ClusterValidationError.ConnectTimeout: value must be \
-                          greater than 0s)";
-        let quote = "name: \"a\"\ninline_string: \"PRIVATE\\n: x\"\n";
-        for mark in ["", "goo.gle/debugproto   \n"] {
-            let shown = redacted(&rejection(Kind::Cluster, &format!("{mark}{quote}: {constraint}")));
-            assert_eq!(shown, constraint);
-        }
-        assert!(!redacted(&rejection(Kind::Secret, "bad key PRIVATE")).contains("PRIVATE"));
-        assert!(redacted(&rejection(Kind::Cluster, &"é".repeat(9999))).chars().count() <= MAX_MESSAGE + 1);
-    }
 }

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -76,6 +77,8 @@ pub struct Tls {
     files: TlsFiles,
     current: ArcSwap<Current>,
     looked: Mutex<Looked>,
+    taken: AtomicU64,
+    refused: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -112,7 +115,8 @@ impl Tls {
             tracing::info!(file = %files.certificate.display(), %ends, "serving with this certificate");
         }
         let looked = Mutex::new(Looked { used: digest(&read), bad: None });
-        Ok(Some(Tls { files, current: ArcSwap::from_pointee(current), looked }))
+        let current = ArcSwap::from_pointee(current);
+        Ok(Some(Tls { files, current, looked, taken: AtomicU64::new(0), refused: AtomicU64::new(0) }))
     }
 
     /// For the next handshake.
@@ -123,6 +127,16 @@ impl Tls {
     /// When the certificate in use ends.
     pub fn not_after(&self) -> SystemTime {
         self.current.load().not_after
+    }
+
+    /// The file of the certificate.
+    pub fn certificate(&self) -> &Path {
+        &self.files.certificate
+    }
+
+    /// How often new certificates were taken over, and how often they were of no use.
+    pub fn renewals(&self) -> (u64, u64) {
+        (self.taken.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
     }
 
     /// Whether clients must show certificates.
@@ -152,12 +166,14 @@ impl Tls {
                 let ends = humantime::format_rfc3339_seconds(new.not_after);
                 tracing::info!(file = %self.files.certificate.display(), %ends, "took over new certificates; connections stay");
                 self.current.store(Arc::new(new));
+                self.taken.fetch_add(1, Ordering::Relaxed);
                 *looked = Looked { used: now, bad: None };
             }
             Err(error) if asked || looked.bad == Some((now, false)) => {
                 let ends = humantime::format_rfc3339_seconds(self.not_after());
                 tracing::error!(%error, %ends, "new certificates are not taken over; the ones before stay in use until they are mended");
                 looked.bad = Some((now, true));
+                self.refused.fetch_add(1, Ordering::Relaxed);
             }
             Err(_) => looked.bad = Some((now, false)),
         }

@@ -1,11 +1,15 @@
 //! The command line as it is typed, but for the flags of settings: those are made from their table
 //! (`settings/table`). Nothing here has a default that a settings file could set.
 
+mod daemon;
+
 use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
 use crate::app::{Address, Listen};
+
+pub use daemon::{Completions, History, Man, Reload, Status};
 
 /// Serves a directory of Envoy configuration fragments to every Envoy, over incremental xDS
 #[derive(Debug, Parser)]
@@ -30,10 +34,18 @@ pub enum Command {
     Import(Import),
     /// Print everything for one kind of node as one static envoy.yaml
     Render(Render),
-    /// Show what differs between two configurations: directories of fragments, or static files
+    /// Show what differs between two configurations: directories of fragments, static files, or the daemon
     Diff(Diff),
     /// Let the running bridge read everything at once, and say what came of it
     Reload(Reload),
+    /// Show what each connected Envoy runs, and why not the newest
+    Status(Status),
+    /// Show what became of the last changes
+    History(History),
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print or write the man pages
+    Man(Man),
     /// Print the settings as they are in effect, and where each comes from
     Settings(Settings),
     /// Print the JSON Schema by which editors complete and check a file
@@ -155,7 +167,8 @@ pub struct Render {
 
 #[derive(Debug, Arguments)]
 pub struct Diff {
-    /// Directory of fragments, fragment, static envoy.yaml (v2 or v3) or saved config dump
+    /// Directory of fragments, fragment, static envoy.yaml (v2 or v3), saved config dump, or `daemon:` for what
+    /// the running bridge serves (`daemon:ADDRESS` if it is not at its usual --admin address)
     #[arg(value_name = "A")]
     pub before: PathBuf,
     /// What to compare it with
@@ -184,16 +197,6 @@ pub enum ReportFormat {
     Human,
     /// For scripts
     Json,
-}
-
-#[derive(Debug, Arguments)]
-pub struct Reload {
-    /// Serve what is held because requests would go to what no fragment defines
-    #[arg(long)]
-    pub accept_unresolved: bool,
-    /// Serve what is held because so much would be removed
-    #[arg(long)]
-    pub accept_removals: bool,
 }
 
 #[derive(Debug, Arguments)]

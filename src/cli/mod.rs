@@ -6,18 +6,22 @@
 mod args;
 mod bootstrap;
 mod check;
+mod daemon;
 mod diff;
 mod fetch;
 mod findings;
 mod gather;
+mod history;
 mod import;
 mod logging;
+mod manual;
 mod output;
 mod reload;
 mod render;
 mod schema;
 mod serve;
 mod settings;
+mod status;
 mod terminal;
 mod variables;
 
@@ -74,6 +78,10 @@ pub fn main() -> ExitCode {
         Command::Diff(command) => diff::run(&given, &command),
         Command::Reload(command) => reload::run(&given, &command),
         Command::Schema(command) => schema::run(&given, &command),
+        Command::Status(command) => status::run(&given, &command),
+        Command::History(command) => history::run(&given, &command),
+        Command::Completions(command) => Ok(manual::completions(&command)),
+        Command::Man(command) => manual::pages(&command),
         Command::Settings(command) => settings::show::run(&given, &command),
     };
     match exit {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::insight::Insight;
 use super::wire::{Identity, Variant};
 use crate::resource::{Digest, Kind, Name};
 
@@ -30,6 +31,8 @@ pub enum Event {
     Opened,
     /// The client said who it is.
     Identified(Arc<Identity>),
+    /// The first request was taken; from now on this tells what the client lacks.
+    Started(Insight),
     /// What is wanted of a type has changed.
     Subscribed {
         /// The type.
@@ -49,6 +52,8 @@ pub enum Event {
         items: usize,
         /// Number of removals in it.
         removed: usize,
+        /// Its size, without the frame around it.
+        bytes: usize,
     },
     /// A response was acknowledged.
     Acknowledged {
@@ -56,6 +61,8 @@ pub enum Event {
         kind: Kind,
         /// Time since it went out.
         after: Duration,
+        /// Time since the first change that it tells of was seen; none if it answers a request.
+        since_change: Option<Duration>,
         /// Names that were refused before in another version.
         mended: Vec<Name>,
     },

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::holding::{Holding, InFlight};
+use super::insight::Insight;
 use super::journal::{Event, Rejection};
 use super::phases::{Dependencies, Pace};
 use super::plan::{self, Plan, Step, take_steps};
@@ -285,7 +286,7 @@ impl Session {
             };
             let mut response = self.response(kind.type_url().into(), view.type_version(kind));
             holding.last_nonce = Some(response.nonce.clone());
-            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now });
+            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now, changed: None });
             response.items = items;
             next.response = Some(response);
             return next;
@@ -306,6 +307,8 @@ impl Session {
             self.events.push(Event::Identified(identity.clone()));
             self.identity = Some(identity);
         }
+        let insight = Insight::new(&self.siblings, self.id, self.identity.clone());
+        self.events.push(Event::Started(insight));
         self.on_snapshot(snapshot);
     }
 
@@ -382,6 +385,7 @@ impl Session {
                 let mended = in_flight.sent.iter().filter(|(_, sent)| sent.after_refusal);
                 let mended = mended.map(|(name, _)| name.clone()).collect();
                 let after = now.saturating_duration_since(in_flight.at);
+                let since_change = in_flight.changed.map(|seen| now.saturating_duration_since(seen));
                 if kind == Kind::Listener
                     && self.identity.as_ref().is_some_and(|client| client.agent == ENVOY)
                 {
@@ -398,7 +402,7 @@ impl Session {
                         shared.acks.insert(name, now);
                     }
                 }
-                self.events.push(Event::Acknowledged { kind, after, mended });
+                self.events.push(Event::Acknowledged { kind, after, since_change, mended });
             }
             Some(message) => {
                 let Some(in_flight) = holding.reject() else { return true };
@@ -429,6 +433,9 @@ impl Session {
         // An answer that is due may be empty, but not as long as something of it only waits.
         let answer = holding.answer_due && plan.wake_at.is_none();
         if plan.steps.is_empty() && !answer {
+            if plan.wake_at.is_none() && holding.in_flight.is_none() {
+                holding.changed = None;
+            }
             return None;
         }
         let full_state = variant == Variant::Sotw && sotw::is_full_state(kind, holding);
@@ -461,7 +468,9 @@ impl Session {
         let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
-        holding.in_flight = Some(InFlight { sent, at: now });
+        // What is left in the gap follows, and is as old.
+        let changed = if holding.gap.is_empty() { holding.changed.take() } else { holding.changed };
+        holding.in_flight = Some(InFlight { sent, at: now, changed });
         response.items = content.items;
         if !supports_ttl {
             response.items.iter_mut().for_each(|item| item.ttl = None);
@@ -472,6 +481,7 @@ impl Session {
             version: response.version,
             items: response.items.len(),
             removed: response.removed.len(),
+            bytes: response.encoded_len(),
         });
         // A cluster that goes and comes back faster than a list of names can tell starts without
         // endpoints, while the list still names them: they are sent again behind it.

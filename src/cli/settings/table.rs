@@ -216,10 +216,10 @@ settings! {
         "loopback: nothing leaves the machine unless somebody says so" if |list: &Listens| at_least_one(&list.0) => {
         usual: "127.0.0.1:18000, or the sockets that systemd hands over", value_name: "ADDRESS",
     }
-    /// Address for `reload`, IP:PORT on loopback, unix:PATH, or `none`
+    /// Address for `status`, `reload`, probes and metrics, IP:PORT on loopback, unix:PATH, or `none`
     admin: AdminAddress = AdminAddress::At(address("127.0.0.1:18001")),
         "beside the port for Envoys; another bridge on this machine may have it already" => {
-        usual: "127.0.0.1:18001, if it is free", value_name: "ADDRESS", on: &["serve", "reload"],
+        usual: "127.0.0.1:18001, if it is free", value_name: "ADDRESS", on: &["serve", "reload", "status", "history", "diff"],
     }
     /// Allow plain text beyond loopback addresses, and secrets over plain TCP
     insecure: bool = false, "whoever reads along would read keys" => {}
