@@ -1,6 +1,7 @@
 //! What happens on streams, written down: log lines for people, with the place in the files.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,11 @@ pub struct Record {
     places: ArcSwap<Places>,
     complained: Mutex<HashMap<Arc<str>, Instant>>,
     refused: Mutex<HashMap<Digest, Instant>>,
+    connected: Mutex<HashMap<Client, usize>>,
 }
+
+/// A connection, and the id of the node that speaks on it.
+type Client = (Arc<str>, String);
 
 impl Record {
     /// From now on resources are found at these places.
@@ -72,6 +77,26 @@ impl Record {
         refused.len() < MAX_REFUSALS && refused.insert(key, now).is_none()
     }
 
+    /// Counts a stream of a client; true for its first.
+    fn is_first(&self, stream: &Stream) -> bool {
+        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let streams = connected.entry(client_of(stream)).or_default();
+        *streams += 1;
+        *streams == 1
+    }
+
+    /// A stream of a client has ended; true for its last.
+    fn was_last(&self, stream: &Stream) -> bool {
+        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let Entry::Occupied(mut streams) = connected.entry(client_of(stream)) else { return false };
+        *streams.get_mut() -= 1;
+        let last = *streams.get() == 0;
+        if last {
+            streams.remove();
+        }
+        last
+    }
+
     /// Whether this peer may have another line now.
     fn may_complain(&self, stream: &Stream) -> bool {
         let host = stream.peer.rsplit_once(':').map_or(&*stream.peer, |(host, _)| host);
@@ -89,8 +114,12 @@ impl Record {
 impl Journal for Record {
     fn note(&self, stream: &Stream, event: &Event) {
         let (node, peer) = (node_of(stream), &*stream.peer);
+        if matches!(event, Event::Closed(_)) && stream.identity.is_some() && self.was_last(stream) {
+            tracing::debug!(node, peer, "a client has gone");
+        }
         match event {
-            Event::Identified(identity) => tracing::info!(
+            // A client may have a stream for each resource.
+            Event::Identified(identity) if self.is_first(stream) => tracing::info!(
                 node,
                 peer,
                 cluster = identity.node.cluster,
@@ -129,7 +158,19 @@ impl Journal for Record {
                 tracing::warn!(node, peer, reason, "a stream was ended for what its client sent");
             }
             Event::Closed(None) => tracing::debug!(node, peer, "a stream ended"),
-            Event::Opened | Event::Subscribed { .. } | Event::UnknownType(_) | Event::Closed(Some(_)) => {}
+            Event::Overdue { kind, after } if self.may_complain(stream) => tracing::warn!(
+                node,
+                peer,
+                kind = kind.noun(),
+                after_s = after.as_secs(),
+                "a client has not answered; what waited for its ACK waits no longer"
+            ),
+            Event::Opened
+            | Event::Identified(_)
+            | Event::Overdue { .. }
+            | Event::Subscribed { .. }
+            | Event::UnknownType(_)
+            | Event::Closed(Some(_)) => {}
         }
     }
 }
@@ -141,6 +182,10 @@ fn names(message: &str, name: &str) -> bool {
         && message.match_indices(name).any(|(at, _)| {
             !message[..at].ends_with(within) && !message[at + name.len()..].starts_with(within)
         })
+}
+
+fn client_of(stream: &Stream) -> Client {
+    (stream.peer.clone(), node_of(stream).to_owned())
 }
 
 fn node_of(stream: &Stream) -> &str {
@@ -155,7 +200,7 @@ fn variant(stream: &Stream) -> &'static str {
 }
 
 fn service(stream: &Stream) -> &'static str {
-    stream.only.map_or("aggregated", Kind::noun)
+    if stream.only.is_some() { "single types" } else { "aggregated" }
 }
 
 /// What a client's message says, without the resource that it quotes: that may hold keys. Envoy quotes

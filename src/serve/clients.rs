@@ -165,7 +165,11 @@ impl StreamState {
                     state.refusals.push_back(Refused { name, version, message, at: now });
                 }
             }
-            Event::Opened | Event::UnknownType(_) | Event::Contested(..) | Event::Closed(_) => {}
+            Event::Opened
+            | Event::Overdue { .. }
+            | Event::UnknownType(_)
+            | Event::Contested(..)
+            | Event::Closed(_) => {}
         }
     }
 }

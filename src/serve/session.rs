@@ -224,6 +224,11 @@ impl Session {
         shared.draining.forget_old(now);
         let mut wake_at: Option<Instant> = None;
         for kind in Kind::ALL {
+            let late = shared
+                .holdings
+                .get_mut(kind, self.id)
+                .map(|h| h.newly_overdue(now, self.rules.pace.deadline));
+            self.events.extend(late.flatten().map(|after| Event::Overdue { kind, after }));
             let plan = match shared.holdings.get(kind, self.id) {
                 Some(holding) => plan::plan(
                     &dependencies(&shared, &view, &self.rules, now),
@@ -271,7 +276,7 @@ impl Session {
             };
             let mut response = self.response(kind.type_url().into(), view.type_version(kind));
             holding.last_nonce = Some(response.nonce.clone());
-            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now });
+            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now, overdue: false });
             response.items = items;
             next.response = Some(response);
             return next;
@@ -433,7 +438,7 @@ impl Session {
         let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
-        holding.in_flight = Some(InFlight { sent, at: now });
+        holding.in_flight = Some(InFlight { sent, at: now, overdue: false });
         response.items = content.items;
         if !supports_ttl {
             response.items.iter_mut().for_each(|item| item.ttl = None);

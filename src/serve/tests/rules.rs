@@ -607,6 +607,9 @@ fn rule_24_the_deadline_of_an_answer_does_not_let_pass_what_was_never_sent() {
         stream.wait(Duration::from_millis(1));
         // No answer came: the next clusters go out all the same, and the route that needs them waits.
         let clusters = stream.expect(Cluster);
+        let overdue =
+            stream.events().iter().filter(|e| matches!(e, Event::Overdue { kind: Cluster, .. })).count();
+        assert_eq!(overdue, 1);
         assert_eq!(shown(&clusters), if variant == Delta { vec!["c2", "-c1"] } else { vec!["c0", "c2"] });
         stream.expect_nothing();
         let next = stream.session.next(stream.now);
