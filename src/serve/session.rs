@@ -29,15 +29,14 @@ pub struct Rules {
     pub max_response: usize,
     /// Largest response to an Envoy, which takes any size: bounds what one stream buffers.
     pub max_response_envoy: usize,
+    /// Names that one stream may subscribe to, of one type.
+    pub max_names: usize,
     /// `control_plane.identifier` of every response.
     pub server: Arc<str>,
 }
 
 /// Names longer than this are no names; the longest real ones are xdstp URLs of some hundred bytes.
 const MAX_NAME: usize = 16 * 1024;
-
-/// Names that one stream may subscribe to, of one type.
-const MAX_NAMES: usize = 1_000_000;
 
 /// What an Envoy calls itself.
 const ENVOY: &str = "envoy";
@@ -164,8 +163,9 @@ impl Session {
         }
         // Names that were given and dropped again wait for their answer, too.
         let waiting = holding.gap.len().saturating_sub(view.map_or(0, |view| view.count(kind)));
-        if holding.subscription.named().max(waiting) > MAX_NAMES {
-            return Err(Refusal::ResourceExhausted(format!("a stream may name at most {MAX_NAMES} {kind}s")));
+        let max = self.rules.max_names;
+        if holding.subscription.named().max(waiting) > max {
+            return Err(Refusal::ResourceExhausted(format!("a stream may name at most {max} {kind}s")));
         }
         siblings.stir();
         Ok(())

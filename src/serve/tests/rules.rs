@@ -756,6 +756,47 @@ fn rule_27_a_single_service_refuses_other_types_and_fills_in_its_own() {
 }
 
 #[test]
+fn rule_27_more_names_than_a_stream_may_have_are_refused() {
+    for variant in [Delta, Sotw] {
+        let mut stream = Stream::ads(variant, two_clusters());
+        let limit = (0..10).map(|n| format!("n{n}")).collect::<Vec<_>>();
+        let names = |list: Vec<String>| match variant {
+            Delta => Names::Delta { subscribe: list, unsubscribe: vec![], initial: HashMap::new() },
+            Sotw => Names::Sotw(list),
+        };
+        let request = stream.request(Cluster, names(limit.clone()));
+        stream.send(request);
+        let more = if variant == Delta {
+            vec!["more".to_owned()]
+        } else {
+            [limit, vec!["more".to_owned()]].concat()
+        };
+        let request = stream.request(Cluster, names(more));
+        let snapshot = stream.snapshot.clone();
+        let refusal = stream.session.on_request(request, &snapshot, stream.now).expect_err("too many");
+        assert!(matches!(refusal, Refusal::ResourceExhausted(_)), "{refusal}");
+    }
+}
+
+#[test]
+fn rule_27_names_asked_for_and_dropped_at_once_count_as_long_as_they_wait() {
+    let mut stream = Stream::ads(Delta, two_clusters());
+    stream.subscribe(Cluster, &["*"], &[]);
+    // Never acknowledged: what is asked for now waits for its answer.
+    stream.expect(Cluster);
+    let snapshot = stream.snapshot.clone();
+    let mut ask = |n: u32| {
+        let list = vec![format!("n{n}")];
+        let names = Names::Delta { subscribe: list.clone(), unsubscribe: list, initial: HashMap::new() };
+        let request = stream.request(Cluster, names);
+        stream.session.on_request(request, &snapshot, stream.now)
+    };
+    // Two more, since two are there without being asked for by name.
+    assert!((0..12).all(|n| ask(n).is_ok()));
+    assert!(matches!(ask(12), Err(Refusal::ResourceExhausted(_))));
+}
+
+#[test]
 fn rule_27_a_name_without_end_is_refused() {
     let mut stream = Stream::ads(Delta, two_clusters());
     let names =
