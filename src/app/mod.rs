@@ -90,6 +90,9 @@ const MAX_RESPONSE: usize = 3 * 1024 * 1024 + 512 * 1024;
 /// Envoy takes any size; this bounds what is buffered for one stream.
 const MAX_RESPONSE_ENVOY: usize = 64 * 1024 * 1024;
 
+/// Names that one stream may subscribe to, of one type: twenty times the largest reconnect that was seen.
+const MAX_NAMES: usize = 1_000_000;
+
 /// What the daemon is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -228,6 +231,7 @@ async fn serve(
         pace: settings.pace,
         max_response: MAX_RESPONSE,
         max_response_envoy: MAX_RESPONSE_ENVOY,
+        max_names: MAX_NAMES,
         server: format!("xds-bridge/{} {}", env!("CARGO_PKG_VERSION"), settings.instance).into(),
     };
     let mut loaded = store.subscribe();
