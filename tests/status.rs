@@ -76,11 +76,16 @@ impl World {
 
     /// One HTTP/1.1 exchange: status, head, body.
     fn http(&self, method: &str, path: &str) -> (u16, String, String) {
+        self.http_as("localhost", method, path)
+    }
+
+    /// The same as a browser sends it that was told another name of this machine.
+    fn http_as(&self, host: &str, method: &str, path: &str) -> (u16, String, String) {
         let mut stream: Box<dyn Stream> = match self.admin.strip_prefix("unix:") {
             Some(path) => Box::new(UnixStream::connect(path).expect("it listens")),
             None => Box::new(TcpStream::connect(&self.admin).expect("it listens")),
         };
-        write!(stream, "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        write!(stream, "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")
             .expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
@@ -226,6 +231,7 @@ fn not_ready_says_why_and_metrics_follow_the_files() {
     });
     assert!(why.contains("not serving yet") && why.contains("typ"), "{why}");
     assert_eq!(world.get("/healthz"), (200, "ok\n".to_owned()));
+    assert_eq!(world.http_as("evil.example", "GET", "/status").0, 403);
     let metrics = world.metrics();
     assert_eq!(
         (metrics.get("xds_bridge_ready{}"), metrics.get("xds_bridge_snapshot_generation{}")),

@@ -31,7 +31,8 @@ pub fn clients(
 ) -> (Vec<Client>, Summary) {
     let clock = Clock { now: now.0, time: now.1 };
     let mut by_node: BTreeMap<Who, Seen> = BTreeMap::new();
-    for state in streams {
+    // A stream without a request asks for nothing, and is nobody yet.
+    for state in streams.iter().filter(|state| state.insight.is_some()) {
         let address = host(&state.stream.peer).to_owned();
         let node = state.stream.identity.as_ref().map(|identity| &identity.node);
         let (id, cluster) = node.map_or_else(Default::default, |n| (n.id.clone(), n.cluster.clone()));

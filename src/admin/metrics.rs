@@ -137,6 +137,9 @@ fn files(out: &mut Exposition, scrape: &Scrape<'_>) {
     }
 }
 
+/// One of the counters of a type.
+type Counter = fn(&Totals) -> &AtomicU64;
+
 fn clients(out: &mut Exposition, scrape: &Scrape<'_>) {
     let Summary { in_sync, behind, refused, streams, .. } = scrape.summary;
     out.one("xds_bridge_streams", "gauge", "Open discovery streams.", streams);
@@ -144,7 +147,7 @@ fn clients(out: &mut Exposition, scrape: &Scrape<'_>) {
     for (state, count) in [("in_sync", in_sync), ("behind", behind), ("refused", refused)] {
         family.sample(&[("state", state)], count);
     }
-    let counters: [(&'static str, &str, fn(&Totals) -> &AtomicU64); 6] = [
+    let counters: [(&'static str, &str, Counter); 6] = [
         ("xds_bridge_responses_total", "Responses sent, by type.", |totals| &totals.responses),
         ("xds_bridge_sent_resources_total", "Resources sent, by type.", |totals| &totals.resources),
         ("xds_bridge_sent_removals_total", "Removals sent, by type.", |totals| &totals.removals),

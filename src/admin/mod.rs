@@ -17,7 +17,7 @@ mod status;
 pub use clients::{PlacesOf, clients};
 pub use history::{Change, Entry, MAX_ENTRIES, MAX_NAMES, entry};
 pub use metrics::{Certificate, Loads, Process, Scrape, metrics};
-pub use pages::{Answer, Page, TEXT, index, page};
+pub use pages::{Answer, Page, TEXT, foreign, index, page};
 pub use refusal::{MAX_LISTED, named, shown};
 pub use status::{
     Bridge, Client, Finding, Fragment, Refused, SCHEMA_VERSION, Serving, Status, Stream, Summary, Type,

@@ -53,6 +53,12 @@ pub fn page(method: &str, path: &str) -> Result<Page, Answer> {
     }
 }
 
+/// The answer to a request that a web page may have made.
+pub fn foreign() -> Answer {
+    let body = "the host in this request is a name; ask by address, such as http://127.0.0.1:18001/\n".into();
+    Answer { status: 403, content_type: TEXT, body }
+}
+
 /// The list of pages.
 pub fn index(version: &str) -> Answer {
     let mut body = format!("xds-bridge {version}\n\n");

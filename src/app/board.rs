@@ -27,6 +27,9 @@ const MAX_FINDINGS: usize = 5;
 /// Fragments that are listed.
 const MAX_FRAGMENTS: usize = 200;
 
+/// A file, and what is served of it now; none: nothing any more.
+type Served = (FileName, Option<Arc<Look>>);
+
 /// What is known of the files.
 #[derive(Debug, Default)]
 pub struct Board {
@@ -86,13 +89,7 @@ impl Board {
     }
 
     /// Takes what came of a look; `served` are the files of which something else is served now.
-    pub fn looked(
-        &self,
-        outcome: &Outcome,
-        fragments: &Fragments,
-        served: &[(FileName, Option<Arc<Look>>)],
-        store: &Store,
-    ) {
+    pub fn looked(&self, outcome: &Outcome, fragments: &Fragments, served: &[Served], store: &Store) {
         let now = SystemTime::now();
         let label = label(&outcome.verdict);
         let new = match &outcome.verdict {
@@ -144,11 +141,7 @@ impl Board {
 
 /// The files that an outcome is about: those of which something else is served now, else those that were
 /// loaded, else those that wait.
-fn files(
-    outcome: &Outcome,
-    fragments: &Fragments,
-    served: Option<&[(FileName, Option<Arc<Look>>)]>,
-) -> Vec<Arc<str>> {
+fn files(outcome: &Outcome, fragments: &Fragments, served: Option<&[Served]>) -> Vec<Arc<str>> {
     if let Some(served) = served {
         return served
             .iter()
@@ -267,7 +260,7 @@ impl Seen {
         let mut fragments = Vec::new();
         for (name, standing) in not_good.take(MAX_FRAGMENTS) {
             let path = &standing.path;
-            let own = self.newest.get(name).map(|look| errors(look)).unwrap_or_default();
+            let own = self.newest.get(name).map(errors).unwrap_or_default();
             let across = self.across.iter().filter(|finding| finding.file == **path && own.is_empty());
             let findings = own.iter().chain(across).take(MAX_FINDINGS).cloned().collect();
             fragments.push(Fragment {

@@ -10,6 +10,7 @@ mod board;
 mod connection;
 mod control;
 mod doors;
+mod foreign;
 mod fragments;
 mod guard;
 mod life;
@@ -262,7 +263,8 @@ async fn serve(
         draining: draining.clone(),
     });
     let control = Control::new(jobs, handle.clone(), window.clone());
-    let desk = routes::admin(Desk::new(window, control.clone()));
+    let at = doors.admin.as_ref().and_then(Listener::address);
+    let desk = routes::admin(Desk::new(window, control.clone(), at.as_ref()));
     let admin = doors.admin.map(|listener| (listener, false, true, desk));
     let envoys = doors.envoys.into_iter().map(|(listener, secure)| (listener, secure, false, routes.clone()));
     for (listener, secure, pages, routes) in envoys.chain(admin) {

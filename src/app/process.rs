@@ -24,6 +24,12 @@ pub fn process(started: SystemTime) -> Process {
     }
 }
 
+/// Its id, as the kernel tells it; 0 where it does not.
+pub fn id() -> u32 {
+    let link = std::fs::read_link("/proc/self").ok();
+    link.and_then(|link| link.to_str()?.parse().ok()).unwrap_or(0)
+}
+
 /// Unix time.
 pub fn seconds(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
@@ -40,6 +46,7 @@ mod tests {
 
     #[test]
     fn a_process_knows_itself() {
+        assert_eq!(id(), std::process::id());
         let process = process(SystemTime::now());
         let known = [process.resident_bytes, process.virtual_bytes, process.open_fds, process.threads];
         assert!(known.iter().all(|value| value.is_some_and(|value| value > 0)), "{process:?}");

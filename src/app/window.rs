@@ -17,6 +17,7 @@ use super::Settings;
 use super::address::Address;
 use super::board::Board;
 use super::control::{Control, DumpRequest, Dumped};
+use super::foreign::is_foreign;
 use super::process::{process, seconds};
 use super::record::Record;
 use super::tls::Tls;
@@ -210,7 +211,7 @@ impl Window {
 pub fn bridge(settings: &Settings, listen: &[Address]) -> Bridge {
     Bridge {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
+        pid: super::process::id(),
         started: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         listen: listen.iter().map(ToString::to_string).collect(),
         config_dirs: settings.source.dirs.iter().map(|dir| dir.display().to_string()).collect(),
@@ -222,12 +223,15 @@ pub fn bridge(settings: &Settings, listen: &[Address]) -> Bridge {
 pub struct Desk {
     window: Arc<Window>,
     control: Control,
+    /// On a loopback address, which a web page can reach by a name of its own.
+    by_address: bool,
 }
 
 impl Desk {
     /// Pages and the control API.
-    pub fn new(window: Arc<Window>, control: Control) -> Desk {
-        Desk { window, control }
+    pub fn new(window: Arc<Window>, control: Control, at: Option<&Address>) -> Desk {
+        let by_address = at.is_some_and(|at| matches!(at, Address::Tcp(_)) && at.is_local());
+        Desk { window, control, by_address }
     }
 }
 
@@ -250,9 +254,14 @@ where
         if Control::owns(request.uri().path()) {
             return Box::pin(self.control.clone().answer(request));
         }
+        let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let refused = self.by_address && is_foreign(host.unwrap_or_default());
         let window = self.window.clone();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         Box::pin(async move {
+            if refused {
+                return Ok(response(admin::foreign(), method == http::Method::HEAD));
+            }
             let look = {
                 let method = method.clone();
                 move || {

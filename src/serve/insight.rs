@@ -117,10 +117,12 @@ fn within(holding: &Holding, view: &View, kind: Kind) -> Lacking {
     }
     lacking.behind += holding.gap.len().saturating_sub(MAX_LOOKED_AT);
     lacking.is_pending = holding.in_flight.is_some();
-    for name in holding.in_flight.iter().flat_map(|in_flight| in_flight.sent.keys()) {
+    let sent = holding.in_flight.as_ref().map(|in_flight| &in_flight.sent);
+    for name in sent.iter().flat_map(|sent| sent.keys()).take(MAX_LOOKED_AT) {
         if !holding.gap.contains_key(name) {
             lacking.add(name);
         }
     }
+    lacking.behind += sent.map_or(0, |sent| sent.len().saturating_sub(MAX_LOOKED_AT));
     lacking
 }

@@ -35,9 +35,7 @@ pub enum ControlError {
     )]
     Unreachable(Address, String),
     /// It does not answer in time.
-    #[error(
-        "the bridge on {0} did not answer in {1} s: it may be loading; `curl http://{0}/healthz` tells more"
-    )]
+    #[error("the bridge on {0} did not answer in {1} s: it may be loading; its page /healthz tells more")]
     Silent(Address, u64),
     /// It is another version.
     #[error(

@@ -155,14 +155,12 @@ async fn look<A: Send + 'static>(window: Arc<Window>, at: fn(&Window) -> A) -> R
     seen.map_err(|error| GrpcStatus::internal(error.to_string()))
 }
 
-/// Whether no answer of this client is awaited: what it refused it will not take by waiting.
+/// Whether nothing is to be gained by waiting for this client: what it refused, and what waits for that, it
+/// will not take.
 fn is_settled(client: &Client) -> bool {
-    let awaited = || client.streams.iter().flat_map(|stream| &stream.types).any(|of| of.pending);
-    match &*client.state {
-        "in_sync" => true,
-        "refused" => !awaited(),
-        _ => false,
-    }
+    let refuses = client.state == "refused";
+    let mut types = client.streams.iter().flat_map(|stream| &stream.types);
+    types.all(|of| !of.pending && (refuses || of.behind == 0))
 }
 
 /// A method as a function of its request.
