@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What each room may know of the others. A room may only name rooms above it: no knots.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("resource", &[]),
     ("diagnostic", &[]),
     ("envoy_api", &["resource"]),
@@ -19,9 +19,13 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("serve", &["resource", "snapshot"]),
     ("admin", &["resource", "diagnostic", "snapshot", "serve"]),
     ("migrate", &["resource", "diagnostic", "envoy_api", "load"]),
+    ("schema", &["resource", "envoy_api", "load"]),
     ("app", &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "serve", "admin"]),
     // `check` and the settings name the disk; what happens there is still the affair of `source`.
-    ("cli", &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "migrate", "app"]),
+    (
+        "cli",
+        &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "migrate", "schema", "app"],
+    ),
 ];
 
 /// What only some places may touch: a path as it stands in code, and the beginnings of the paths

@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
         Command::Render(command) => render::run(&given, &command),
         Command::Diff(command) => diff::run(&given, &command),
         Command::Reload(command) => reload::run(&given, &command),
-        Command::Schema(command) => Ok(schema::run(&command)),
+        Command::Schema(command) => schema::run(&given, &command),
         Command::Settings(command) => settings::show::run(&given, &command),
     };
     match exit {

@@ -13,6 +13,7 @@ mod grpc;
 mod heartbeat;
 mod holding;
 mod journal;
+mod lingering;
 mod peer;
 mod phases;
 mod plan;
