@@ -34,7 +34,8 @@ const EDGES: [(&str, &[&str]); 10] = [
     // Disk, environment, processes: rooms between the edges are functions of what they are given.
     ("std::fs", &["source", "app", "cli"]),
     ("std::env", &["source", "app", "cli", "main"]),
-    ("std::process", &["cli", "main"]),
+    // Of its own id `app` tells the service manager.
+    ("std::process", &["app/systemd", "cli", "main"]),
     ("std::net", &["app", "cli", "serve/grpc"]),
     ("tokio::net", &["app", "serve/grpc"]),
     // One place each knows a crate, so that it can be exchanged.

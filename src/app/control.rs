@@ -17,7 +17,7 @@ use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::listen::Address;
+use super::address::Address;
 use super::policy::Accept;
 use crate::source::Handle;
 
@@ -119,6 +119,15 @@ impl Control {
     pub fn new(jobs: mpsc::Sender<Job>, files: Handle) -> Control {
         Control { jobs, files }
     }
+
+    /// Has everything looked at now; the answer comes when that is done, or never if the thread ends.
+    pub fn look(&self, accept: Accept) -> oneshot::Receiver<ReloadResponse> {
+        let (answer, answered) = oneshot::channel();
+        // Of a thread that is gone, the receiver tells.
+        let _ = self.jobs.send(Job { accept, answer });
+        self.files.look_now();
+        answered
+    }
 }
 
 impl NamedService for Control {
@@ -157,13 +166,9 @@ impl UnaryService<ReloadRequest> for Control {
 
     fn call(&mut self, request: Request<ReloadRequest>) -> Self::Future {
         let ReloadRequest { accept_unresolved, accept_removals } = request.into_inner();
-        let (answer, answered) = oneshot::channel();
-        let accept = Accept { unresolved: accept_unresolved, removals: accept_removals };
-        let sent = self.jobs.send(Job { accept, answer });
-        self.files.look_now();
+        let answered = self.look(Accept { unresolved: accept_unresolved, removals: accept_removals });
         Box::pin(async move {
             let ending = |_| Status::unavailable("xds-bridge is ending");
-            sent.map_err(|_| Status::unavailable("xds-bridge is ending"))?;
             answered.await.map(Response::new).map_err(ending)
         })
     }

@@ -218,7 +218,8 @@ impl Fragments {
         findings.extend(across);
         findings.sort();
         self.note_standings(&concerned, &verdict);
-        Outcome { verdict, diagnostics: findings, files_loaded, looks, took: start.elapsed() }
+        let broken = self.broken.len();
+        Outcome { verdict, diagnostics: findings, files_loaded, looks, broken, took: start.elapsed() }
     }
 
     /// At the start, a broken file has its last good content from before; gives what to say of it.

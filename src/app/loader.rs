@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -15,12 +14,10 @@ use super::outcome::{Outcome, Verdict};
 use super::record::Record;
 use super::standing::Condition;
 use super::state::State;
+use super::systemd::Pulse;
 use super::{AppError, DRAIN, Reporter};
 use crate::snapshot::{Fate, Snapshot, Store};
 use crate::source::{Next, Watch};
-
-/// How often the waiting thread looks up although nothing happened.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// The only one that publishes.
 pub struct Loader {
@@ -34,6 +31,8 @@ pub struct Loader {
     pub jobs: Receiver<Job>,
     /// The files beside the fragments that are watched.
     pub watched: BTreeSet<PathBuf>,
+    /// Tells that the thread works.
+    pub pulse: Pulse,
     /// Dropped when the thread ends, however it ends.
     pub _ended: mpsc::Sender<()>,
 }
@@ -51,7 +50,8 @@ impl Loader {
         self.watch_wanted();
         loop {
             let mut outcome = None;
-            match self.watching.next(IDLE) {
+            self.pulse.beat();
+            match self.watching.next(self.pulse.every()) {
                 Next::Changed(change) => {
                     let is_complete = self.fragments.stage(&change.sources, &change.changed);
                     // Of files beside, only what a fragment draws on is news.

@@ -1,6 +1,6 @@
 //! What happens on streams, written down: log lines for people, with the place in the files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,9 @@ use crate::serve::{Event, Journal, Rejection, Stream, Variant};
 
 /// A client that misbehaves gets one line in this time, whatever it sends.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// Peers that are remembered for it.
+const MAX_COMPLAINTS: usize = 10_000;
 
 /// Refusals that are told apart in that time; what comes on top is not written down again.
 const MAX_REFUSALS: usize = 10_000;
@@ -28,6 +31,8 @@ pub struct Record {
     places: ArcSwap<Places>,
     complained: Mutex<HashMap<Arc<str>, Instant>>,
     refused: Mutex<HashMap<Digest, Instant>>,
+    /// Clients that were told of once that they get no secrets.
+    without_secrets: Mutex<HashSet<String>>,
 }
 
 impl Record {
@@ -72,17 +77,21 @@ impl Record {
         refused.len() < MAX_REFUSALS && refused.insert(key, now).is_none()
     }
 
+    /// Whether this client was not yet told of; a node connects from many ports.
+    fn is_first(&self, node: &str, peer: &str) -> bool {
+        let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+        let mut told = self.without_secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < MAX_COMPLAINTS && told.insert(format!("{node} {host}"))
+    }
+
     /// Whether this peer may have another line now.
-    fn may_complain(&self, stream: &Stream) -> bool {
-        let host = stream.peer.rsplit_once(':').map_or(&*stream.peer, |(host, _)| host);
+    fn may_complain(&self, about: &str, peer: &str) -> bool {
+        let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
         let now = Instant::now();
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         complained.retain(|_, at| now.duration_since(*at) < QUIET);
-        if complained.contains_key(host) {
-            return false;
-        }
-        complained.insert(host.into(), now);
-        true
+        let key = format!("{about} {host}");
+        complained.len() < MAX_COMPLAINTS && complained.insert(key.into(), now).is_none()
     }
 }
 
@@ -93,6 +102,7 @@ impl Journal for Record {
             Event::Identified(identity) => tracing::info!(
                 node,
                 peer,
+                credential = stream.credential.as_deref(),
                 cluster = identity.node.cluster,
                 agent = identity.agent,
                 version = identity.agent_version,
@@ -107,7 +117,7 @@ impl Journal for Record {
                 tracing::debug!(node, peer, kind = kind.noun(), after_ms = after.as_millis(), "acknowledged");
             }
             Event::Rejected(rejection) => self.rejected(stream, rejection),
-            Event::UnknownType(url) if self.may_complain(stream) => {
+            Event::UnknownType(url) if self.may_complain("", peer) => {
                 tracing::warn!(
                     node,
                     peer,
@@ -115,6 +125,12 @@ impl Journal for Record {
                     "a client asked for a type that is not served; it was answered as empty"
                 );
             }
+            Event::SecretsWithheld if self.is_first(node, peer) => tracing::warn!(
+                node,
+                peer,
+                "a client asks for secrets over plain TCP and gets none: listen on unix:PATH or give a certificate \
+                 (--tls-cert, --tls-key) and let it connect there, or allow it with --insecure"
+            ),
             Event::Contested(kind, name) => {
                 let at = self.places.load().of(*kind, name).join(", ");
                 tracing::warn!(
@@ -125,11 +141,21 @@ impl Journal for Record {
                     "several fragments with this resource have `nodes:` that this Envoy matches; it receives none of them"
                 );
             }
-            Event::Closed(Some(reason)) if self.may_complain(stream) => {
+            Event::Closed(Some(reason)) if self.may_complain("", peer) => {
                 tracing::warn!(node, peer, reason, "a stream was ended for what its client sent");
             }
             Event::Closed(None) => tracing::debug!(node, peer, "a stream ended"),
-            Event::Opened | Event::Subscribed { .. } | Event::UnknownType(_) | Event::Closed(Some(_)) => {}
+            Event::Opened
+            | Event::Subscribed { .. }
+            | Event::SecretsWithheld
+            | Event::UnknownType(_)
+            | Event::Closed(Some(_)) => {}
+        }
+    }
+
+    fn turned_away(&self, peer: &str, reason: &str) {
+        if self.may_complain("turned away", peer) {
+            tracing::warn!(peer, reason, "a client was refused a stream");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
-use crate::app::Address;
+use crate::app::{Address, Listen};
 
 /// Serves a directory of Envoy configuration fragments to every Envoy, over incremental xDS
 #[derive(Debug, Parser)]
@@ -63,15 +63,35 @@ pub struct Bootstrap {
     /// `node.cluster` of the Envoy
     #[arg(long, value_name = "CLUSTER", default_value = "default")]
     pub node_cluster: String,
-    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first `listen` of the settings]
+    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first unix socket among `listen` of the
+    /// settings, else the first address]
     #[arg(long, value_name = "ADDRESS")]
     pub xds: Option<Address>,
+    #[command(flatten)]
+    pub tls: EnvoyTls,
     /// Port of the Envoy's admin interface, on 127.0.0.1
     #[arg(long, value_name = "PORT", default_value_t = 9901)]
     pub admin_port: u16,
     /// Variant of the protocol
     #[arg(long, value_name = "API", default_value = "delta")]
     pub api: ApiVariant,
+}
+
+/// How the Envoy connects by TLS; the files are on its machine.
+#[derive(Debug, Default, Arguments)]
+pub struct EnvoyTls {
+    /// Connect by TLS; the bridge's certificate must be signed by one of these CA certificates
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Certificate that the Envoy shows
+    #[arg(long, value_name = "FILE", requires_all = ["ca", "key"])]
+    pub cert: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Name that the bridge's certificate must have [default: the IP address of --xds]
+    #[arg(long, value_name = "NAME", requires = "ca")]
+    pub server_name: Option<String>,
 }
 
 #[derive(Debug, Arguments)]
@@ -204,7 +224,7 @@ pub enum SchemaOf {
 /// Where a bridge is commanded, if anywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
-    At(Address),
+    At(Listen),
     None,
 }
 

@@ -17,7 +17,7 @@ pub fn run(given: &Given, command: &Reload) -> Result<Exit> {
         accept_removals: command.accept_removals,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let response = runtime.block_on(reload(address, request))?;
+    let response = runtime.block_on(reload(&address.address, request))?;
     output::print(&shown(&response));
     let is_fine = response.held.is_empty() && response.problems.is_empty();
     Ok(if is_fine { Exit::Done } else { Exit::Findings })

@@ -30,7 +30,7 @@ use crate::diagnostic::Position;
 use crate::envoy_api::Api;
 
 pub use compare::{Change, Difference, Field, compare, describe};
-pub use connection::{CLUSTER, Connection, Endpoint};
+pub use connection::{CLUSTER, ClientTls, Connection, Endpoint};
 pub use render::{RenderError, Rendered, render};
 pub use report::{Outcome, Remark};
 pub use split::{File, Split};

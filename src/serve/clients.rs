@@ -3,7 +3,7 @@
 //! Comes in: the events of all streams. Goes out: a copy for people at any time. Nothing here flows
 //! back into what is served.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -92,6 +92,13 @@ impl Clients {
         open.iter().map(|state| lock(state).clone()).collect()
     }
 
+    /// How many connections have streams.
+    pub fn connections(&self) -> usize {
+        let open: Vec<_> = lock(&self.open).values().cloned().collect();
+        let peers: BTreeSet<Arc<str>> = open.iter().map(|state| lock(state).stream.peer.clone()).collect();
+        peers.len()
+    }
+
     /// Counts of one type over all streams that ever were.
     pub fn totals(&self, kind: Kind) -> &Totals {
         &self.totals[kind as usize]
@@ -134,6 +141,10 @@ impl Journal for Clients {
         }
         self.next.note(stream, event);
     }
+
+    fn turned_away(&self, peer: &str, reason: &str) {
+        self.next.turned_away(peer, reason);
+    }
 }
 
 impl StreamState {
@@ -165,7 +176,11 @@ impl StreamState {
                     state.refusals.push_back(Refused { name, version, message, at: now });
                 }
             }
-            Event::Opened | Event::UnknownType(_) | Event::Contested(..) | Event::Closed(_) => {}
+            Event::Opened
+            | Event::SecretsWithheld
+            | Event::UnknownType(_)
+            | Event::Contested(..)
+            | Event::Closed(_) => {}
         }
     }
 }
@@ -194,12 +209,15 @@ mod tests {
 
     impl Journal for Nobody {
         fn note(&self, _: &Stream, _: &Event) {}
+
+        fn turned_away(&self, _: &str, _: &str) {}
     }
 
     #[test]
     fn a_refusal_is_kept_until_the_client_takes_another_version() {
         let clients = Clients::new(Arc::new(Nobody));
-        let stream = Stream { id: 7, peer: "p".into(), variant: Variant::Delta, only: None, identity: None };
+        let (peer, variant) = ("p".into(), Variant::Delta);
+        let stream = Stream { id: 7, peer, credential: None, variant, only: None, identity: None };
         let kind = Kind::Cluster;
         let sent = |version| Event::Sent { kind, version: Digest(version), items: 1, removed: 0 };
         clients.note(&stream, &Event::Opened);

@@ -13,6 +13,8 @@ pub struct Stream {
     pub id: u64,
     /// Where it comes from: `127.0.0.1:40404`, `unix`.
     pub peer: Arc<str>,
+    /// What its connection proves of it: `spiffe://example.org/edge`, `uid 101`; none on plain TCP.
+    pub credential: Option<Arc<str>>,
     /// Its variant.
     pub variant: Variant,
     /// The one type of a single service; none is ADS.
@@ -59,6 +61,8 @@ pub enum Event {
     },
     /// A response was refused.
     Rejected(Rejection),
+    /// It asked for secrets, and they are not sent over a connection like this.
+    SecretsWithheld,
     /// It asked for a type that is not served.
     UnknownType(Arc<str>),
     /// The node belongs to several audiences that each have their own resource of this name: it
@@ -83,4 +87,7 @@ pub struct Rejection {
 pub trait Journal: Send + Sync {
     /// Notes what happened on a stream.
     fn note(&self, stream: &Stream, event: &Event);
+
+    /// Notes that a client at this address was refused a stream.
+    fn turned_away(&self, peer: &str, reason: &str);
 }

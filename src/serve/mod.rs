@@ -5,6 +5,8 @@
 //! clients*: what is sent follows from what that client holds against the current snapshot, never
 //! from a queue of changes. Knows nothing of files or YAML, and cannot publish.
 
+mod access;
+mod admission;
 mod clients;
 mod delta;
 mod grpc;
@@ -12,6 +14,7 @@ mod heartbeat;
 mod holding;
 mod journal;
 mod lingering;
+mod peer;
 mod phases;
 mod plan;
 mod session;
@@ -22,9 +25,12 @@ mod subscription;
 mod tests;
 mod wire;
 
+pub use access::{Access, CLUSTER, ClientRule, ID, Who};
+pub use admission::Admission;
 pub use clients::{Clients, Refused, StreamState, Totals, TypeState};
 pub use grpc::{ADS, Discovery, MAX_REQUEST};
 pub use journal::{Event, Journal, Rejection, Stream};
+pub use peer::{Peer, Proof};
 pub use phases::Pace;
 pub use session::{Next, Refusal, Rules, Session};
 pub use wire::{Identity, Item, Names, Request, Response, Variant};

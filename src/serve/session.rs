@@ -51,6 +51,9 @@ pub enum Refusal {
     /// The request cannot be understood.
     #[error("{0}")]
     InvalidArgument(String),
+    /// It is not for this client.
+    #[error("{0}")]
+    PermissionDenied(String),
     /// It asks for more than one stream may.
     #[error("{0}")]
     ResourceExhausted(String),
@@ -79,6 +82,8 @@ pub struct Session {
     /// Nothing is sent before this: the client is still telling what it holds.
     quiet_until: Option<Instant>,
     foreign: Vec<(Arc<str>, bool)>,
+    /// Secrets are not sent here, and whether that was noted.
+    withheld: Option<bool>,
     nonces: u64,
     events: Vec<Event>,
 }
@@ -98,6 +103,7 @@ impl Session {
             id,
             quiet_until: None,
             foreign: Vec::new(),
+            withheld: None,
             nonces: 0,
             events: Vec::new(),
         }
@@ -107,6 +113,11 @@ impl Session {
     pub(crate) fn join(&mut self, siblings: Arc<Siblings>) {
         self.id = siblings.lock().enter();
         self.siblings = siblings;
+    }
+
+    /// Never sends secrets: not even that there are none, so that a client keeps what it has.
+    pub(crate) fn withhold_secrets(&mut self) {
+        self.withheld = Some(false);
     }
 
     /// Whether the first request was taken, which alone may say who the client is.
@@ -128,6 +139,9 @@ impl Session {
     ) -> Result<(), Refusal> {
         self.start(request.identity, snapshot);
         let Some(kind) = self.kind_of(&request.type_url)? else { return Ok(()) };
+        if self.is_withheld(kind)? {
+            return Ok(());
+        }
         let names_given = match &request.names {
             Names::Delta { subscribe, unsubscribe, .. } => subscribe.iter().chain(unsubscribe),
             Names::Sotw(names) => names.iter().chain([].as_slice()),
@@ -313,6 +327,20 @@ impl Session {
                 self.note_foreign(type_url);
                 Ok(None)
             }
+        }
+    }
+
+    /// On an aggregated stream such a request stays without an answer; a stream for nothing else ends.
+    fn is_withheld(&mut self, kind: Kind) -> Result<bool, Refusal> {
+        let Some(noted) = self.withheld.as_mut().filter(|_| kind == Kind::Secret) else { return Ok(false) };
+        if !std::mem::replace(noted, true) {
+            self.events.push(Event::SecretsWithheld);
+        }
+        match self.only {
+            Some(_) => Err(Refusal::PermissionDenied(
+                "xds-bridge sends no secrets over plain TCP: connect by a unix socket or TLS".into(),
+            )),
+            None => Ok(true),
         }
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::args::{AdminAddress, LogFormat, OnErrorChoice};
 use super::read::Findings;
-use crate::app::Address;
+use crate::app::{Listen, Listens};
 use crate::load::Severities;
 use crate::load::scalar::{self, Typed, typed};
 use crate::load::yaml::{Node, Value};
@@ -249,10 +249,10 @@ impl Scalar for Duration {
     }
 }
 
-impl Scalar for Address {
+impl Scalar for Listen {
     const WHAT: &'static str = "an address: IP:PORT or unix:PATH";
 
-    fn parse(text: &str) -> Result<Address, String> {
+    fn parse(text: &str) -> Result<Listen, String> {
         text.parse().map_err(|error: crate::app::AddressError| error.to_string())
     }
 
@@ -261,11 +261,55 @@ impl Scalar for Address {
     }
 }
 
+/// Behind an address commas part what else is said of it, so a text may hold several.
+impl Kind for Listens {
+    const REPEATS: bool = true;
+
+    fn from_texts(texts: &[String]) -> Result<Listens, Vec<String>> {
+        let (mut listens, mut wrong) = (Vec::new(), Vec::new());
+        for text in texts {
+            match text.parse::<Listens>() {
+                Ok(several) => listens.extend(several.0),
+                Err(error) => wrong.push(error.to_string()),
+            }
+        }
+        if wrong.is_empty() { Ok(Listens(listens)) } else { Err(wrong) }
+    }
+
+    fn from_node(node: &Node<'_>, findings: &mut Findings<'_>) -> Option<Listens> {
+        <Vec<Listen> as Kind>::from_node(node, findings).map(Listens)
+    }
+
+    fn json(&self) -> Json {
+        Kind::json(&self.0)
+    }
+
+    fn schema() -> Json {
+        <Vec<Listen> as Kind>::schema()
+    }
+}
+
+impl Scalar for usize {
+    const WHAT: &'static str = "a number";
+
+    fn parse(text: &str) -> Result<usize, String> {
+        text.parse().map_err(|_| format!("{text:?} is no whole number"))
+    }
+
+    fn json(&self) -> Json {
+        (*self).into()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "integer", "minimum": 1 })
+    }
+}
+
 impl Scalar for AdminAddress {
     const WHAT: &'static str = "an address, IP:PORT or unix:PATH, or `none`";
 
     fn parse(text: &str) -> Result<AdminAddress, String> {
-        if text == "none" { Ok(AdminAddress::None) } else { Address::parse(text).map(AdminAddress::At) }
+        if text == "none" { Ok(AdminAddress::None) } else { Listen::parse(text).map(AdminAddress::At) }
     }
 
     fn json(&self) -> Json {

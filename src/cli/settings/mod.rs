@@ -4,6 +4,7 @@
 //! [`table`] has the settings, [`kind`] what values there are, [`read`] how they are found; here is what
 //! the rest of the program makes of them.
 
+mod clients;
 mod kind;
 mod read;
 pub mod show;
@@ -22,7 +23,9 @@ use clap::parser::ValueSource;
 use super::args::{AdminAddress, OnErrorChoice};
 use super::findings::{Texts, count};
 use super::output;
-use crate::app::{self, Address, Admin, Environment, OnError, Policy, VariableSources};
+use crate::app::{
+    self, Access, Address, Admin, Environment, Limits, Listen, OnError, Policy, TlsSettings, VariableSources,
+};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::{Api, descriptors_in};
 use crate::load::Severities;
@@ -108,13 +111,23 @@ impl Settings {
         if given.is_empty() { self.config_dirs.value.clone() } else { given.to_vec() }
     }
 
-    /// Where Envoys connect first.
+    /// Where Envoys connect first: by a unix socket, if there is one, over which they may have secrets.
     pub fn first_listen(&self) -> Result<Address> {
-        self.listen.value.first().cloned().context("`listen` in the settings is empty")
+        let addresses = || self.listen.value.0.iter().map(|listen| listen.address.clone());
+        let unix = addresses().find(|address| matches!(address, Address::Unix(_)));
+        unix.or_else(|| addresses().next()).context("`listen` in the settings is empty")
+    }
+
+    /// Addresses to which no secrets go.
+    pub fn without_secrets(&self) -> Vec<String> {
+        let tls = self.tls_cert.value.is_some();
+        let plain = |listen: &&Listen| matches!(listen.address, Address::Tcp(_)) && (listen.plain || !tls);
+        let addresses = self.listen.value.0.iter().filter(plain).map(|listen| listen.address.to_string());
+        if self.insecure.value { Vec::new() } else { addresses.collect() }
     }
 
     /// Where the daemon is commanded; nothing if nowhere.
-    pub fn admin(&self) -> Option<&Address> {
+    pub fn admin(&self) -> Option<&Listen> {
         match &self.admin.value {
             AdminAddress::At(address) => Some(address),
             AdminAddress::None => None,
@@ -134,18 +147,37 @@ impl Settings {
         };
         app::Settings {
             source,
-            listen: self.listen.value.clone(),
+            listen: self.listen.value.0.clone(),
+            usual_listen: !self.listen.is_given(),
             admin: match (self.admin(), self.admin.is_given()) {
                 (None, _) => Admin::None,
                 (Some(address), true) => Admin::At(address.clone()),
                 (Some(address), false) => Admin::Usual(address.clone()),
             },
             insecure: self.insecure.value,
+            tls: self.tls(),
+            access: Access { rules: self.clients.value.rules() },
+            limits: Limits {
+                connections: self.max_connections.value,
+                connections_per_client: self.max_connections_per_client.value,
+                streams: self.max_streams.value,
+                streams_per_connection: self.max_streams_per_connection.value,
+                handshake: self.handshake_deadline.value,
+                first_request: self.request_deadline.value,
+            },
             policy: self.policy(),
             variables: self.variables(),
             state_dir: self.state_dir.value.clone(),
             pace,
             instance: format!("{} pid {}", host_name().unwrap_or_default(), std::process::id()),
+        }
+    }
+
+    fn tls(&self) -> TlsSettings {
+        TlsSettings {
+            certificate: self.tls_cert.value.clone(),
+            key: self.tls_key.value.clone(),
+            client_ca: self.tls_client_ca.value.clone(),
         }
     }
 
@@ -204,10 +236,9 @@ fn utf8((name, value): (OsString, OsString)) -> Option<(String, String)> {
     Some((name.into_string().ok()?, value.into_string().ok()?))
 }
 
-/// The host's name, if it has one.
+/// The host's name, if it has one. Not from /proc, which a hardened service sees little of.
 pub fn host_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+    nix::unistd::gethostname().ok()?.into_string().ok().filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::kind::Kind;
@@ -243,7 +244,15 @@ impl<'r> Reader<'r> {
     fn read_systemd<T: Kind>(&self, entry: &Entry) -> Option<(T, Origin)> {
         let name = entry.systemd?;
         let first = self.environment.get(name)?.split(':').find(|part| !part.is_empty())?;
-        Some((T::from_texts(&[first.to_owned()]).ok()?, Origin::Systemd(name)))
+        let path = if entry.credential.is_empty() {
+            first.to_owned()
+        } else {
+            format!("{first}/{}", entry.credential)
+        };
+        if !entry.credential.is_empty() && !Path::new(&path).exists() {
+            return None;
+        }
+        Some((T::from_texts(&[path]).ok()?, Origin::Systemd(name)))
     }
 
     /// All that is wrong, once every setting of `table` has been taken.

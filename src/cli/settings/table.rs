@@ -14,10 +14,11 @@ use serde_json::Value as Json;
 
 use super::super::args::{AdminAddress, LogFormat, OnErrorChoice};
 use super::super::logging;
+use super::clients::Clients;
 use super::kind::{Kind, Names, RuleLevels};
 use super::read::{Origin, PREFIX, Reader, Setting};
 use super::show::usual;
-use crate::app::{Address, Pace};
+use crate::app::{Limits, Listen, Listens, Pace};
 use crate::diagnostic::Diagnostic;
 use crate::source;
 
@@ -46,6 +47,8 @@ pub struct Entry {
     pub also: Option<&'static str>,
     /// The variable in which systemd gives it.
     pub systemd: Option<&'static str>,
+    /// What the file is called in the directory that systemd gives; none: the directory itself is meant.
+    pub credential: &'static str,
     /// How it may look in the settings file, where the default shows nothing.
     pub example: &'static str,
     /// The default as JSON.
@@ -75,6 +78,7 @@ impl Entry {
         split: None,
         also: None,
         systemd: None,
+        credential: "",
         example: "",
         default: || Json::Null,
         schema: || Json::Null,
@@ -193,7 +197,11 @@ fn at_least_one<T>(list: &[T]) -> Result<(), String> {
     }
 }
 
-fn address(text: &str) -> Address {
+fn some(number: &usize) -> Result<(), String> {
+    if *number == 0 { Err("0 would let nobody in".to_owned()) } else { Ok(()) }
+}
+
+fn address(text: &str) -> Listen {
     text.parse().expect("it is written here, and a test reads every default")
 }
 
@@ -203,18 +211,61 @@ settings! {
         "beside the one who starts the program, as in a clone of it" if |dirs| at_least_one(dirs) => {
         flag: "config-dir", value_name: "DIR", split: Some(':'), hint: ValueHint::DirPath,
     }
-    /// Address for Envoys, IP:PORT or unix:PATH; may be repeated
-    listen: Vec<Address> = vec![address("127.0.0.1:18000")],
-        "loopback: nothing leaves the machine unless somebody says so" if |list| at_least_one(list) => {
-        value_name: "ADDRESS", split: Some(','),
+    /// Address for Envoys, IP:PORT[,plain] or unix:PATH[,mode=0660][,group=NAME]; may be repeated
+    listen: Listens = Listens(vec![address("127.0.0.1:18000")]),
+        "loopback: nothing leaves the machine unless somebody says so" if |list: &Listens| at_least_one(&list.0) => {
+        usual: "127.0.0.1:18000, or the sockets that systemd hands over", value_name: "ADDRESS",
     }
     /// Address for `reload`, IP:PORT on loopback, unix:PATH, or `none`
     admin: AdminAddress = AdminAddress::At(address("127.0.0.1:18001")),
         "beside the port for Envoys; another bridge on this machine may have it already" => {
         usual: "127.0.0.1:18001, if it is free", value_name: "ADDRESS", on: &["serve", "reload"],
     }
-    /// Allow plain text beyond loopback addresses and unix sockets
+    /// Allow plain text beyond loopback addresses, and secrets over plain TCP
     insecure: bool = false, "whoever reads along would read keys" => {}
+    /// Certificate with which TCP addresses speak TLS, PEM; read again when it changes
+    tls_cert: Option<PathBuf> = None, "plain text stays on the machine" => {
+        usual: "none, or the credential tls.crt of systemd", value_name: "FILE", example: "/etc/xds-bridge/tls/tls.crt",
+        systemd: Some("CREDENTIALS_DIRECTORY"), credential: "tls.crt", hint: ValueHint::FilePath,
+    }
+    /// Its private key, PEM
+    tls_key: Option<PathBuf> = None, "it goes with the certificate" => {
+        usual: "none, or the credential tls.key of systemd", value_name: "FILE", example: "/etc/xds-bridge/tls/tls.key",
+        systemd: Some("CREDENTIALS_DIRECTORY"), credential: "tls.key", hint: ValueHint::FilePath,
+    }
+    /// CA certificates of the clients, PEM: who has none that one of them signed is not let in
+    tls_client_ca: Option<PathBuf> = None, "only you know whom you trust" => {
+        usual: "none, or the credential client-ca.crt of systemd", value_name: "FILE",
+        example: "/etc/xds-bridge/tls/client-ca.crt", systemd: Some("CREDENTIALS_DIRECTORY"),
+        credential: "client-ca.crt", hint: ValueHint::FilePath,
+    }
+    /// Who may claim which node: one of san_uri=, san_dns= (globs over the names in the client's certificate, in
+    /// which {id} and {cluster} stand for the node's) and unix_uid=, then ids= and clusters= (globs); may be repeated
+    clients: Clients = Clients::default(), "who may connect may be any node" => {
+        flag: "client", value_name: "RULE",
+        example: "[{ san_uri: \"spiffe://example.org/{cluster}/{id}\" }, { unix_uid: 0, ids: [\"edge-*\"] }]",
+    }
+    /// Open connections
+    max_connections: usize = Limits::default().connections,
+        "an Envoy has one; some thousand Envoys, and as many that are just coming back" if some => { value_name: "NUMBER" }
+    /// Open connections of one IP address (of IPv6: one /64) or user of a unix socket
+    max_connections_per_client: usize = Limits::default().connections_per_client,
+        "thousands of Envoys may stand behind one address; one that goes mad must leave room for others" if some => {
+        value_name: "NUMBER",
+    }
+    /// Open streams
+    max_streams: usize = Limits::default().streams, "an Envoy has one, or one for each name that it asks for" if some => {
+        value_name: "NUMBER",
+    }
+    /// Open streams of one connection
+    max_streams_per_connection: usize = Limits::default().streams_per_connection,
+        "an Envoy without ADS opens one for each of its thousands of clusters" if some => { value_name: "NUMBER" }
+    /// How long TLS may take to be set up
+    handshake_deadline: Duration = Limits::default().handshake,
+        "some round trips over a bad line" if within(SECOND / 10, MINUTE) => { value_name: "TIME" }
+    /// How long a connection, and a stream, may be open without a request
+    request_deadline: Duration = Limits::default().first_request,
+        "Envoy sends its first at once" if within(SECOND / 10, HOUR) => { value_name: "TIME" }
     /// Serve an empty configuration as such, instead of waiting for the first fragment
     allow_empty: bool = false, "an empty replacement machine must not empty the Envoys that connect to it" => {}
     /// What an error in a fragment does to the others

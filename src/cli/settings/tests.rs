@@ -24,7 +24,7 @@ fn case(flags: &[(&'static str, &[&str])], environment: &[(&str, &str)], file: &
 }
 
 fn addresses(settings: &Settings) -> Vec<String> {
-    settings.listen.value.iter().map(ToString::to_string).collect()
+    settings.listen.value.0.iter().map(ToString::to_string).collect()
 }
 
 fn from<T>(setting: &read::Setting<T>) -> String {
