@@ -215,8 +215,11 @@ impl tokio_stream::Stream for Exchange {
         if let Poll::Ready(end) = this.poll_requests(context) {
             return this.end(end);
         }
-        if let Poll::Ready(Some(true)) = Pin::new(&mut this.drain).poll_next(context) {
-            return this.end(Some(Status::unavailable("xds-bridge is shutting down; connect again")));
+        // Until nothing is ready: only then is this task woken by what comes.
+        while let Poll::Ready(Some(draining)) = Pin::new(&mut this.drain).poll_next(context) {
+            if draining {
+                return this.end(Some(Status::unavailable("xds-bridge is shutting down; connect again")));
+            }
         }
         while let Poll::Ready(Some(_)) = Pin::new(&mut this.wake).poll_next(context) {
             this.session.on_snapshot(&this.shared.store.current());
