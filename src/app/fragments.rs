@@ -24,7 +24,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
 use crate::load::{self, References};
 use crate::snapshot::{Builder, Snapshot};
-use crate::source::{DirState, SourceFile, Sources};
+use crate::source::{DirState, Directory, SourceFile, Sources};
 
 /// All fragments. There is one, and what it builds goes to one store.
 #[derive(Debug)]
@@ -155,6 +155,21 @@ impl Fragments {
         self.looks.values()
     }
 
+    /// The same as a table. Cloning is cheap.
+    pub fn newest(&self) -> OrdMap<FileName, Arc<Look>> {
+        self.looks.clone()
+    }
+
+    /// What is served of each file. Cloning is cheap.
+    pub fn served(&self) -> OrdMap<FileName, Arc<Look>> {
+        self.served.clone()
+    }
+
+    /// The directories, as they were last seen.
+    pub fn dirs(&self) -> Arc<[Directory]> {
+        self.sources.dirs.clone()
+    }
+
     /// How each fragment stands, by name. Cloning is cheap.
     pub fn standings(&self) -> OrdMap<FileName, Standing> {
         self.standings.clone()
@@ -218,7 +233,8 @@ impl Fragments {
         findings.extend(across);
         findings.sort();
         self.note_standings(&concerned, &verdict);
-        Outcome { verdict, diagnostics: findings, files_loaded, looks, took: start.elapsed() }
+        let broken = self.broken.len();
+        Outcome { verdict, diagnostics: findings, files_loaded, looks, broken, took: start.elapsed() }
     }
 
     /// At the start, a broken file has its last good content from before; gives what to say of it.

@@ -17,6 +17,8 @@ pub struct Outcome {
     pub diagnostics: Vec<Diagnostic>,
     /// The texts that the findings point into: files that were loaded, then others.
     pub looks: Vec<Arc<Look>>,
+    /// Fragments that have errors now, changed ones and others.
+    pub broken: usize,
     /// Files read and loaded for it.
     pub files_loaded: usize,
     /// Time from the sources to this outcome.

@@ -1,27 +1,25 @@
 //! What happens on streams, written down: log lines for people, with the place in the files.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
 use super::mix::Places;
+use crate::admin;
 use crate::resource::{Digest, Kind};
 use crate::serve::{Event, Journal, Rejection, Stream, Variant};
 
 /// A client that misbehaves gets one line in this time, whatever it sends.
 const QUIET: Duration = Duration::from_secs(60);
 
+/// Peers that are remembered for it.
+const MAX_COMPLAINTS: usize = 10_000;
+
 /// Refusals that are told apart in that time; what comes on top is not written down again.
 const MAX_REFUSALS: usize = 10_000;
-
-/// Longest part of a client's message that is shown, in characters.
-const MAX_MESSAGE: usize = 400;
-
-/// Names that are listed when a client's message names none.
-const MAX_NAMES: usize = 8;
 
 /// The record of all streams.
 #[derive(Debug, Default)]
@@ -29,6 +27,8 @@ pub struct Record {
     places: ArcSwap<Places>,
     complained: Mutex<HashMap<Arc<str>, Instant>>,
     refused: Mutex<HashMap<Digest, Instant>>,
+    /// Clients that were told of once that they get no secrets.
+    without_secrets: Mutex<HashSet<String>>,
     connected: Mutex<HashMap<Client, usize>>,
 }
 
@@ -41,15 +41,15 @@ impl Record {
         self.places.store(Arc::new(places));
     }
 
+    /// Where resources are found.
+    pub fn places(&self) -> Arc<Places> {
+        self.places.load_full()
+    }
+
     fn rejected(&self, stream: &Stream, rejection: &Rejection) {
-        let message = redacted(rejection);
+        let message = admin::shown(rejection.kind, &rejection.message);
         let places = self.places.load();
-        let mut named: Vec<_> =
-            rejection.names.iter().filter(|(name, _)| names(&rejection.message, name)).collect();
-        if named.is_empty() {
-            named = rejection.names.iter().take(MAX_NAMES).collect();
-        }
-        for (name, version) in named {
+        for (name, version) in admin::named(&rejection.message, &rejection.names, |(name, _)| name) {
             if !self.is_news(stream, rejection.kind, name, *version) {
                 continue;
             }
@@ -77,6 +77,13 @@ impl Record {
         refused.len() < MAX_REFUSALS && refused.insert(key, now).is_none()
     }
 
+    /// Whether this client was not yet told of; a node connects from many ports.
+    fn may_tell_of_secrets(&self, node: &str, peer: &str) -> bool {
+        let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+        let mut told = self.without_secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < MAX_COMPLAINTS && told.insert(format!("{node} {host}"))
+    }
+
     /// Counts a stream of a client; true for its first.
     fn is_first(&self, stream: &Stream) -> bool {
         let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,16 +105,13 @@ impl Record {
     }
 
     /// Whether this peer may have another line now.
-    fn may_complain(&self, stream: &Stream) -> bool {
-        let host = stream.peer.rsplit_once(':').map_or(&*stream.peer, |(host, _)| host);
+    fn may_complain(&self, about: &str, peer: &str) -> bool {
+        let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
         let now = Instant::now();
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         complained.retain(|_, at| now.duration_since(*at) < QUIET);
-        if complained.contains_key(host) {
-            return false;
-        }
-        complained.insert(host.into(), now);
-        true
+        let key = format!("{about} {host}");
+        complained.len() < MAX_COMPLAINTS && complained.insert(key.into(), now).is_none()
     }
 }
 
@@ -122,6 +126,7 @@ impl Journal for Record {
             Event::Identified(identity) if self.is_first(stream) => tracing::info!(
                 node,
                 peer,
+                credential = stream.credential.as_deref(),
                 cluster = identity.node.cluster,
                 agent = identity.agent,
                 version = identity.agent_version,
@@ -136,7 +141,7 @@ impl Journal for Record {
                 tracing::debug!(node, peer, kind = kind.noun(), after_ms = after.as_millis(), "acknowledged");
             }
             Event::Rejected(rejection) => self.rejected(stream, rejection),
-            Event::UnknownType(url) if self.may_complain(stream) => {
+            Event::UnknownType(url) if self.may_complain("", peer) => {
                 tracing::warn!(
                     node,
                     peer,
@@ -144,6 +149,12 @@ impl Journal for Record {
                     "a client asked for a type that is not served; it was answered as empty"
                 );
             }
+            Event::SecretsWithheld if self.may_tell_of_secrets(node, peer) => tracing::warn!(
+                node,
+                peer,
+                "a client asks for secrets over plain TCP and gets none: listen on unix:PATH or give a certificate \
+                 (--tls-cert, --tls-key) and let it connect there, or allow it with --insecure"
+            ),
             Event::Contested(kind, name) => {
                 let at = self.places.load().of(*kind, name).join(", ");
                 tracing::warn!(
@@ -154,11 +165,11 @@ impl Journal for Record {
                     "several fragments with this resource have `nodes:` that this Envoy matches; it receives none of them"
                 );
             }
-            Event::Closed(Some(reason)) if self.may_complain(stream) => {
+            Event::Closed(Some(reason)) if self.may_complain("", peer) => {
                 tracing::warn!(node, peer, reason, "a stream was ended for what its client sent");
             }
             Event::Closed(None) => tracing::debug!(node, peer, "a stream ended"),
-            Event::Overdue { kind, after } if self.may_complain(stream) => tracing::warn!(
+            Event::Overdue { kind, after } if self.may_complain("overdue", peer) => tracing::warn!(
                 node,
                 peer,
                 kind = kind.noun(),
@@ -166,22 +177,21 @@ impl Journal for Record {
                 "a client has not answered; what waited for its ACK waits no longer"
             ),
             Event::Opened
+            | Event::Started(_)
             | Event::Identified(_)
             | Event::Overdue { .. }
             | Event::Subscribed { .. }
+            | Event::SecretsWithheld
             | Event::UnknownType(_)
             | Event::Closed(Some(_)) => {}
         }
     }
-}
 
-/// Whether a message names this resource, and not only one whose name is longer.
-fn names(message: &str, name: &str) -> bool {
-    let within = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-    !name.is_empty()
-        && message.match_indices(name).any(|(at, _)| {
-            !message[..at].ends_with(within) && !message[at + name.len()..].starts_with(within)
-        })
+    fn turned_away(&self, peer: &str, reason: &str) {
+        if self.may_complain("turned away", peer) {
+            tracing::warn!(peer, reason, "a client was refused a stream");
+        }
+    }
 }
 
 fn client_of(stream: &Stream) -> Client {
@@ -201,58 +211,4 @@ fn variant(stream: &Stream) -> &'static str {
 
 fn service(stream: &Stream) -> &'static str {
     if stream.only.is_some() { "single types" } else { "aggregated" }
-}
-
-/// What a client's message says, without the resource that it quotes: that may hold keys. Envoy quotes
-/// a resource that fails a constraint, in protobuf's text form, before the reason or behind it.
-fn redacted(rejection: &Rejection) -> String {
-    const CONSTRAINT: &str = "validation failed (";
-    if rejection.kind == Kind::Secret {
-        return "(withheld: it is about a secret; see the Envoy's own log)".into();
-    }
-    // Within a quote line breaks are escaped: a line that begins with `: ` stands behind it.
-    let message = &*rejection.message;
-    let reason = message.rsplit_once("\n: ").map_or(message, |(_, reason)| reason);
-    let line = reason.lines().next().unwrap_or_default();
-    let quoted = line.find(CONSTRAINT).and_then(|at| line[at..].find("): ").map(|end| at + end + 1));
-    let line = &line[..quoted.unwrap_or(line.len())];
-    match line.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rejection(kind: Kind, message: &str) -> Rejection {
-        Rejection { kind, message: message.into(), names: Vec::new() }
-    }
-
-    #[test]
-    fn a_message_names_whole_names() {
-        let message = "Error adding/updating cluster(s) service_10: bad, x-1: \"é\"";
-        assert!(names(message, "service_10") && names(message, "x-1") && names(message, "é"));
-        for other in ["service_1", "a", "x", "1", ""] {
-            assert!(!names(message, other), "{other}");
-        }
-    }
-
-    #[test]
-    fn what_an_envoy_quotes_of_a_resource_is_not_shown() {
-        let message = "Proto constraint validation failed (ClusterValidationError.ConnectTimeout: value must be \
-                       greater than 0s): name: \"a\" inline_string: \"PRIVATE\"\nmore";
-        let shown = redacted(&rejection(Kind::Cluster, message));
-        assert!(shown.ends_with("greater than 0s)"), "{shown}");
-        let constraint = "Proto constraint validation failed (ClusterValidationError.ConnectTimeout: value must be \
-                          greater than 0s)";
-        let quote = "name: \"a\"\ninline_string: \"PRIVATE\\n: x\"\n";
-        for mark in ["", "goo.gle/debugproto   \n"] {
-            let shown = redacted(&rejection(Kind::Cluster, &format!("{mark}{quote}: {constraint}")));
-            assert_eq!(shown, constraint);
-        }
-        assert!(!redacted(&rejection(Kind::Secret, "bad key PRIVATE")).contains("PRIVATE"));
-        assert!(redacted(&rejection(Kind::Cluster, &"é".repeat(9999))).chars().count() <= MAX_MESSAGE + 1);
-    }
 }

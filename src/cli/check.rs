@@ -7,19 +7,21 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 
-use super::args::{Check, Common, Deny, FindingsFormat};
+use super::args::{Check, Deny, FindingsFormat};
 use super::findings::{Texts, count};
-use super::settings::File;
+use super::settings::Given;
 use super::{Exit, logging, output, variables};
 use crate::app::{Fragments, Look, Policy};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::load::Item;
+use crate::resource::Kind;
 use crate::source::{self, DirState, Sources};
 
-pub fn run(common: &Common, command: &Check) -> Result<Exit> {
-    let file = File::read(common)?;
-    logging::start(common, &file, "warn")?;
-    let options = source::Options::new(file.dirs(&command.paths));
-    let variables = file.variables(&command.variables, std::env::vars_os());
+pub fn run(given: &Given, command: &Check) -> Result<Exit> {
+    let settings = given.settings()?;
+    logging::start(&settings, "warn")?;
+    let options = source::Options::new(settings.dirs(&command.paths));
+    let variables = settings.variables();
     let sources = source::read_once(&options, &variables.env_files);
     for dir in sources.dirs.iter() {
         match &dir.state {
@@ -33,11 +35,11 @@ pub fn run(common: &Common, command: &Check) -> Result<Exit> {
     let policy = Policy {
         allow_empty: true,
         unresolved: if whole { Severity::Error } else { Severity::Warning },
-        external_clusters: file.external_clusters(&command.outside),
-        severities: file.severities(&command.rules)?,
+        external_clusters: settings.external_clusters(),
+        severities: settings.severities(),
         ..Policy::default()
     };
-    let api = file.api(&command.descriptors)?;
+    let api = settings.api()?;
     let mut fragments = Fragments::new(api, policy, BTreeMap::new()).with_variables(variables);
     let names = |sources: &Sources| sources.files.keys().cloned().collect::<Vec<Arc<str>>>();
     let outcome = if fragments.stage(&sources, &names(&sources)) {
@@ -52,10 +54,26 @@ pub fn run(common: &Common, command: &Check) -> Result<Exit> {
         output::print(&variables::list(&outcome.looks, command.format));
     } else {
         show(command.format, &outcome.looks, &outcome.diagnostics);
+        if matches!(command.format, FindingsFormat::Human) {
+            tell_of_secrets(&outcome.looks, &settings.without_secrets());
+        }
     }
     let worst = outcome.diagnostics.iter().map(|finding| finding.severity).max();
     let failing = if command.deny == Some(Deny::Warnings) { Severity::Warning } else { Severity::Error };
     Ok(if worst >= Some(failing) { Exit::Findings } else { Exit::Done })
+}
+
+/// Secrets are fine as such, and yet some Envoys may not get them.
+fn tell_of_secrets(looks: &[Arc<Look>], plain: &[String]) {
+    let is_secret = |item: &&Item| item.resource.kind() == Kind::Secret;
+    let secrets = looks.iter().flat_map(|look| &look.loaded.items).filter(is_secret).count();
+    if secrets > 0 && !plain.is_empty() {
+        output::print(&format!(
+            "the secrets among them ({secrets}) go over unix sockets and TLS, and not over plain TCP ({}) unless \
+             --insecure is given\n",
+            plain.join(", ")
+        ));
+    }
 }
 
 fn show(format: FindingsFormat, looks: &[Arc<Look>], findings: &[Diagnostic]) {

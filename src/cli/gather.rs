@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 
-use super::args::VariableFlags;
 use super::findings::Texts;
 use super::output;
-use super::settings::File;
+use super::settings::Settings;
 use crate::app::{Fragments, Look, Policy};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
@@ -17,14 +16,9 @@ use crate::source::{self, DirState, Sources};
 
 /// Reads and loads files and directories of fragments. Errors in them are shown on standard error, and
 /// are an error.
-pub fn gather(
-    api: &Api,
-    settings: &File,
-    flags: &VariableFlags,
-    paths: Vec<PathBuf>,
-) -> Result<Vec<Arc<Look>>> {
+pub fn gather(api: &Api, settings: &Settings, paths: Vec<PathBuf>) -> Result<Vec<Arc<Look>>> {
     let options = source::Options::new(paths);
-    let variables = settings.variables(flags, std::env::vars_os());
+    let variables = settings.variables();
     let sources = source::read_once(&options, &variables.env_files);
     for dir in sources.dirs.iter() {
         match &dir.state {

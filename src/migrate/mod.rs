@@ -17,6 +17,7 @@ mod placeholders;
 mod read;
 mod render;
 mod report;
+mod shown;
 mod split;
 mod take;
 mod tree;
@@ -29,10 +30,11 @@ use std::sync::Arc;
 use crate::diagnostic::Position;
 use crate::envoy_api::Api;
 
-pub use compare::{Change, Difference, Field, compare, describe};
-pub use connection::{CLUSTER, Connection, Endpoint};
+pub use compare::{Change, Difference, Field, compare, compare_shown, describe};
+pub use connection::{CLUSTER, ClientTls, Connection, Endpoint};
 pub use render::{RenderError, Rendered, render};
 pub use report::{Outcome, Remark};
+pub use shown::{Shown, show};
 pub use split::{File, Split};
 
 use read::Document;

@@ -73,6 +73,8 @@ pub(crate) struct Sent {
 pub(crate) struct InFlight {
     pub sent: BTreeMap<Name, Sent>,
     pub at: Instant,
+    /// When the first change that it tells of was seen.
+    pub changed: Option<Instant>,
     /// That its answer is overdue was noted.
     pub overdue: bool,
 }
@@ -85,6 +87,8 @@ pub(crate) struct Holding {
     /// A first wildcard request is answered even with nothing: clients wait for it.
     pub answer_due: bool,
     pub in_flight: Option<InFlight>,
+    /// When the first change that the client is to be told of was seen.
+    pub changed: Option<Instant>,
     /// Nonce of the last response, also after its ACK.
     pub last_nonce: Option<String>,
     /// When the client is to be told next that what it holds goes on being valid.
@@ -150,6 +154,7 @@ impl Holding {
     /// A name may differ between two views: if it was held, it enters the gap as it was held.
     pub fn enter(&mut self, old: &View, new: &View, kind: Kind, name: &Name) {
         if self.gap.contains_key(name) {
+            self.changed = self.changed.or(new.snapshot().seen());
             return;
         }
         let covers = |resource: &&Arc<Resource>| self.subscription.covers_resource(resource);
@@ -157,6 +162,7 @@ impl Holding {
         if before.is_some() || new.get(kind, name).filter(covers).is_some() {
             let kept = before.map(|r| Kept { version: old.version_of(r), resource: Some(r.clone()) });
             self.gap.insert(name.clone(), Held::Known(kept));
+            self.changed = self.changed.or(new.snapshot().seen());
         }
     }
 

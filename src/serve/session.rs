@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::holding::{Holding, InFlight};
+use super::insight::Insight;
 use super::journal::{Event, Rejection};
 use super::phases::{Dependencies, Pace};
 use super::plan::{self, Plan, Step, take_steps};
@@ -50,6 +51,9 @@ pub enum Refusal {
     /// The request cannot be understood.
     #[error("{0}")]
     InvalidArgument(String),
+    /// It is not for this client.
+    #[error("{0}")]
+    PermissionDenied(String),
     /// It asks for more than one stream may.
     #[error("{0}")]
     ResourceExhausted(String),
@@ -78,6 +82,8 @@ pub struct Session {
     /// Nothing is sent before this: the client is still telling what it holds.
     quiet_until: Option<Instant>,
     foreign: Vec<(Arc<str>, bool)>,
+    /// Secrets are not sent here, and whether that was noted.
+    withheld: Option<bool>,
     nonces: u64,
     events: Vec<Event>,
 }
@@ -97,6 +103,7 @@ impl Session {
             id,
             quiet_until: None,
             foreign: Vec::new(),
+            withheld: None,
             nonces: 0,
             events: Vec::new(),
         }
@@ -106,6 +113,11 @@ impl Session {
     pub(crate) fn join(&mut self, siblings: Arc<Siblings>) {
         self.id = siblings.lock().enter();
         self.siblings = siblings;
+    }
+
+    /// Never sends secrets: not even that there are none, so that a client keeps what it has.
+    pub(crate) fn withhold_secrets(&mut self) {
+        self.withheld = Some(false);
     }
 
     /// Whether the first request was taken, which alone may say who the client is.
@@ -127,6 +139,9 @@ impl Session {
     ) -> Result<(), Refusal> {
         self.start(request.identity, snapshot);
         let Some(kind) = self.kind_of(&request.type_url)? else { return Ok(()) };
+        if self.is_withheld(kind)? {
+            return Ok(());
+        }
         let names_given = match &request.names {
             Names::Delta { subscribe, unsubscribe, .. } => subscribe.iter().chain(unsubscribe),
             Names::Sotw(names) => names.iter().chain([].as_slice()),
@@ -276,7 +291,8 @@ impl Session {
             };
             let mut response = self.response(kind.type_url().into(), view.type_version(kind));
             holding.last_nonce = Some(response.nonce.clone());
-            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now, overdue: false });
+            holding.in_flight =
+                Some(InFlight { sent: BTreeMap::new(), at: now, changed: None, overdue: false });
             response.items = items;
             next.response = Some(response);
             return next;
@@ -297,6 +313,8 @@ impl Session {
             self.events.push(Event::Identified(identity.clone()));
             self.identity = Some(identity);
         }
+        let insight = Insight::new(&self.siblings, self.id, self.identity.clone());
+        self.events.push(Event::Started(insight));
         self.on_snapshot(snapshot);
     }
 
@@ -318,6 +336,20 @@ impl Session {
                 self.note_foreign(type_url);
                 Ok(None)
             }
+        }
+    }
+
+    /// On an aggregated stream such a request stays without an answer; a stream for nothing else ends.
+    fn is_withheld(&mut self, kind: Kind) -> Result<bool, Refusal> {
+        let Some(noted) = self.withheld.as_mut().filter(|_| kind == Kind::Secret) else { return Ok(false) };
+        if !std::mem::replace(noted, true) {
+            self.events.push(Event::SecretsWithheld);
+        }
+        match self.only {
+            Some(_) => Err(Refusal::PermissionDenied(
+                "xds-bridge sends no secrets over plain TCP: connect by a unix socket or TLS".into(),
+            )),
+            None => Ok(true),
         }
     }
 
@@ -359,6 +391,7 @@ impl Session {
                 let mended = in_flight.sent.iter().filter(|(_, sent)| sent.after_refusal);
                 let mended = mended.map(|(name, _)| name.clone()).collect();
                 let after = now.saturating_duration_since(in_flight.at);
+                let since_change = in_flight.changed.map(|seen| now.saturating_duration_since(seen));
                 if kind == Kind::Listener
                     && self.identity.as_ref().is_some_and(|client| client.agent == ENVOY)
                 {
@@ -375,7 +408,7 @@ impl Session {
                         shared.acks.insert(name, now);
                     }
                 }
-                self.events.push(Event::Acknowledged { kind, after, mended });
+                self.events.push(Event::Acknowledged { kind, after, since_change, mended });
             }
             Some(message) => {
                 let Some(in_flight) = holding.reject() else { return true };
@@ -406,6 +439,9 @@ impl Session {
         // An answer that is due may be empty, but not as long as something of it only waits.
         let answer = holding.answer_due && plan.wake_at.is_none();
         if plan.steps.is_empty() && !answer {
+            if plan.wake_at.is_none() && holding.in_flight.is_none() {
+                holding.changed = None;
+            }
             return None;
         }
         let full_state = variant == Variant::Sotw && sotw::is_full_state(kind, holding);
@@ -438,7 +474,9 @@ impl Session {
         let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
-        holding.in_flight = Some(InFlight { sent, at: now, overdue: false });
+        // What is left in the gap follows, and is as old.
+        let changed = if holding.gap.is_empty() { holding.changed.take() } else { holding.changed };
+        holding.in_flight = Some(InFlight { sent, at: now, changed, overdue: false });
         response.items = content.items;
         if !supports_ttl {
             response.items.iter_mut().for_each(|item| item.ttl = None);
@@ -449,6 +487,7 @@ impl Session {
             version: response.version,
             items: response.items.len(),
             removed: response.removed.len(),
+            bytes: response.encoded_len(),
         });
         // A cluster that goes and comes back faster than a list of names can tell starts without
         // endpoints, while the list still names them: they are sent again behind it.
