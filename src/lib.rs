@@ -8,6 +8,7 @@ pub mod envoy_api;
 pub mod load;
 pub mod migrate;
 pub mod resource;
+pub mod schema;
 pub mod serve;
 pub mod snapshot;
 pub mod source;

@@ -313,7 +313,10 @@ fn serve_with_a_mistake_at_its_start_says_it_and_begins_when_it_is_mended() {
 
 #[test]
 fn bootstrap_names_what_it_was_told() {
-    let home = Home::with(&[("s.yaml", "listen: ['127.0.0.1:7', 'unix:/run/x.sock']\n")]);
+    let home = Home::with(&[
+        ("s.yaml", "listen: ['127.0.0.1:7', '[::1]:8']\n"),
+        ("unix.yaml", "listen: ['127.0.0.1:7', 'unix:x.sock,mode=0660']\n"),
+    ]);
     let args = ["bootstrap", "--settings", "s.yaml", "--node-id", "edge-1", "--node-cluster", "edge"];
     let ended = home.run(&args);
     assert_eq!((ended.code, &*ended.err), (Some(0), ""));
@@ -321,6 +324,12 @@ fn bootstrap_names_what_it_was_told() {
     {
         assert!(ended.out.contains(part), "{part}: {}", ended.out);
     }
+    assert!(ended.out.contains("# Plain TCP: no secrets come this way"), "{}", ended.out);
+    // Over a unix socket Envoy may have secrets; its path is whole, wherever Envoy is started.
+    let unix = home.run(&["bootstrap", "--settings", "unix.yaml"]).out;
+    let path = home.0.path().join("x.sock");
+    assert!(unix.contains(&format!("pipe: {{ path: \"{}\" }}", path.display())), "{unix}");
+    assert!(!unix.contains("Plain TCP"), "{unix}");
     let other = home.run(&["bootstrap", "--xds", "unix:/run/y.sock", "--admin-port", "9", "--api", "sotw"]);
     for part in ["pipe: { path: \"/run/y.sock\" }", "port_value: 9 }", "api_type: GRPC "] {
         assert!(other.out.contains(part), "{part}: {}", other.out);

@@ -85,7 +85,7 @@ impl Door {
                         self.admit(accepted, seat, address, proof, &served, &unsafe_clients).await;
                     }
                     Err((peer, reason)) if crowded.is_due() => {
-                        tracing::warn!(peer, reason, "connections are turned away")
+                        tracing::warn!(peer, reason, "connections are turned away");
                     }
                     Err(_) => {}
                 },

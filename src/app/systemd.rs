@@ -4,11 +4,15 @@
 //! invariants: READY comes after the first look at all files with every socket open, and the watchdog is fed
 //! by those who do the work, never by a timer alone.
 
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sd_notify::NotifyState;
+use nix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 use super::outcome::{Outcome, Verdict};
@@ -17,6 +21,9 @@ use super::{Address, Reporter};
 use crate::resource::Kind;
 use crate::serve::Clients;
 use crate::snapshot::Store;
+
+/// The variable that names the socket.
+const SOCKET: &str = "NOTIFY_SOCKET";
 
 /// How often the status text is made anew; it is sent when it differs.
 const STATUS: Duration = Duration::from_secs(5);
@@ -53,7 +60,9 @@ pub struct Watchdog {
 impl Watchdog {
     /// As the service manager wants it.
     pub fn from_env() -> Watchdog {
-        let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
+        let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let limit = number("WATCHDOG_USEC").filter(|limit| is_ours && *limit > 0).map(Duration::from_micros);
         Watchdog { limit, pulses: Vec::new() }
     }
 
@@ -71,17 +80,37 @@ impl Watchdog {
         let mut tick = tokio::time::interval(limit / 4);
         loop {
             tick.tick().await;
-            if self.pulses.iter().all(|pulse| pulse.beat.load(Ordering::Relaxed)) {
-                self.pulses.iter().for_each(|pulse| pulse.beat.store(false, Ordering::Relaxed));
-                tell(&[NotifyState::Watchdog]);
+            if self.all_work() {
+                tell("WATCHDOG=1\n");
             }
         }
     }
+
+    /// Whether everybody has worked since that was so last.
+    fn all_work(&self) -> bool {
+        let all = self.pulses.iter().all(|pulse| pulse.beat.load(Ordering::Relaxed));
+        if all {
+            self.pulses.iter().for_each(|pulse| pulse.beat.store(false, Ordering::Relaxed));
+        }
+        all
+    }
 }
 
-/// Sends a message; a service manager that is gone is no reason to end.
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+/// Sends a message; a service manager that is gone is no reason to end. By hand: the crates for it know no
+/// sockets in the abstract namespace, or bring an async runtime of their own.
+fn tell(message: &str) {
+    let Some(name) = std::env::var_os(SOCKET) else { return };
+    let sent = || -> io::Result<usize> {
+        let socket = UnixDatagram::unbound()?;
+        match name.as_bytes().strip_prefix(b"@") {
+            Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+            None => socket.connect(&name)?,
+        }
+        // A service manager that does not read holds nobody up.
+        socket.set_nonblocking(true)?;
+        socket.send(message.as_bytes())
+    };
+    if let Err(error) = sent() {
         tracing::debug!(%error, "the service manager cannot be told");
     }
 }
@@ -89,19 +118,19 @@ fn tell(states: &[NotifyState<'_>]) {
 /// Reading everything anew was asked for. To be followed by [`ready`].
 pub fn reloading() {
     // The time is what tells this reload from an earlier one.
-    if let Ok(now) = NotifyState::monotonic_usec_now() {
-        tell(&[NotifyState::Reloading, now]);
+    if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
+        tell(&format!("RELOADING=1\nMONOTONIC_USEC={}\n", Duration::from(now).as_micros()));
     }
 }
 
 /// Started, or done with reading anew.
 pub fn ready() {
-    tell(&[NotifyState::Ready]);
+    tell("READY=1\n");
 }
 
 /// The end has begun.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("ending: clients are told to connect again")]);
+    tell("STOPPING=1\nSTATUS=ending: clients are told to connect again\n");
 }
 
 /// Passes on what is told to people, and keeps what the status text needs.
@@ -153,19 +182,19 @@ pub async fn keep_told(
     store: Arc<Store>,
     clients: Arc<Clients>,
 ) {
-    let is_asked_for = std::env::var_os("NOTIFY_SOCKET").is_some();
+    let is_asked_for = std::env::var_os(SOCKET).is_some();
     if !is_asked_for || looked.wait_for(Option::is_some).await.is_err() {
         return;
     }
     let status = || status(&store, &clients, looked.borrow().as_deref().unwrap_or_default());
     let mut told = status();
-    tell(&[NotifyState::Ready, NotifyState::Status(&told)]);
+    tell(&format!("READY=1\nSTATUS={told}\n"));
     let mut tick = tokio::time::interval(STATUS);
     loop {
         tick.tick().await;
         let now = status();
         if now != told {
-            tell(&[NotifyState::Status(&now)]);
+            tell(&format!("STATUS={now}\n"));
             told = now;
         }
     }
@@ -186,4 +215,23 @@ fn status(store: &Store, clients: &Clients, trouble: &str) -> String {
         many => format!("{many} clients"),
     };
     format!("serving {resources} to {clients}{trouble}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_fed_when_everybody_has_worked_and_not_by_one_alone() {
+        let mut watchdog = Watchdog { limit: Some(Duration::from_secs(40)), pulses: Vec::new() };
+        let [one, other] = [watchdog.pulse(), watchdog.pulse()];
+        assert_eq!(one.every(), Duration::from_secs(10));
+        one.beat();
+        assert!(!watchdog.all_work());
+        other.beat();
+        assert!(watchdog.all_work() && !watchdog.all_work());
+        one.beat();
+        one.beat();
+        assert!(!watchdog.all_work());
+    }
 }

@@ -59,7 +59,7 @@ pub enum TlsError {
     #[error("TLS takes a certificate and its key: give --tls-cert and --tls-key")]
     Incomplete,
     /// A file that cannot be read.
-    #[error("cannot read {0}: {1}")]
+    #[error("cannot read {path}: {1}", path = .0.display())]
     Unreadable(PathBuf, String),
     /// A file without what it is for.
     #[error("{path}: {problem}", path = .0.display(), problem = .1)]
@@ -207,6 +207,10 @@ fn read_all(files: &TlsFiles) -> Result<Contents, TlsError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let failed = |error: io::Error| TlsError::Unreadable(path.to_owned(), error.to_string());
+    // A named pipe would be waited for without end.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(TlsError::Content(path.to_owned(), "it is no regular file".into()));
+    }
     let mut bytes = Vec::new();
     File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_FILE {

@@ -211,13 +211,15 @@ pub struct Settings {
 
 #[derive(Debug, Arguments)]
 pub struct Schema {
-    /// Which file
-    #[arg(value_name = "WHAT")]
+    /// Of which file
+    #[arg(value_name = "FILE", default_value = "fragment")]
     pub of: SchemaOf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SchemaOf {
+    /// A fragment
+    Fragment,
     /// The settings file
     Settings,
 }

@@ -13,6 +13,8 @@ use super::settings::Given;
 use super::{Exit, logging, output, variables};
 use crate::app::{Fragments, Look, Policy};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::load::Item;
+use crate::resource::Kind;
 use crate::source::{self, DirState, Sources};
 
 pub fn run(given: &Given, command: &Check) -> Result<Exit> {
@@ -52,10 +54,26 @@ pub fn run(given: &Given, command: &Check) -> Result<Exit> {
         output::print(&variables::list(&outcome.looks, command.format));
     } else {
         show(command.format, &outcome.looks, &outcome.diagnostics);
+        if matches!(command.format, FindingsFormat::Human) {
+            tell_of_secrets(&outcome.looks, &settings.without_secrets());
+        }
     }
     let worst = outcome.diagnostics.iter().map(|finding| finding.severity).max();
     let failing = if command.deny == Some(Deny::Warnings) { Severity::Warning } else { Severity::Error };
     Ok(if worst >= Some(failing) { Exit::Findings } else { Exit::Done })
+}
+
+/// Secrets are fine as such, and yet some Envoys may not get them.
+fn tell_of_secrets(looks: &[Arc<Look>], plain: &[String]) {
+    let is_secret = |item: &&Item| item.resource.kind() == Kind::Secret;
+    let secrets = looks.iter().flat_map(|look| &look.loaded.items).filter(is_secret).count();
+    if secrets > 0 && !plain.is_empty() {
+        output::print(&format!(
+            "{secrets} of them are secrets, which go over unix sockets and TLS, and not over plain TCP ({}) unless \
+             --insecure is given\n",
+            plain.join(", ")
+        ));
+    }
 }
 
 fn show(format: FindingsFormat, looks: &[Arc<Look>], findings: &[Diagnostic]) {

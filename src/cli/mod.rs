@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
         Command::History(command) => history::run(&given, &command),
         Command::Completions(command) => Ok(manual::completions(&command)),
         Command::Man(command) => manual::pages(&command),
-        Command::Schema(command) => Ok(schema::run(&command)),
+        Command::Schema(command) => schema::run(&given, &command),
         Command::Settings(command) => settings::show::run(&given, &command),
     };
     match exit {

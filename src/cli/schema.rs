@@ -1,13 +1,17 @@
 //! `schema`: what editors are told of a file, as JSON Schema (2020-12).
 
-use super::args::{Schema, SchemaOf};
-use super::settings::show;
-use super::{Exit, output};
+use anyhow::Result;
 
-pub fn run(command: &Schema) -> Exit {
-    let schema = match command.of {
-        SchemaOf::Settings => show::schema(),
-    };
-    output::print(&format!("{schema:#}\n"));
-    Exit::Done
+use super::args::{Schema, SchemaOf};
+use super::settings::{Given, show};
+use super::{Exit, output};
+use crate::schema;
+
+pub fn run(given: &Given, command: &Schema) -> Result<Exit> {
+    // The smaller, the sooner an editor has read it: no blanks.
+    output::print(&match command.of {
+        SchemaOf::Settings => format!("{}\n", show::schema()),
+        SchemaOf::Fragment => format!("{}\n", schema::fragment(&given.settings()?.api()?)),
+    });
+    Ok(Exit::Done)
 }

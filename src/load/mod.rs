@@ -48,6 +48,7 @@ use crate::resource::{Resource, Selector};
 
 pub use catalog::{Catalog, Home, Key};
 pub use env_file::{EnvFileError, parse_env_file};
+pub use fragment::XDS_ENVELOPE;
 pub use inputs::{Drawn, FileContent, Files, Inputs, VariableUse, Variables};
 pub use lints::{ListenAddress, Protocol};
 pub use references::Mention;

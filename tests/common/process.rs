@@ -23,11 +23,16 @@ pub struct Process {
 impl Process {
     /// Starts `command`; stdout and stderr are appended to `log`.
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Process {
+        Process::start_with(name, command, log, Stdio::null())
+    }
+
+    /// The same with this as its standard input.
+    pub fn start_with(name: &str, command: &mut Command, log: &Path, stdin: Stdio) -> Process {
         let open = || File::options().create(true).append(true).open(log);
         let stdout = open().unwrap_or_else(|e| panic!("cannot write {}: {e}", log.display()));
         let stderr = open().unwrap_or_else(|e| panic!("cannot write {}: {e}", log.display()));
         let child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)
             .spawn()

@@ -337,6 +337,22 @@ impl Client {
     /// Calls a method with a stream of requests.
     pub fn call(&self, path: &str) -> Result<(mpsc::UnboundedSender<Vec<u8>>, Streaming<Bytes>), Status> {
         let (sender, receiver) = mpsc::unbounded_channel();
+        Ok((sender, self.call_with(path, receiver)?))
+    }
+
+    /// Calls a method with one request.
+    pub fn ask(&self, path: &str, request: Vec<u8>) -> Result<Streaming<Bytes>, Status> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        sender.send(request).expect("the other end is here");
+        drop(sender);
+        self.call_with(path, receiver)
+    }
+
+    fn call_with(
+        &self,
+        path: &str,
+        receiver: mpsc::UnboundedReceiver<Vec<u8>>,
+    ) -> Result<Streaming<Bytes>, Status> {
         let requests = tokio_stream::wrappers::UnboundedReceiverStream::new(receiver);
         let mut grpc = client::Grpc::new(self.channel.clone()).max_decoding_message_size(usize::MAX);
         let path = path.parse().expect("a method is a path");
@@ -345,7 +361,7 @@ impl Client {
             let opened = grpc.streaming(tonic::Request::new(requests), path, Raw);
             timeout(SOON, opened).await.expect("the daemon takes or refuses a stream at once")
         })?;
-        Ok((sender, answers.into_inner()))
+        Ok(answers.into_inner())
     }
 
     /// Posts bytes as the body of a gRPC call, whatever they are; `open` leaves the request without

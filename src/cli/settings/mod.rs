@@ -118,6 +118,14 @@ impl Settings {
         unix.or_else(|| addresses().next()).context("`listen` in the settings is empty")
     }
 
+    /// Addresses to which no secrets go.
+    pub fn without_secrets(&self) -> Vec<String> {
+        let tls = self.tls_cert.value.is_some();
+        let plain = |listen: &&Listen| matches!(listen.address, Address::Tcp(_)) && (listen.plain || !tls);
+        let addresses = self.listen.value.0.iter().filter(plain).map(|listen| listen.address.to_string());
+        if self.insecure.value { Vec::new() } else { addresses.collect() }
+    }
+
     /// Where the daemon is commanded; nothing if nowhere.
     pub fn admin(&self) -> Option<&Listen> {
         match &self.admin.value {

@@ -338,7 +338,7 @@ settings! {
     log_format: LogFormat = LogFormat::Pretty, "people read it first" => { value_name: "FORMAT", on: ALL }
 }
 
-const API: &[&str] = &["serve", "check", "import", "render", "diff"];
+const API: &[&str] = &["serve", "check", "import", "render", "diff", "schema"];
 
 /// Gives each command the flags of its settings; `settings` has all of them.
 pub fn with_flags(mut command: Command) -> Command {
