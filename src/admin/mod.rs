@@ -20,6 +20,6 @@ pub use metrics::{Certificate, Loads, Process, Scrape, metrics};
 pub use pages::{Answer, Page, TEXT, foreign, index, page};
 pub use refusal::{MAX_LISTED, named, shown};
 pub use status::{
-    Bridge, Client, Finding, Fragment, Refused, SCHEMA_VERSION, Serving, Status, Stream, Summary, Type,
-    Version, finding, severity,
+    Bridge, Client, Finding, Fragment, MAX_CLIENTS, Refused, SCHEMA_VERSION, Serving, Status, Stream,
+    Summary, Type, Version, finding, severity,
 };
