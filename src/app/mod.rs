@@ -234,16 +234,21 @@ async fn serve(
     let discovery = Discovery::new(store.clone(), rules, admission, journal, draining.clone());
     let (routes, health) = routes::routes(&api, discovery).await?;
     let connections = Arc::new(Connections::new(&limits));
+    // A flood of clients must not keep out the person who looks into it.
+    let at_admin = doors.admin.as_ref().and_then(Listener::address);
+    let for_admin = Arc::new(Connections::new(&limits::admin()));
     let mut servers = JoinSet::new();
     let tls = doors.tls.clone();
     let admin = doors.admin.map(|listener| (listener, false, Routes::new(control.clone()).prepare()));
     let envoys = doors.envoys.into_iter().map(|(listener, secure)| (listener, secure, routes.clone()));
     for (listener, secure, routes) in envoys.chain(admin) {
+        let is_admin = at_admin.is_some() && listener.address() == at_admin;
+        let seats = if is_admin { for_admin.clone() } else { connections.clone() };
         let door = Door {
             listener,
             tls: tls.clone().filter(|_| secure),
             limits: limits.clone(),
-            connections: connections.clone(),
+            connections: seats,
             draining: draining.clone(),
             pulse: watchdog.pulse(),
         };
