@@ -337,7 +337,7 @@ impl Exchange {
         if self.stream.only.is_none() || self.session.has_started() {
             return;
         }
-        let family = self.shared.families.join(&self.stream.peer, &identity.node);
+        let family = self.shared.families.join(self.peer.id(), &identity.node);
         self.siblings = Some(WatchStream::new(family.subscribe()));
         self.session.join(family);
     }
