@@ -12,7 +12,7 @@ use std::path::Path;
 use regex::Regex;
 
 /// Where findings are made.
-const ROOMS: [&str; 3] = ["src/load", "src/app", "src/source"];
+const ROOMS: [&str; 4] = ["src/load", "src/app", "src/source", "src/cli/envoy"];
 
 /// Codes of one word.
 const ONE_WORD: [&str; 1] = ["constraint"];

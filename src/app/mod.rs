@@ -5,6 +5,7 @@
 //! and prints nothing: what people should see goes to a [`Reporter`].
 
 mod control;
+mod follow;
 mod fragments;
 mod guard;
 mod listen;
@@ -44,6 +45,7 @@ use crate::source::{self, Watch};
 
 use control::Control;
 pub use control::{ControlError, ReloadRequest, ReloadResponse, reload};
+pub use follow::follow;
 pub use fragments::Fragments;
 use loader::Loader;
 pub use look::{Drew, FileName, Look, Saved, load_all};
@@ -54,7 +56,7 @@ pub use standing::{Condition, Hold, Standing, reasons};
 pub use surroundings::{Environment, VariableSources};
 
 pub use listen::{Address, AddressError, ListenError, Listener};
-pub use record::Record;
+pub use record::{Record, without_quotes};
 use state::State;
 
 /// How long streams may take to end after SIGTERM. They end at once when they can be written to.

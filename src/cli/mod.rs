@@ -7,6 +7,7 @@ mod args;
 mod bootstrap;
 mod check;
 mod diff;
+mod envoy;
 mod fetch;
 mod findings;
 mod gather;

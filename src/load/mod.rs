@@ -18,6 +18,7 @@ mod decode;
 mod env_file;
 pub mod events;
 mod fill;
+mod find;
 mod findings;
 mod fragment;
 mod inputs;
@@ -48,6 +49,7 @@ use crate::resource::{Resource, Selector};
 
 pub use catalog::{Catalog, Home, Key};
 pub use env_file::{EnvFileError, parse_env_file};
+pub use find::{Step, Wanted, find};
 pub use inputs::{Drawn, FileContent, Files, Inputs, VariableUse, Variables};
 pub use lints::{ListenAddress, Protocol};
 pub use references::Mention;

@@ -14,6 +14,7 @@ mod dynamic;
 mod message;
 mod names;
 mod placeholders;
+mod probe;
 mod read;
 mod render;
 mod report;
@@ -31,6 +32,7 @@ use crate::envoy_api::Api;
 
 pub use compare::{Change, Difference, Field, compare, describe};
 pub use connection::{CLUSTER, Connection, Endpoint};
+pub use probe::{Beside, probe};
 pub use render::{RenderError, Rendered, render};
 pub use report::{Outcome, Remark};
 pub use split::{File, Split};
