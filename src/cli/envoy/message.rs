@@ -73,8 +73,15 @@ fn words(message: &str, name: &str) -> Vec<String> {
     for found in QUOTED.captures_iter(message) {
         found.iter().skip(1).flatten().for_each(|quoted| add(quoted.as_str()));
     }
-    NAMELIKE.find_iter(message).for_each(|found| add(found.as_str()));
+    NAMELIKE.find_iter(message).map(|found| found.as_str()).filter(|word| is_name(word)).for_each(add);
     words
+}
+
+/// Whether this is no word of a sentence.
+fn is_name(word: &str) -> bool {
+    word.bytes().filter(u8::is_ascii_uppercase).count() > 1
+        || word.trim_end_matches(['.', ':']).contains(['_', '/', '*', '.', ':', '@'])
+        || word.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// The file, directory or module that is missing here.
