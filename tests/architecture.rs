@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What each room may know of the others. A room may only name rooms above it: no knots.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("resource", &[]),
     ("diagnostic", &[]),
     ("envoy_api", &["resource"]),
@@ -19,9 +19,28 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("serve", &["resource", "snapshot"]),
     ("admin", &["resource", "diagnostic", "snapshot", "serve"]),
     ("migrate", &["resource", "diagnostic", "envoy_api", "load"]),
-    ("app", &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "serve", "admin"]),
+    ("schema", &["resource", "envoy_api", "load"]),
+    // `migrate` for one thing: a resource without its secrets, as text.
+    (
+        "app",
+        &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "serve", "admin", "migrate"],
+    ),
     // `check` and the settings name the disk; what happens there is still the affair of `source`.
-    ("cli", &["resource", "diagnostic", "envoy_api", "source", "load", "snapshot", "migrate", "app"]),
+    (
+        "cli",
+        &[
+            "resource",
+            "diagnostic",
+            "envoy_api",
+            "source",
+            "load",
+            "snapshot",
+            "admin",
+            "migrate",
+            "schema",
+            "app",
+        ],
+    ),
 ];
 
 /// What only some places may touch: a path as it stands in code, and the beginnings of the paths
@@ -30,7 +49,8 @@ const EDGES: [(&str, &[&str]); 10] = [
     // Disk, environment, processes: rooms between the edges are functions of what they are given.
     ("std::fs", &["source", "app", "cli"]),
     ("std::env", &["source", "app", "cli", "main"]),
-    ("std::process", &["cli", "main"]),
+    // Of its own id `app` tells the service manager.
+    ("std::process", &["app/systemd", "cli", "main"]),
     ("std::net", &["app", "cli", "serve/grpc"]),
     ("tokio::net", &["app", "serve/grpc"]),
     // One place each knows a crate, so that it can be exchanged.

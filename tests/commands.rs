@@ -146,23 +146,67 @@ fn check_of_a_path_that_is_not_there_could_not_run() {
 
 #[test]
 fn a_bad_settings_file_could_not_run_and_names_the_file_and_the_key() {
-    let home = Home::with(&[("number.yaml", "listen: 3\n"), ("time.yaml", "settle: soon\n")]);
-    let serve = |settings| home.run(&["serve", "--settings", settings]);
+    let home = Home::with(&[("wrong.yaml", "lisen: []\nsettle: soon\n")]);
     for (settings, parts) in [
-        ("number.yaml", ["number.yaml", "listen", "line 1"]),
-        ("time.yaml", ["settings file", "`settle`", "300ms"]),
         ("missing.yaml", ["missing.yaml", "settings file", "No such file"]),
         (".", ["settings file", ".", "directory"]),
     ] {
-        let ended = serve(settings);
+        let ended = home.run(&["serve", "--settings", settings]);
         assert_eq!((ended.code, ended.err.lines().count()), (Some(2), 1), "{settings}: {}", ended.err);
         assert!(parts.iter().all(|part| ended.err.contains(part)), "{settings}: {}", ended.err);
     }
-    could_not_run(
-        &home,
-        &["check", "--log", "a=b=c"],
-        "xds-bridge: \"a=b=c\" is no log filter: write one such as `debug` or `xds_bridge::serve=debug,info`\n",
-    );
+    let expected = "\
+error[wrong-setting]: \"a=b=c\" is no log filter: write one such as `debug` or `xds_bridge::serve=debug,info`
+--> --log
+
+error[unknown-setting]: there is no setting `lisen`
+ --> wrong.yaml:1:1
+  |
+1 | lisen: []
+  | ^^^^^
+  |
+  = help: did you mean `listen`?
+
+error[wrong-setting]: \"soon\" is no time: write one such as 300ms, 2s or 1m
+ --> wrong.yaml:2:9
+  |
+2 | settle: soon
+  |         ^^^^
+  |
+  = at: settle
+
+xds-bridge: the settings are wrong: 3 errors
+";
+    for command in ["serve", "check", "settings"] {
+        could_not_run(&home, &[command, "--settings", "wrong.yaml", "--log", "a=b=c"], expected);
+    }
+}
+
+#[test]
+fn settings_are_shown_with_where_they_come_from_to_people_and_machines() {
+    let home = Home::with(&[("s.yaml", "listen: ['127.0.0.1:7']\n\nsettle: 1s\n")]);
+    let args = ["settings", "--settings", "s.yaml", "--listen", "unix:/run/x.sock"];
+    let shown = ended(home.command(&args).env("XDS_BRIDGE_INSECURE", "yes").env("XDS_BRIDGE_POL", "1s"));
+    assert_eq!(shown.code, Some(0));
+    let lines: Vec<String> =
+        shown.out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for line in [
+        "listen: [unix:/run/x.sock] # --listen",
+        "settle: 1s # s.yaml:3:1",
+        "insecure: true # XDS_BRIDGE_INSECURE",
+        "config_dirs: [config.d] # default",
+    ] {
+        assert!(lines.iter().any(|known| known == line), "{line}: {}", shown.out);
+    }
+    // A slip in the name of a variable is worth a word, and stops nothing.
+    assert!(shown.err.contains("did you mean XDS_BRIDGE_POLL?"), "{}", shown.err);
+    let rows = home.run(&["settings", "--settings", "s.yaml", "--format", "json"]);
+    let rows: serde_json::Value = serde_json::from_str(&rows.out).expect("JSON and nothing else");
+    let rows = rows.as_array().expect("a list").iter();
+    let row = rows.clone().find(|row| row["name"] == "settle").expect("a setting");
+    assert_eq!((&row["value"], &row["default"]), (&"1s".into(), &"300ms".into()));
+    let from = serde_json::json!([{ "kind": "file", "file": "s.yaml", "line": 3, "column": 1 }]);
+    assert_eq!((&row["from"], &row["variable"]), (&from, &"XDS_BRIDGE_SETTLE".into()));
 }
 
 #[test]
@@ -196,9 +240,9 @@ fn a_bad_variable_is_named_since_nobody_typed_the_flag() {
     let home = Home::with(&[]);
     let ended = ended(home.command(&["serve"]).env("XDS_BRIDGE_LISTEN", "nonsense"));
     assert_eq!(ended.code, Some(2));
-    assert!(ended.err.ends_with("  note: the environment has XDS_BRIDGE_LISTEN=nonsense\n"), "{}", ended.err);
+    assert!(ended.err.contains("--> XDS_BRIDGE_LISTEN\n"), "{}", ended.err);
     let typed = home.run(&["serve", "--listen", "nonsense"]);
-    assert!(!typed.err.contains("environment"), "{}", typed.err);
+    assert!(typed.err.contains("--> --listen\n"), "{}", typed.err);
 }
 
 #[test]
@@ -239,7 +283,7 @@ fn an_address_that_cannot_be_had_could_not_run() {
         &home,
         &["serve", "--listen", "0.0.0.0:0"],
         "xds-bridge: 0.0.0.0:0 is not a loopback address and the stream would be plain text: \
-         listen on 127.0.0.1 or a unix socket, or say --insecure\n",
+         give it a certificate (--tls-cert, --tls-key), listen on 127.0.0.1 or a unix socket, or say --insecure\n",
     );
 }
 
@@ -269,7 +313,10 @@ fn serve_with_a_mistake_at_its_start_says_it_and_begins_when_it_is_mended() {
 
 #[test]
 fn bootstrap_names_what_it_was_told() {
-    let home = Home::with(&[("s.yaml", "listen: ['127.0.0.1:7', 'unix:/run/x.sock']\n")]);
+    let home = Home::with(&[
+        ("s.yaml", "listen: ['127.0.0.1:7', '[::1]:8']\n"),
+        ("unix.yaml", "listen: ['127.0.0.1:7', 'unix:x.sock,mode=0660']\n"),
+    ]);
     let args = ["bootstrap", "--settings", "s.yaml", "--node-id", "edge-1", "--node-cluster", "edge"];
     let ended = home.run(&args);
     assert_eq!((ended.code, &*ended.err), (Some(0), ""));
@@ -277,6 +324,12 @@ fn bootstrap_names_what_it_was_told() {
     {
         assert!(ended.out.contains(part), "{part}: {}", ended.out);
     }
+    assert!(ended.out.contains("# Plain TCP: no secrets come this way"), "{}", ended.out);
+    // Over a unix socket Envoy may have secrets; its path is whole, wherever Envoy is started.
+    let unix = home.run(&["bootstrap", "--settings", "unix.yaml"]).out;
+    let path = home.0.path().join("x.sock");
+    assert!(unix.contains(&format!("pipe: {{ path: \"{}\" }}", path.display())), "{unix}");
+    assert!(!unix.contains("Plain TCP"), "{unix}");
     let other = home.run(&["bootstrap", "--xds", "unix:/run/y.sock", "--admin-port", "9", "--api", "sotw"]);
     for part in ["pipe: { path: \"/run/y.sock\" }", "port_value: 9 }", "api_type: GRPC "] {
         assert!(other.out.contains(part), "{part}: {}", other.out);

@@ -1,61 +1,49 @@
-//! gRPC's own xDS client, from the PyPI package `grpcio`: calls to `xds:///service` find their way
-//! through listener, routes, cluster and endpoints from fragments (protocol rule 26).
+//! gRPC's own xDS clients, of the PyPI package `grpcio` and of npm's `@grpc/grpc-js-xds`: calls to
+//! `xds:///service` find their way through listener, routes, cluster and endpoints from fragments
+//! (protocol rule 26).
 //!
-//! Comes in: fragments and the daemon. Goes out: the answers of small Python servers. The package is
-//! fetched once into the target folder; where it cannot be had the tests fail.
+//! Comes in: fragments and the daemon. Goes out: the answers of small Python servers.
 
 mod common;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 
 use common::bridge::{Address, Bridge};
-use common::files;
 use common::process::Process;
 use common::{SOON, wait_until};
+use common::{fetched, files};
 use tempfile::TempDir;
 
 /// The newest at the time of writing; see `python3 -m pip index versions grpcio`.
 const GRPCIO: &str = "grpcio==1.85.1";
 
-/// The folder that holds the package; it appears whole or not at all.
-fn grpcio() -> PathBuf {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent");
-    let home = target.join("grpcio").join(GRPCIO.replace("==", "-"));
-    if !home.exists() {
-        let parent = home.parent().expect("the home was joined to its parent");
-        fs::create_dir_all(parent).expect("the target folder is writable");
-        let beside = tempfile::tempdir_in(parent).expect("the target folder is writable");
-        let unpacked = beside.path().join("unpacked");
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--target"])
-            .arg(&unpacked)
-            .arg(GRPCIO);
-        let output = pip.output().expect("these tests need python3 with pip");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "these tests need {GRPCIO} from PyPI (once): {errors}");
-        if let Err(e) = fs::rename(&unpacked, &home) {
-            assert!(home.exists(), "cannot move {GRPCIO} to {}: {e}", home.display());
-        }
-    }
-    home
+/// The newest at the time of writing, for Node; the second is what it names as its peer.
+const GRPC_JS: [&str; 2] = ["@grpc/grpc-js-xds@1.14.1", "@grpc/grpc-js@1.14.7"];
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/grpc").join(name)
 }
 
-/// One of the scripts beside this file, as a process.
-fn python(script: &str, args: &[&str], home: &TempDir, bootstrap: Option<&str>) -> Process {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/grpc").join(script);
+fn python(name: &str) -> Command {
     let mut command = Command::new("python3");
-    command.arg(path).args(args).env("PYTHONPATH", grpcio()).env("PYTHONDONTWRITEBYTECODE", "1");
-    if let Some(bootstrap) = bootstrap {
-        let file = home.path().join("bootstrap.json");
-        fs::write(&file, bootstrap).expect("the folder for temporary files is writable");
-        command.env("GRPC_XDS_BOOTSTRAP", file);
-    }
-    Process::start(script, &mut command, &home.path().join("log"))
+    command.arg(script(name)).env("PYTHONPATH", fetched::pip(GRPCIO)).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+fn node(name: &str) -> Command {
+    let mut command = fetched::node_with(&fetched::npm(&GRPC_JS));
+    command.arg(script(name));
+    command
+}
+
+/// Which of gRPC's implementations calls.
+#[derive(Clone, Copy)]
+enum Client {
+    /// The C core, under Python.
+    Core,
+    /// `grpc-js`.
+    Js,
 }
 
 /// A running server that answers with its name.
@@ -68,7 +56,7 @@ struct Server {
 impl Server {
     fn start(name: &str) -> Server {
         let home = tempfile::tempdir().expect("a folder for temporary files");
-        let mut process = python("server.py", &[name], &home, None);
+        let mut process = Process::start(name, python("server.py").arg(name), &home.path().join("log"));
         let line = process.wait_for_line(SOON, 0, "port ");
         let port = line["port ".len()..].parse().expect("a port is a number");
         Server { port, _process: process, _home: home }
@@ -119,7 +107,7 @@ struct World {
 
 impl World {
     /// The daemon over these fragments, and a client that has got its first answer.
-    fn start(fragments: &[(&str, &str)], mode: &[&str]) -> World {
+    fn start(client: Client, fragments: &[(&str, &str)], mode: &[&str]) -> World {
         let dir = tempfile::tempdir().expect("a folder for temporary files");
         for (name, text) in fragments {
             files::put(dir.path(), name, text);
@@ -129,11 +117,15 @@ impl World {
         let Address::Tcp(port) = bridge.address() else { panic!("TCP was asked for") };
         let bootstrap = format!(
             r#"{{"xds_servers": [{{"server_uri": "127.0.0.1:{port}", "channel_creds": [{{"type": "insecure"}}],
-                "server_features": ["xds_v3"]}}], "node": {{"id": "grpc-1", "cluster": "grpc"}}}}"#
+                "server_features": ["xds_v3"]}}], "node": {{"id": "grpc-1", "cluster": "grpc", "locality": {{}}}}}}"#
         );
         let home = tempfile::tempdir().expect("a folder for temporary files");
-        let args: Vec<&str> = ["xds:///service"].iter().chain(mode).copied().collect();
-        let client = python("client.py", &args, &home, Some(&bootstrap));
+        let mut command = match client {
+            Client::Core => python("client.py"),
+            Client::Js => node("client.js"),
+        };
+        command.arg("xds:///service").args(mode).env("GRPC_XDS_BOOTSTRAP_CONFIG", bootstrap);
+        let client = Process::start("the client", &mut command, &home.path().join("log"));
         World { dir, bridge, client, _home: home }
     }
 
@@ -156,8 +148,18 @@ impl World {
 
 #[test]
 fn rule_26_calls_find_their_way_and_follow_changes() {
+    calls_follow_changes(Client::Core, "gRPC");
+}
+
+#[test]
+fn rule_26_calls_from_node_find_their_way_and_follow_changes() {
+    calls_follow_changes(Client::Js, "gRPC Node");
+}
+
+fn calls_follow_changes(client: Client, agent: &str) {
     let [one, two] = ["one", "two"].map(Server::start);
     let mut world = World::start(
+        client,
         &[
             ("listener.yaml", LISTENER),
             ("routes.yaml", &routes("c")),
@@ -181,13 +183,23 @@ fn rule_26_calls_find_their_way_and_follow_changes() {
     }
     assert_eq!(world.errors(), [""; 0]);
     let line = world.bridge.wait_for_line(0, "a client connected");
-    assert!(line.contains("grpc-1") && line.contains("gRPC"), "{line}");
+    assert!(line.contains("grpc-1") && line.contains(agent), "{line}");
 }
 
 #[test]
 fn rule_26_a_restart_of_the_bridge_fails_no_call_and_changes_go_on() {
+    a_restart_fails_no_call(Client::Core);
+}
+
+#[test]
+fn rule_26_a_restart_of_the_bridge_fails_no_call_from_node_and_changes_go_on() {
+    a_restart_fails_no_call(Client::Js);
+}
+
+fn a_restart_fails_no_call(client: Client) {
     let [one, two] = ["one", "two"].map(Server::start);
     let mut world = World::start(
+        client,
         &[
             ("listener.yaml", LISTENER),
             ("routes.yaml", &routes("c")),
@@ -214,7 +226,7 @@ fn rule_26_a_restart_of_the_bridge_fails_no_call_and_changes_go_on() {
 #[test]
 fn rule_26_a_service_that_comes_later_is_found() {
     let one = Server::start("one");
-    let mut world = World::start(&[("other.yaml", &cluster("other"))], &[]);
+    let mut world = World::start(Client::Core, &[("other.yaml", &cluster("other"))], &[]);
     wait_until(SOON, "a call to fail for want of a listener", || !world.errors().is_empty());
     world.put("endpoints.yaml", &endpoints("c", &one));
     world.put("all.yaml", &format!("{LISTENER}{}{}", routes("c"), cluster("c")));

@@ -25,7 +25,7 @@ use super::surroundings::{Surroundings, VariableSources};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
 use crate::snapshot::{Builder, Snapshot};
-use crate::source::{SourceFile, Sources};
+use crate::source::{Directory, SourceFile, Sources};
 
 /// All fragments. There is one, and what it builds goes to one store.
 #[derive(Debug)]
@@ -159,6 +159,21 @@ impl Fragments {
         self.looks.values()
     }
 
+    /// The same as a table. Cloning is cheap.
+    pub fn newest(&self) -> OrdMap<FileName, Arc<Look>> {
+        self.looks.clone()
+    }
+
+    /// What is served of each file. Cloning is cheap.
+    pub fn served(&self) -> OrdMap<FileName, Arc<Look>> {
+        self.served.clone()
+    }
+
+    /// The directories, as they were last seen.
+    pub fn dirs(&self) -> Arc<[Directory]> {
+        self.sources.dirs.clone()
+    }
+
     /// How each fragment stands, by name. Cloning is cheap.
     pub fn standings(&self) -> OrdMap<FileName, Standing> {
         self.standings.clone()
@@ -235,7 +250,9 @@ impl Fragments {
         findings.extend(across);
         findings.sort();
         self.note_standings(&concerned, &verdict);
-        Outcome { verdict, diagnostics: findings, looks, still_broken, files_loaded, took: start.elapsed() }
+        let broken = self.broken.len();
+        let took = start.elapsed();
+        Outcome { verdict, diagnostics: findings, looks, still_broken, broken, files_loaded, took }
     }
 
     /// Broken files of which nothing is said now.

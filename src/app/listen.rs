@@ -1,61 +1,17 @@
-//! Where clients connect: addresses as people write them, and bound sockets.
+//! Sockets that accept connections: bound here, or handed over by whoever started the daemon.
+//!
+//! Comes in: addresses, and the sockets of systemd's socket activation. Goes out: listening sockets. A dead
+//! socket file is replaced, a living one is an error, and only a file of our own is removed at the end.
 
-use std::fmt;
+use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use tokio::net::{TcpListener, UnixListener};
+use nix::unistd::{Gid, Group};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-/// An address to listen on or to connect to: `127.0.0.1:18000`, `[::1]:18000`, `unix:/run/x.sock`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// IP address and port.
-    Tcp(SocketAddr),
-    /// Path of a unix socket.
-    Unix(PathBuf),
-}
-
-/// A text that is no address.
-#[derive(Debug, thiserror::Error)]
-#[error("{text:?} is no address: write IP:PORT, such as 127.0.0.1:18000, or unix:PATH")]
-pub struct AddressError {
-    text: String,
-}
-
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Address, AddressError> {
-        if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
-            return Ok(Address::Unix(path.into()));
-        }
-        match text.parse() {
-            Ok(address) => Ok(Address::Tcp(address)),
-            Err(_) => Err(AddressError { text: text.to_owned() }),
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => write!(f, "{address}"),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-impl Address {
-    /// Whether what is said here stays on this machine.
-    pub fn is_local(&self) -> bool {
-        match self {
-            Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Address::Unix(_) => true,
-        }
-    }
-}
+use super::address::{Address, Listen};
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -67,17 +23,28 @@ pub enum ListenError {
     InUse(Address),
     /// Plain text would leave the machine.
     #[error(
-        "{0} is not a loopback address and the stream would be plain text: listen on 127.0.0.1 or a unix socket, or say --insecure"
+        "{0} is not a loopback address and the stream would be plain text: give it a certificate (--tls-cert, \
+         --tls-key), listen on 127.0.0.1 or a unix socket, or say --insecure"
     )]
     Exposed(Address),
     /// Everybody could command the daemon.
     #[error(
-        "{0} is not a loopback address, and whoever reaches the admin address commands the bridge: use 127.0.0.1 or unix:PATH"
+        "{0} is not a loopback address, and whoever reaches the admin address commands the bridge: use \
+         127.0.0.1 or unix:PATH, or say --insecure"
     )]
     AdminExposed(Address),
+    /// The group of a socket.
+    #[error("cannot give {0} to the group {1:?}: {2}; create the group, or leave out `group=`")]
+    Group(Address, String, String),
     /// The operating system's reason.
     #[error("cannot listen on {0}: {1}")]
     Io(Address, io::Error),
+    /// What was handed over is of no use.
+    #[error(
+        "file descriptor {0} that was handed over (LISTEN_FDS) is no listening TCP or unix stream socket: {1}; \
+         in the .socket unit use ListenStream= and Accept=no"
+    )]
+    Handed(usize, String),
 }
 
 /// A socket that accepts connections.
@@ -85,27 +52,32 @@ pub enum ListenError {
 pub enum Listener {
     /// IP.
     Tcp(TcpListener),
-    /// Unix; the file is removed when this is dropped.
+    /// Unix; a file of our own is removed when this is dropped.
     Unix(UnixListener, SocketFile),
 }
 
 /// The file of a unix socket.
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode, if the file is ours to remove.
+    own: Option<(u64, u64)>,
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Gone already is as good; there is nobody left to tell of anything else.
-        let _ = std::fs::remove_file(&self.0);
+        let there = fs::symlink_metadata(&self.path).map(|file| (file.dev(), file.ino())).ok();
+        if self.own.is_some() && there == self.own {
+            // Gone already is as good; there is nobody left to tell of anything else.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
 impl Listener {
-    /// Binds an address. Plain text beyond this machine takes `insecure`.
-    pub async fn bind(address: &Address, insecure: bool) -> Result<Listener, ListenError> {
-        if !insecure && !address.is_local() {
-            return Err(ListenError::Exposed(address.clone()));
-        }
+    /// Binds an address.
+    pub async fn bind(listen: &Listen) -> Result<Listener, ListenError> {
+        let address = &listen.address;
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => ListenError::InUse(address.clone()),
             _ => ListenError::Io(address.clone(), error),
@@ -115,7 +87,10 @@ impl Listener {
             Address::Unix(path) => {
                 clear_stale(path).await.map_err(failed)?;
                 let listener = UnixListener::bind(path).map_err(failed)?;
-                Ok(Listener::Unix(listener, SocketFile(path.clone())))
+                let own = fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).ok();
+                let file = SocketFile { path: path.clone(), own };
+                permit(listen, path)?;
+                Ok(Listener::Unix(listener, file))
             }
         }
     }
@@ -124,22 +99,118 @@ impl Listener {
     pub fn address(&self) -> Option<Address> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().ok().map(Address::Tcp),
-            Listener::Unix(_, file) => Some(Address::Unix(file.0.clone())),
+            Listener::Unix(_, file) => Some(Address::Unix(file.path.clone())),
         }
     }
+}
+
+/// Sets group and mode of a socket file; connecting takes the right to write.
+fn permit(listen: &Listen, path: &Path) -> Result<(), ListenError> {
+    let address = || listen.address.clone();
+    if let Some(name) = &listen.group {
+        let failed = |reason: String| ListenError::Group(address(), name.clone(), reason);
+        let found = match name.parse() {
+            Ok(number) => Some(Gid::from_raw(number)),
+            Err(_) => {
+                Group::from_name(name).map_err(|error| failed(error.to_string()))?.map(|group| group.gid)
+            }
+        };
+        let group = found.ok_or_else(|| failed("there is no such group".into()))?;
+        chown(path, None, Some(group.as_raw())).map_err(|error| failed(error.to_string()))?;
+    }
+    if let Some(mode) = listen.mode {
+        let set = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        set.map_err(|error| ListenError::Io(address(), error))?;
+    }
+    Ok(())
 }
 
 /// Removes the socket file of a process that is gone. One that still answers, or a file that is no
 /// socket, stays: binding then fails with "in use".
 async fn clear_stale(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     if !metadata.file_type().is_socket() {
         return Ok(());
     }
-    match tokio::net::UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         _ => Ok(()),
+    }
+}
+
+/// The sockets that were handed over, not yet in use.
+#[derive(Debug, Default)]
+pub struct Handed(Vec<(String, Socket)>);
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// What a socket for the command line is named, by `FileDescriptorName=` of its unit.
+const ADMIN: &str = "admin";
+
+impl Handed {
+    /// Takes what the environment says was handed over, and the variables with it. To be called before there
+    /// are threads.
+    pub fn take() -> Result<Handed, ListenError> {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut fds = listenfd::ListenFd::from_env();
+        let mut sockets = Vec::new();
+        for at in 0..fds.len() {
+            let name = names.next().unwrap_or_default().to_owned();
+            let socket = match fds.take_unix_listener(at) {
+                Ok(socket) => socket.map(Socket::Unix),
+                Err(_) => fds
+                    .take_tcp_listener(at)
+                    .map_err(|e| ListenError::Handed(at, e.to_string()))?
+                    .map(Socket::Tcp),
+            };
+            sockets.extend(socket.map(|socket| (name, socket)));
+        }
+        Ok(Handed(sockets))
+    }
+
+    /// Makes listeners of them: those for Envoys, and the one for the command line. Needs a runtime.
+    pub fn listeners(self) -> Result<(Vec<Listener>, Option<Listener>), ListenError> {
+        let (mut envoys, mut admin) = (Vec::new(), None);
+        for (at, (name, socket)) in self.0.into_iter().enumerate() {
+            let listener = socket.listener().map_err(|error| ListenError::Handed(at, error.to_string()))?;
+            match admin {
+                None if name == ADMIN => admin = Some(listener),
+                _ => envoys.push(listener),
+            }
+        }
+        Ok((envoys, admin))
+    }
+}
+
+impl Socket {
+    fn listener(self) -> io::Result<Listener> {
+        let not_listening = || io::Error::other("it does not listen");
+        match self {
+            Socket::Tcp(socket) => {
+                if !nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::AcceptConn)? {
+                    return Err(not_listening());
+                }
+                socket.set_nonblocking(true)?;
+                Ok(Listener::Tcp(TcpListener::from_std(socket)?))
+            }
+            Socket::Unix(socket) => {
+                if !nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::AcceptConn)? {
+                    return Err(not_listening());
+                }
+                socket.set_nonblocking(true)?;
+                // One in the abstract namespace has no path to connect to by; it is shown as it is.
+                let path = socket
+                    .local_addr()?
+                    .as_pathname()
+                    .map_or_else(|| PathBuf::from("(abstract)"), Path::to_owned);
+                Ok(Listener::Unix(UnixListener::from_std(socket)?, SocketFile { path, own: None }))
+            }
+        }
     }
 }
 
@@ -147,32 +218,43 @@ async fn clear_stale(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn addresses_are_ip_and_port_or_a_socket_path() {
-        for text in ["127.0.0.1:18000", "[::1]:0", "unix:/run/xds.sock"] {
-            assert_eq!(text.parse::<Address>().map(|a| a.to_string()).ok().as_deref(), Some(text));
-        }
-        for text in ["", "18000", "localhost:1", "unix:", "127.0.0.1"] {
-            assert!(text.parse::<Address>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn only_loopback_and_unix_are_local() {
-        let local = |text: &str| text.parse::<Address>().expect("an address").is_local();
-        assert!(local("127.9.9.9:1") && local("[::1]:1") && local("unix:x") && local("[::ffff:127.0.0.1]:1"));
-        assert!(!local("0.0.0.0:1") && !local("[::]:1") && !local("10.0.0.1:1"));
-    }
-
     #[tokio::test]
     async fn a_dead_socket_is_replaced_and_a_live_one_is_in_use() {
         let dir = tempfile::tempdir().expect("a directory");
-        let address = Address::Unix(dir.path().join("s"));
-        let first = Listener::bind(&address, false).await.expect("free");
-        assert!(matches!(Listener::bind(&address, false).await, Err(ListenError::InUse(_))));
+        let listen = Listen::from(Address::Unix(dir.path().join("s")));
+        let first = Listener::bind(&listen).await.expect("free");
+        assert!(matches!(Listener::bind(&listen).await, Err(ListenError::InUse(_))));
         let Listener::Unix(socket, file) = first else { panic!("a unix socket") };
         drop(socket);
         std::mem::forget(file);
-        Listener::bind(&address, false).await.expect("the dead socket is replaced");
+        Listener::bind(&listen).await.expect("the dead socket is replaced");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_somebody_else_put_there_is_not_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("s");
+        let first = Listener::bind(&Address::Unix(path.clone()).into()).await.expect("free");
+        fs::remove_file(&path).expect("it is there");
+        fs::write(&path, "another").expect("writable");
+        drop(first);
+        assert!(path.exists());
+        assert!(matches!(Listener::bind(&Address::Unix(path).into()).await, Err(ListenError::InUse(_))));
+    }
+
+    #[tokio::test]
+    async fn mode_and_group_are_set_before_anyone_is_served() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("s");
+        let own = Gid::effective().to_string();
+        let listen: Listen = format!("unix:{},mode=0620,group={own}", path.display()).parse().expect("right");
+        let listener = Listener::bind(&listen).await.expect("free");
+        let file = fs::symlink_metadata(&path).expect("bound");
+        assert_eq!((file.mode() & 0o777, file.gid().to_string()), (0o620, own));
+        drop(listener);
+        assert!(!path.exists());
+        let listen: Listen = format!("unix:{},group=no-such-group", path.display()).parse().expect("right");
+        let error = Listener::bind(&listen).await.expect_err("no such group").to_string();
+        assert!(error.contains("no-such-group") && !path.exists(), "{error}");
     }
 }

@@ -5,22 +5,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::board::Board;
 use super::control::{Job, ReloadResponse};
 use super::fragments::Fragments;
 use super::outcome::{Outcome, Verdict};
 use super::record::Record;
 use super::standing::Condition;
 use super::state::State;
+use super::systemd::Pulse;
 use super::{AppError, DRAIN, Reporter};
 use crate::snapshot::{Fate, Snapshot, Store};
 use crate::source::{Next, Watch};
-
-/// How often the waiting thread looks up although nothing happened.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// The only one that publishes.
 pub struct Loader {
@@ -29,11 +28,15 @@ pub struct Loader {
     pub store: Arc<Store>,
     pub record: Arc<Record>,
     pub reporter: Arc<dyn Reporter>,
+    /// What people may know of the files.
+    pub board: Arc<Board>,
     pub state: State,
     /// What the control API asks for.
     pub jobs: Receiver<Job>,
     /// The files beside the fragments that are watched.
     pub watched: BTreeSet<PathBuf>,
+    /// Tells that the thread works.
+    pub pulse: Pulse,
     /// Dropped when the thread ends, however it ends.
     pub _ended: mpsc::Sender<()>,
 }
@@ -51,13 +54,20 @@ impl Loader {
         self.watch_wanted();
         loop {
             let mut outcome = None;
-            match self.watching.next(IDLE) {
+            self.pulse.beat();
+            self.board.life.waits();
+            let next = self.watching.next(self.pulse.every());
+            self.board.life.works();
+            match next {
                 Next::Changed(change) => {
+                    let start = Instant::now();
                     let is_complete = self.fragments.stage(&change.sources, &change.changed);
                     // Of files beside, only what a fragment draws on is news.
                     let is_news = self.fragments.has_staged() || change.changed_extra.is_empty();
                     if is_complete && is_news {
-                        let new = self.fragments.update(&change.sources, &[]);
+                        let mut new = self.fragments.update(&change.sources, &[]);
+                        // With the reading of what it is made of.
+                        new.took = start.elapsed();
                         self.publish(&new);
                         outcome = Some(new);
                     }
@@ -89,11 +99,14 @@ impl Loader {
         // Places first: a refusal that comes back at once already finds them.
         self.record.set_places(self.fragments.places());
         if let Verdict::Publish(snapshot) | Verdict::Restored(snapshot, _) = &outcome.verdict {
-            self.store.publish(snapshot.clone());
+            let seen = Instant::now().checked_sub(outcome.took).unwrap_or_else(Instant::now);
+            self.store.publish(snapshot.clone().seen_at(seen));
         }
+        let unsaved = self.fragments.take_unsaved();
+        self.board.looked(outcome, &self.fragments, &unsaved, &self.store);
         self.reporter.looked(outcome, &self.store);
         // Last: what is on the disk matters at the next start, what is served matters now.
-        self.state.keep(self.fragments.take_unsaved());
+        self.state.keep(unsaved);
     }
 
     /// Everything has been looked at; `outcome` is what came of it, if anything was new.
@@ -123,15 +136,11 @@ impl Loader {
         let standings = self.fragments.standings();
         response.problems = standings
             .values()
-            .filter_map(|standing| {
-                let what = match &standing.state {
-                    Condition::Good => return None,
-                    Condition::Stale => "has errors; its last good content is served",
-                    Condition::Refused => "has errors and is not served",
-                    Condition::Held(_) => "is held back",
-                    Condition::Waiting => "is good, and waits for others",
-                };
-                Some(format!("{} {what}", standing.path))
+            .filter(|standing| standing.state != Condition::Good)
+            .map(|standing| match &standing.state {
+                // Why is said for all of them, once.
+                Condition::Held(_) => format!("{} is held back", standing.path),
+                state => format!("{} {state}", standing.path),
             })
             .collect();
         response

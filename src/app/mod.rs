@@ -4,49 +4,65 @@
 //! streams; they meet in the store and nowhere else. Knows nothing of parsing or protocol rules,
 //! and prints nothing: what people should see goes to a [`Reporter`].
 
+mod accept;
+mod address;
+mod board;
+mod connection;
 mod control;
+mod doors;
 mod follow;
 mod fragments;
 mod guard;
+mod life;
+mod limits;
 mod listen;
 mod loader;
 mod look;
 mod mix;
 mod outcome;
 mod policy;
+mod process;
 mod record;
 mod routes;
 mod standing;
 mod state;
 mod surroundings;
+mod systemd;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod window;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
 use crate::envoy_api::Api;
-pub use crate::serve::Pace;
-use crate::serve::{Clients, Discovery, Rules};
+pub use crate::serve::{Access, CLUSTER, ClientRule, ID, Pace, Who};
+use crate::serve::{Admission, Clients, Discovery, Journal, Rules};
 use crate::snapshot::Store;
 use crate::source::{self, Watch};
 
+use accept::Door;
+use board::Board;
+use connection::{Connections, Hear};
 use control::Control;
-pub use control::{ControlError, ReloadRequest, ReloadResponse, reload};
+pub use control::{
+    ControlError, Daemon, DumpRequest, Dumped, HistoryResponse, ReloadRequest, ReloadResponse,
+};
+use doors::Doors;
 pub use follow::follow;
 pub use fragments::Fragments;
+pub use limits::Limits;
 use loader::Loader;
 pub use look::{Drew, FileName, Look, Saved, load_all};
 pub use mix::Places;
@@ -55,16 +71,20 @@ pub use policy::{Accept, OnError, Policy};
 pub use standing::{Condition, Hold, Standing, reasons};
 pub use surroundings::{Environment, VariableSources};
 
-pub use listen::{Address, AddressError, ListenError, Listener};
-pub use record::{Record, without_quotes};
+pub use address::{Address, AddressError, Listen, Listens};
+use listen::Handed;
+pub use listen::{ListenError, Listener};
+pub use record::Record;
 use state::State;
+use tls::Tls;
+pub use tls::{TlsError, TlsSettings};
+use window::{Desk, Window};
 
 /// How long streams may take to end after SIGTERM. They end at once when they can be written to.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// HTTP/2 pings find clients that are gone without a word.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Clients that hold on at the end and are named.
+const MAX_SHOWN: usize = 20;
 
 /// gRPC clients take messages of 4 MiB by default; this leaves room for the frame around them.
 const MAX_RESPONSE: usize = 3 * 1024 * 1024 + 512 * 1024;
@@ -78,11 +98,19 @@ pub struct Settings {
     /// Where the fragments are, and how patiently they are read.
     pub source: source::Options,
     /// Where Envoys connect.
-    pub listen: Vec<Address>,
+    pub listen: Vec<Listen>,
+    /// Nobody chose `listen`: sockets that are handed over take its place.
+    pub usual_listen: bool,
     /// Where the command line reaches it.
     pub admin: Admin,
-    /// Plain text may leave the machine.
+    /// Plain text may leave the machine, and hold secrets.
     pub insecure: bool,
+    /// Certificates for the TCP addresses.
+    pub tls: TlsSettings,
+    /// Who may claim to be which node.
+    pub access: Access,
+    /// How much clients may take.
+    pub limits: Limits,
     /// What to serve, and what not.
     pub policy: Policy,
     /// What fragments may refer to by `${NAME}`.
@@ -99,9 +127,9 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub enum Admin {
     /// Here, or the daemon does not start.
-    At(Address),
+    At(Listen),
     /// Here, if nobody else is.
-    Usual(Address),
+    Usual(Listen),
     /// Nowhere.
     None,
 }
@@ -112,6 +140,9 @@ pub enum AppError {
     /// An address.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The configuration directory.
     #[error(transparent)]
     Source(#[from] source::SourceError),
@@ -142,24 +173,35 @@ pub trait Reporter: Send + Sync {
 
 /// Runs until a signal ends it.
 pub fn run(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Result<(), AppError> {
+    let handed = Handed::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| AppError::System { what: "worker threads", error })?;
-    runtime.block_on(serve(api, settings, reporter))
+    let ended = runtime.block_on(serve(api, settings, handed, reporter));
+    // What still runs is nothing that anybody waits for.
+    runtime.shutdown_background();
+    ended
 }
 
-async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Result<(), AppError> {
-    let mut listeners = Vec::new();
-    for address in &settings.listen {
-        listeners.push(Listener::bind(address, settings.insecure).await?);
-    }
-    let admin = bind_admin(&settings.admin).await?;
+async fn serve(
+    api: Api,
+    settings: &Settings,
+    handed: Handed,
+    reporter: Arc<dyn Reporter>,
+) -> Result<(), AppError> {
+    let limits = limits::fit_to_open_files(&settings.limits);
+    let doors = Doors::open(settings, handed).await?;
     let mut signals = Signals::new()?;
-    reporter.listening(&listeners.iter().filter_map(Listener::address).collect::<Vec<_>>());
+    let addresses = doors.addresses();
+    reporter.listening(&addresses);
+    let (telling, looked) = systemd::Telling::new(reporter.clone());
+    let telling: Arc<dyn Reporter> = Arc::new(telling);
+    let mut watchdog = systemd::Watchdog::from_env();
 
     let store = Arc::new(Store::new());
     let record = Arc::new(Record::default());
+    let board = Arc::new(Board::default());
     let watching = Watch::new(settings.source.clone())?;
     let handle = watching.handle();
     let (state, saved) = State::open(settings.state_dir.as_deref())
@@ -167,17 +209,18 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
     let fragments = Fragments::new(api.clone(), settings.policy.clone(), saved)
         .with_variables(settings.variables.clone());
     let (jobs, asked) = std::sync::mpsc::channel();
-    let control = Control::new(jobs, handle.clone());
     let (ended, mut loader_ended) = mpsc::channel::<()>(1);
     let loader = Loader {
         watching,
         fragments,
         store: store.clone(),
         record: record.clone(),
-        reporter: reporter.clone(),
+        reporter: telling,
+        board: board.clone(),
         state,
         jobs: asked,
         watched: BTreeSet::new(),
+        pulse: watchdog.pulse(),
         _ended: ended,
     };
     let loader = loader.start()?;
@@ -190,64 +233,123 @@ async fn serve(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Re
         server: format!("xds-bridge/{} {}", env!("CARGO_PKG_VERSION"), settings.instance).into(),
     };
     let mut loaded = store.subscribe();
-    let clients = Arc::new(Clients::new(record));
-    let discovery = Discovery::new(store, rules, clients, draining.clone());
+    let clients = Arc::new(Clients::new(record.clone()));
+    let admission = Admission {
+        access: settings.access.clone(),
+        secrets_in_clear: settings.insecure,
+        streams: limits.streams,
+        streams_per_connection: limits.streams_per_connection,
+        first_request: limits.first_request,
+    };
+    let journal: Arc<dyn Journal> = clients.clone();
+    let mut without_secrets = doors.without_secrets(settings);
+    let discovery = Discovery::new(store.clone(), rules, admission, journal, draining.clone());
     let (routes, health) = routes::routes(&api, discovery).await?;
+    let connections = Arc::new(Connections::new(&limits));
     let mut servers = JoinSet::new();
-    for listener in listeners {
-        servers.spawn(accept(listener, routes.clone(), draining.clone()));
+    let tls = doors.tls.clone();
+    let window = Arc::new(Window {
+        bridge: window::bridge(settings, &addresses),
+        started: SystemTime::now(),
+        api,
+        store: store.clone(),
+        clients: clients.clone(),
+        record,
+        board,
+        tls: tls.clone(),
+        draining: draining.clone(),
+    });
+    let control = Control::new(jobs, handle.clone(), window.clone());
+    let desk = routes::admin(Desk::new(window, control.clone()));
+    let admin = doors.admin.map(|listener| (listener, false, true, desk));
+    let envoys = doors.envoys.into_iter().map(|(listener, secure)| (listener, secure, false, routes.clone()));
+    for (listener, secure, pages, routes) in envoys.chain(admin) {
+        let door = Door {
+            listener,
+            tls: tls.clone().filter(|_| secure),
+            pages,
+            limits: limits.clone(),
+            connections: connections.clone(),
+            draining: draining.clone(),
+            pulse: watchdog.pulse(),
+        };
+        servers.spawn(accept(door, routes, draining.clone()));
     }
-
-    if let Some(listener) = admin {
-        let routes = Routes::new(control).prepare();
-        servers.spawn(accept(listener, routes, draining.clone()));
-    }
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watchdog.feed());
+    tasks.spawn(systemd::keep_told(looked, store.clone(), clients));
+    tasks.extend(tls.clone().map(renew));
 
     let outcome = loop {
         tokio::select! {
             signal = signals.next() => match signal {
-                Signal::Reload => handle.look_now(),
+                Signal::Reload => drop(tasks.spawn(reload_all(control.clone(), tls.clone()))),
                 Signal::End => break Ok(()),
             },
-            Ok(()) = loaded.changed() => routes::set_health(&health, ServingStatus::Serving).await,
+            Ok(()) = loaded.changed() => {
+                routes::set_health(&health, ServingStatus::Serving).await;
+                doors::tell_of_secrets(&mut without_secrets, &store);
+            }
+            Some(_) = tasks.join_next() => {}
             Some(end) = servers.join_next() => break Err(serving_ended(end)),
             _ = loader_ended.recv() => break Err(AppError::Serve("the thread that loads files is gone".into())),
         }
     };
     reporter.draining();
+    systemd::stopping();
     routes::set_health(&health, ServingStatus::NotServing).await;
     handle.stop();
     drain.send_replace(true);
-    finish(&mut servers, &mut signals).await;
-    if loader.join().is_err() {
+    let at_once = finish(&mut servers, &mut signals, &connections).await;
+    if !at_once && loader.join().is_err() {
         return Err(AppError::Serve("the thread that loads files panicked".into()));
     }
     outcome
 }
 
-/// The admin address: what was asked for must be free, the usual one may be another bridge's.
-async fn bind_admin(admin: &Admin) -> Result<Option<Listener>, ListenError> {
-    match admin {
-        Admin::At(address) if !address.is_local() => Err(ListenError::AdminExposed(address.clone())),
-        Admin::At(address) => Listener::bind(address, false).await.map(Some),
-        Admin::Usual(address) => match Listener::bind(address, false).await {
-            Ok(listener) => Ok(Some(listener)),
-            Err(error) => {
-                tracing::warn!(%error, "no admin address: `reload` cannot reach this bridge; give it one with --admin");
-                Ok(None)
-            }
-        },
-        Admin::None => Ok(None),
+/// Reads everything anew: certificates and fragments.
+async fn reload_all(control: Control, tls: Option<Arc<Tls>>) {
+    systemd::reloading();
+    look_at(tls, true).await;
+    // Without an answer, the daemon ends, and says that.
+    let _ = control.look(Accept::default()).await;
+    systemd::ready();
+}
+
+/// Looks at the certificates again and again.
+async fn renew(tls: Arc<Tls>) {
+    let mut tick = tokio::time::interval(tls::LOOK);
+    loop {
+        tick.tick().await;
+        look_at(Some(tls.clone()), false).await;
     }
 }
 
-/// Streams end by themselves; those that cannot are cut off after a while, or at a second signal.
-async fn finish(servers: &mut JoinSet<Result<(), tonic::transport::Error>>, signals: &mut Signals) {
+async fn look_at(tls: Option<Arc<Tls>>, asked: bool) {
+    let Some(tls) = tls else { return };
+    // A disk may be slow. An error is a panic of ours, and the certificates in use stay.
+    let _ = tokio::task::spawn_blocking(move || tls.look(asked)).await;
+}
+
+/// Streams end by themselves; those that cannot are cut off after a while, or at a second signal, which asks to
+/// end at once.
+async fn finish(
+    servers: &mut JoinSet<Result<(), tonic::transport::Error>>,
+    signals: &mut Signals,
+    connections: &Connections,
+) -> bool {
     let all = async { while servers.join_next().await.is_some() {} };
     tokio::select! {
-        () = all => {}
-        () = tokio::time::sleep(DRAIN) => tracing::warn!("some clients did not take the end of their stream in time"),
-        () = signals.end() => {}
+        () = all => false,
+        () = signals.end() => true,
+        () = tokio::time::sleep(DRAIN) => {
+            let peers = connections.peers();
+            let clients = peers.iter().take(MAX_SHOWN).map(|peer| &**peer).collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                connections = peers.len(), clients, "some clients did not take the end of their stream in time"
+            );
+            false
+        }
     }
 }
 
@@ -261,29 +363,27 @@ fn serving_ended(end: Result<Result<(), tonic::transport::Error>, tokio::task::J
 
 /// Serves one listener until told to drain.
 async fn accept(
-    listener: Listener,
+    door: Door,
     routes: Routes,
     mut draining: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
+    let streams = u32::try_from(door.limits.streams_per_connection).unwrap_or(u32::MAX);
     let server = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .accept_http1(door.pages)
+        .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(limits::HEADER_LIST)
+        .max_frame_size(limits::FRAME)
+        .max_concurrent_streams(streams)
+        .http2_max_pending_accept_reset_streams(Some(limits::PENDING_RESETS))
+        .http2_max_local_error_reset_streams(Some(limits::ERROR_RESETS))
+        .layer(Hear)
         .add_routes(routes);
     let drained = async move {
         // The sender is gone only when the process ends: that is a reason to drain as well.
         let _ = draining.wait_for(|drain| *drain).await;
     };
-    match listener {
-        Listener::Tcp(listener) => {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            server.serve_with_incoming_shutdown(incoming, drained).await
-        }
-        Listener::Unix(listener, file) => {
-            let ended = server.serve_with_incoming_shutdown(UnixListenerStream::new(listener), drained).await;
-            drop(file);
-            ended
-        }
-    }
+    server.serve_with_incoming_shutdown(door.open(), drained).await
 }
 
 enum Signal {

@@ -19,6 +19,8 @@ pub struct Outcome {
     pub looks: Vec<Arc<Look>>,
     /// The paths of files that had errors before and were not looked at now: they have them still.
     pub still_broken: Vec<Arc<str>>,
+    /// Fragments that have errors now, changed ones and others.
+    pub broken: usize,
     /// Files read and loaded for it.
     pub files_loaded: usize,
     /// Time from the sources to this outcome.

@@ -1,26 +1,24 @@
 //! What happens on streams, written down: log lines for people, with the place in the files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
 use super::mix::Places;
+use crate::admin;
 use crate::resource::{Digest, Kind};
 use crate::serve::{Event, Journal, Rejection, Stream, Variant};
 
 /// A client that misbehaves gets one line in this time, whatever it sends.
 const QUIET: Duration = Duration::from_secs(60);
 
+/// Peers that are remembered for it.
+const MAX_COMPLAINTS: usize = 10_000;
+
 /// Refusals that are told apart in that time; what comes on top is not written down again.
 const MAX_REFUSALS: usize = 10_000;
-
-/// Longest part of a client's message that is shown, in characters.
-const MAX_MESSAGE: usize = 400;
-
-/// Names that are listed when a client's message names none.
-const MAX_NAMES: usize = 8;
 
 /// The record of all streams.
 #[derive(Debug, Default)]
@@ -28,6 +26,8 @@ pub struct Record {
     places: ArcSwap<Places>,
     complained: Mutex<HashMap<Arc<str>, Instant>>,
     refused: Mutex<HashMap<Digest, Instant>>,
+    /// Clients that were told of once that they get no secrets.
+    without_secrets: Mutex<HashSet<String>>,
 }
 
 impl Record {
@@ -36,15 +36,15 @@ impl Record {
         self.places.store(Arc::new(places));
     }
 
+    /// Where resources are found.
+    pub fn places(&self) -> Arc<Places> {
+        self.places.load_full()
+    }
+
     fn rejected(&self, stream: &Stream, rejection: &Rejection) {
-        let message = redacted(rejection);
+        let message = admin::shown(rejection.kind, &rejection.message);
         let places = self.places.load();
-        let mut named: Vec<_> =
-            rejection.names.iter().filter(|(name, _)| names(&rejection.message, name)).collect();
-        if named.is_empty() {
-            named = rejection.names.iter().take(MAX_NAMES).collect();
-        }
-        for (name, version) in named {
+        for (name, version) in admin::named(&rejection.message, &rejection.names, |(name, _)| name) {
             if !self.is_news(stream, rejection.kind, name, *version) {
                 continue;
             }
@@ -72,17 +72,21 @@ impl Record {
         refused.len() < MAX_REFUSALS && refused.insert(key, now).is_none()
     }
 
+    /// Whether this client was not yet told of; a node connects from many ports.
+    fn is_first(&self, node: &str, peer: &str) -> bool {
+        let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+        let mut told = self.without_secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < MAX_COMPLAINTS && told.insert(format!("{node} {host}"))
+    }
+
     /// Whether this peer may have another line now.
-    fn may_complain(&self, stream: &Stream) -> bool {
-        let host = stream.peer.rsplit_once(':').map_or(&*stream.peer, |(host, _)| host);
+    fn may_complain(&self, about: &str, peer: &str) -> bool {
+        let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
         let now = Instant::now();
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         complained.retain(|_, at| now.duration_since(*at) < QUIET);
-        if complained.contains_key(host) {
-            return false;
-        }
-        complained.insert(host.into(), now);
-        true
+        let key = format!("{about} {host}");
+        complained.len() < MAX_COMPLAINTS && complained.insert(key.into(), now).is_none()
     }
 }
 
@@ -93,6 +97,7 @@ impl Journal for Record {
             Event::Identified(identity) => tracing::info!(
                 node,
                 peer,
+                credential = stream.credential.as_deref(),
                 cluster = identity.node.cluster,
                 agent = identity.agent,
                 version = identity.agent_version,
@@ -107,7 +112,7 @@ impl Journal for Record {
                 tracing::debug!(node, peer, kind = kind.noun(), after_ms = after.as_millis(), "acknowledged");
             }
             Event::Rejected(rejection) => self.rejected(stream, rejection),
-            Event::UnknownType(url) if self.may_complain(stream) => {
+            Event::UnknownType(url) if self.may_complain("", peer) => {
                 tracing::warn!(
                     node,
                     peer,
@@ -115,6 +120,12 @@ impl Journal for Record {
                     "a client asked for a type that is not served; it was answered as empty"
                 );
             }
+            Event::SecretsWithheld if self.is_first(node, peer) => tracing::warn!(
+                node,
+                peer,
+                "a client asks for secrets over plain TCP and gets none: listen on unix:PATH or give a certificate \
+                 (--tls-cert, --tls-key) and let it connect there, or allow it with --insecure"
+            ),
             Event::Contested(kind, name) => {
                 let at = self.places.load().of(*kind, name).join(", ");
                 tracing::warn!(
@@ -125,22 +136,24 @@ impl Journal for Record {
                     "several fragments with this resource have `nodes:` that this Envoy matches; it receives none of them"
                 );
             }
-            Event::Closed(Some(reason)) if self.may_complain(stream) => {
+            Event::Closed(Some(reason)) if self.may_complain("", peer) => {
                 tracing::warn!(node, peer, reason, "a stream was ended for what its client sent");
             }
             Event::Closed(None) => tracing::debug!(node, peer, "a stream ended"),
-            Event::Opened | Event::Subscribed { .. } | Event::UnknownType(_) | Event::Closed(Some(_)) => {}
+            Event::Opened
+            | Event::Started(_)
+            | Event::Subscribed { .. }
+            | Event::SecretsWithheld
+            | Event::UnknownType(_)
+            | Event::Closed(Some(_)) => {}
         }
     }
-}
 
-/// Whether a message names this resource, and not only one whose name is longer.
-fn names(message: &str, name: &str) -> bool {
-    let within = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-    !name.is_empty()
-        && message.match_indices(name).any(|(at, _)| {
-            !message[..at].ends_with(within) && !message[at + name.len()..].starts_with(within)
-        })
+    fn turned_away(&self, peer: &str, reason: &str) {
+        if self.may_complain("turned away", peer) {
+            tracing::warn!(peer, reason, "a client was refused a stream");
+        }
+    }
 }
 
 fn node_of(stream: &Stream) -> &str {
@@ -156,64 +169,4 @@ fn variant(stream: &Stream) -> &'static str {
 
 fn service(stream: &Stream) -> &'static str {
     stream.only.map_or("aggregated", Kind::noun)
-}
-
-/// What a client's message says, without the resource that it quotes: that may hold keys. Envoy quotes
-/// a resource that fails a constraint, in protobuf's text form, before the reason or behind it.
-fn redacted(rejection: &Rejection) -> String {
-    if rejection.kind == Kind::Secret {
-        return "(withheld: it is about a secret; see the Envoy's own log)".into();
-    }
-    without_quotes(&rejection.message)
-}
-
-/// The first line of what an Envoy says, without the configuration that it quotes.
-pub fn without_quotes(message: &str) -> String {
-    const CONSTRAINT: &str = "validation failed (";
-    // Within a quote line breaks are escaped: a line that begins with `: ` stands behind it.
-    let reason = message.rsplit_once("\n: ").map_or(message, |(_, reason)| reason);
-    let line = reason.lines().next().unwrap_or_default();
-    let quoted = line.find(CONSTRAINT).and_then(|at| line[at..].find("): ").map(|end| at + end + 1));
-    let line = &line[..quoted.unwrap_or(line.len())];
-    // A configuration in JSON stands behind the reason.
-    let line = line.split_once("): {").map_or(line, |(reason, _)| reason);
-    match line.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rejection(kind: Kind, message: &str) -> Rejection {
-        Rejection { kind, message: message.into(), names: Vec::new() }
-    }
-
-    #[test]
-    fn a_message_names_whole_names() {
-        let message = "Error adding/updating cluster(s) service_10: bad, x-1: \"é\"";
-        assert!(names(message, "service_10") && names(message, "x-1") && names(message, "é"));
-        for other in ["service_1", "a", "x", "1", ""] {
-            assert!(!names(message, other), "{other}");
-        }
-    }
-
-    #[test]
-    fn what_an_envoy_quotes_of_a_resource_is_not_shown() {
-        let message = "Proto constraint validation failed (ClusterValidationError.ConnectTimeout: value must be \
-                       greater than 0s): name: \"a\" inline_string: \"PRIVATE\"\nmore";
-        let shown = redacted(&rejection(Kind::Cluster, message));
-        assert!(shown.ends_with("greater than 0s)"), "{shown}");
-        let constraint = "Proto constraint validation failed (ClusterValidationError.ConnectTimeout: value must be \
-                          greater than 0s)";
-        let quote = "name: \"a\"\ninline_string: \"PRIVATE\\n: x\"\n";
-        for mark in ["", "goo.gle/debugproto   \n"] {
-            let shown = redacted(&rejection(Kind::Cluster, &format!("{mark}{quote}: {constraint}")));
-            assert_eq!(shown, constraint);
-        }
-        assert!(!redacted(&rejection(Kind::Secret, "bad key PRIVATE")).contains("PRIVATE"));
-        assert!(redacted(&rejection(Kind::Cluster, &"é".repeat(9999))).chars().count() <= MAX_MESSAGE + 1);
-    }
 }

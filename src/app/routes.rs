@@ -6,6 +6,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::AppError;
+use super::window::Desk;
 use crate::envoy_api::Api;
 use crate::resource::Kind;
 use crate::serve::{ADS, Discovery};
@@ -31,6 +32,14 @@ pub async fn routes(api: &Api, discovery: Discovery) -> Result<(Routes, HealthRe
     let router = std::mem::take(routes.axum_router_mut()).fallback_service(discovery);
     *routes.axum_router_mut() = router;
     Ok((routes.prepare(), health))
+}
+
+/// What answers on the admin address.
+pub fn admin(desk: Desk) -> Routes {
+    let mut routes = Routes::default();
+    let router = std::mem::take(routes.axum_router_mut()).fallback_service(desk);
+    *routes.axum_router_mut() = router;
+    routes.prepare()
 }
 
 /// Tells the health of all services: they share one.

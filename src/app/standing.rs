@@ -53,6 +53,18 @@ pub enum Condition {
     Waiting,
 }
 
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Condition::Good => "is served",
+            Condition::Stale => "has errors; its last good content is served",
+            Condition::Refused => "has errors and is not served",
+            Condition::Held(holds) => return write!(f, "is held back: {}", reasons(holds)),
+            Condition::Waiting => "is good, and waits for others",
+        })
+    }
+}
+
 /// How a fragment stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {

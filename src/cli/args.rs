@@ -1,41 +1,32 @@
-//! The command line as it is typed; nothing here has a default that a settings file could set.
+//! The command line as it is typed, but for the flags of settings: those are made from their table
+//! (`settings/table`). Nothing here has a default that a settings file could set.
+
+mod daemon;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
-use crate::app::Address;
+use crate::app::{Address, Listen};
+
+pub use daemon::{Completions, History, Man, Reload, Status};
 
 /// Serves a directory of Envoy configuration fragments to every Envoy, over incremental xDS
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110)]
 pub struct Args {
-    #[command(flatten)]
-    pub common: Common,
+    /// Settings file [default: /etc/xds-bridge/xds-bridge.yaml, if it exists]
+    #[arg(long, global = true, value_name = "FILE", env = "XDS_BRIDGE_SETTINGS", help_heading = "Settings")]
+    pub settings: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
-}
-
-#[derive(Debug, Arguments)]
-pub struct Common {
-    /// Settings file [default: /etc/xds-bridge/xds-bridge.yaml, if it exists]
-    #[arg(long, global = true, value_name = "FILE", env = "XDS_BRIDGE_SETTINGS")]
-    pub settings: Option<PathBuf>,
-    /// What to log, such as `debug` or `xds_bridge::serve=debug,info`; RUST_LOG is read, too [default: info;
-    /// warn where people read the output: `serve` at a terminal, `check`]
-    #[arg(long, global = true, value_name = "FILTER", env = "XDS_BRIDGE_LOG")]
-    pub log: Option<String>,
-    /// How to log [default: pretty]
-    #[arg(long, global = true, value_name = "FORMAT", env = "XDS_BRIDGE_LOG_FORMAT")]
-    pub log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch the fragments and serve them to Envoys
-    Serve(Serve),
+    Serve,
     /// Load fragments as `serve` does and show every finding
     Check(Check),
     /// Print an Envoy bootstrap that connects to this bridge
@@ -44,106 +35,22 @@ pub enum Command {
     Import(Import),
     /// Print everything for one kind of node as one static envoy.yaml
     Render(Render),
-    /// Show what differs between two configurations: directories of fragments, or static files
+    /// Show what differs between two configurations: directories of fragments, static files, or the daemon
     Diff(Diff),
     /// Let the running bridge read everything at once, and say what came of it
     Reload(Reload),
-}
-
-/// Where Envoy's API comes from.
-#[derive(Debug, Default, Arguments)]
-pub struct Descriptors {
-    /// Further message types: a FileDescriptorSet, as `protoc --include_imports -o` writes it; may be repeated
-    #[arg(long, value_name = "FILE", env = "XDS_BRIDGE_DESCRIPTORS", value_delimiter = ':')]
-    pub descriptors: Vec<PathBuf>,
-    /// Take Envoy's API as this Envoy program knows it, such as /usr/bin/envoy
-    #[arg(long, value_name = "PROGRAM", env = "XDS_BRIDGE_DESCRIPTORS_FROM")]
-    pub descriptors_from: Option<PathBuf>,
-}
-
-/// How much rules matter.
-#[derive(Debug, Default, Arguments)]
-pub struct Rules {
-    /// How much a rule matters, such as unreachable-route=error or constraint=warning (off, note, warning,
-    /// error); may be repeated
-    #[arg(long = "rule", value_name = "CODE=SEVERITY", env = "XDS_BRIDGE_RULES", value_delimiter = ',')]
-    pub rules: Vec<String>,
-}
-
-/// What `${NAME}` in fragments stands for.
-#[derive(Debug, Default, Arguments)]
-pub struct VariableFlags {
-    /// File of variables, NAME=value a line; the environment is stronger; may be repeated, later ones are stronger
-    #[arg(long, value_name = "FILE", env = "XDS_BRIDGE_ENV_FILE", value_delimiter = ':')]
-    pub env_file: Vec<PathBuf>,
-    /// Replace references to these variables only, as in `NAME,OTHER`; nothing: none [default: all]
-    #[arg(long, value_name = "NAMES", env = "XDS_BRIDGE_SUBSTITUTE")]
-    pub substitute: Option<String>,
-}
-
-/// What Envoys have that is in no fragment.
-#[derive(Debug, Default, Arguments)]
-pub struct Outside {
-    /// A cluster that the Envoys' own bootstrap has, so that fragments may name it; may be repeated
-    #[arg(long, value_name = "NAME", env = "XDS_BRIDGE_EXTERNAL_CLUSTER", value_delimiter = ',')]
-    pub external_cluster: Vec<String>,
-}
-
-#[derive(Debug, Arguments)]
-pub struct Serve {
-    /// Directory of fragments; may be repeated, later ones replace files of earlier ones [default: config.d]
-    #[arg(long, value_name = "DIR", env = "XDS_BRIDGE_CONFIG_DIR", value_delimiter = ':')]
-    pub config_dir: Vec<PathBuf>,
-    /// Address for Envoys, IP:PORT or unix:PATH; may be repeated [default: 127.0.0.1:18000]
-    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_LISTEN", value_delimiter = ',')]
-    pub listen: Vec<Address>,
-    /// Address for `reload`, IP:PORT on loopback, unix:PATH, or `none` [default: 127.0.0.1:18001, if it is free]
-    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
-    pub admin: Option<AdminAddress>,
-    /// Allow plain text beyond loopback addresses and unix sockets
-    #[arg(long, env = "XDS_BRIDGE_INSECURE", value_parser = BoolishValueParser::new())]
-    pub insecure: bool,
-    /// Serve an empty configuration as such, instead of waiting for the first fragment
-    #[arg(long, env = "XDS_BRIDGE_ALLOW_EMPTY", value_parser = BoolishValueParser::new())]
-    pub allow_empty: bool,
-    /// What an error in a fragment does to the others [default: contain]
-    #[arg(long, value_name = "WHAT", env = "XDS_BRIDGE_ON_ERROR")]
-    pub on_error: Option<OnErrorChoice>,
-    /// Keep the last good content of every fragment here, for a start when one is broken [default: none, or what
-    /// systemd's StateDirectory= gives]
-    #[arg(long, value_name = "DIR", env = "XDS_BRIDGE_STATE_DIR")]
-    pub state_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub outside: Outside,
-    #[command(flatten)]
-    pub variables: VariableFlags,
-    /// How long files that are not renamed into place must be quiet before they are read [default: 300ms]
-    #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_SETTLE", value_parser = duration)]
-    pub settle: Option<Duration>,
-    /// Look for changes this often instead of being told by the kernel
-    #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_POLL", value_parser = duration)]
-    pub poll: Option<Duration>,
-    #[command(flatten)]
-    pub waits: Waits,
-    #[command(flatten)]
-    pub descriptors: Descriptors,
-    #[command(flatten)]
-    pub rules: Rules,
-}
-
-/// How long changes wait for each other at a client, so that no request is lost.
-#[derive(Debug, Default, Arguments)]
-pub struct Waits {
-    /// After its ACK, how long a cluster that resolves names or checks health may warm up [default: 300ms]
-    #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_WARM_UP", value_parser = duration)]
-    pub warm_up: Option<Duration>,
-    /// How long a removed cluster outlives a listener that named it itself; Envoy's own --drain-time-s is safest
-    /// [default: 10s]
-    #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_DRAIN", value_parser = duration)]
-    pub drain: Option<Duration>,
-    /// How long a client may stay silent before it gets what waits for its ACK [default: 15s]
-    #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_ACK_DEADLINE", value_parser = duration)]
-    pub ack_deadline: Option<Duration>,
+    /// Show what each connected Envoy runs, and why not the newest
+    Status(Status),
+    /// Show what became of the last changes
+    History(History),
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print or write the man pages
+    Man(Man),
+    /// Print the settings as they are in effect, and where each comes from
+    Settings(Settings),
+    /// Print the JSON Schema by which editors complete and check a file
+    Schema(Schema),
 }
 
 #[derive(Debug, Arguments)]
@@ -163,19 +70,11 @@ pub struct Check {
     #[arg(long, value_name = "PROGRAM", env = "XDS_BRIDGE_ENVOY")]
     pub envoy: Option<PathBuf>,
     /// How long one run of that program may take [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "envoy")]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "envoy")]
     pub envoy_timeout: Option<Duration>,
     /// Let findings of this severity fail the check, too
     #[arg(long, value_name = "SEVERITY")]
     pub deny: Option<Deny>,
-    #[command(flatten)]
-    pub outside: Outside,
-    #[command(flatten)]
-    pub variables: VariableFlags,
-    #[command(flatten)]
-    pub descriptors: Descriptors,
-    #[command(flatten)]
-    pub rules: Rules,
 }
 
 #[derive(Debug, Arguments)]
@@ -186,15 +85,35 @@ pub struct Bootstrap {
     /// `node.cluster` of the Envoy
     #[arg(long, value_name = "CLUSTER", default_value = "default")]
     pub node_cluster: String,
-    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first `listen` of the settings]
+    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first unix socket among `listen` of the
+    /// settings, else the first address]
     #[arg(long, value_name = "ADDRESS")]
     pub xds: Option<Address>,
+    #[command(flatten)]
+    pub tls: EnvoyTls,
     /// Port of the Envoy's admin interface, on 127.0.0.1
     #[arg(long, value_name = "PORT", default_value_t = 9901)]
     pub admin_port: u16,
     /// Variant of the protocol
     #[arg(long, value_name = "API", default_value = "delta")]
     pub api: ApiVariant,
+}
+
+/// How the Envoy connects by TLS; the files are on its machine.
+#[derive(Debug, Default, Arguments)]
+pub struct EnvoyTls {
+    /// Connect by TLS; the bridge's certificate must be signed by one of these CA certificates
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Certificate that the Envoy shows
+    #[arg(long, value_name = "FILE", requires_all = ["ca", "key"])]
+    pub cert: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Name that the bridge's certificate must have [default: the IP address of --xds]
+    #[arg(long, value_name = "NAME", requires = "ca")]
+    pub server_name: Option<String>,
 }
 
 #[derive(Debug, Arguments)]
@@ -233,8 +152,6 @@ pub struct Import {
     /// How to show the report
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ReportFormat,
-    #[command(flatten)]
-    pub descriptors: Descriptors,
 }
 
 #[derive(Debug, Arguments)]
@@ -256,15 +173,12 @@ pub struct Render {
     /// `node.metadata` of the Envoy, as JSON
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub node_metadata: String,
-    #[command(flatten)]
-    pub variables: VariableFlags,
-    #[command(flatten)]
-    pub descriptors: Descriptors,
 }
 
 #[derive(Debug, Arguments)]
 pub struct Diff {
-    /// Directory of fragments, fragment, static envoy.yaml (v2 or v3) or saved config dump
+    /// Directory of fragments, fragment, static envoy.yaml (v2 or v3), saved config dump, or `daemon:` for what
+    /// the running bridge serves (`daemon:ADDRESS` if it is not at its usual --admin address)
     #[arg(value_name = "A")]
     pub before: PathBuf,
     /// What to compare it with
@@ -273,10 +187,6 @@ pub struct Diff {
     /// How to show differences
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ReportFormat,
-    #[command(flatten)]
-    pub variables: VariableFlags,
-    #[command(flatten)]
-    pub descriptors: Descriptors,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -300,31 +210,35 @@ pub enum ReportFormat {
 }
 
 #[derive(Debug, Arguments)]
-pub struct Reload {
-    /// Serve what is held because requests would go to what no fragment defines
+pub struct Settings {
+    /// How to show them
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ReportFormat,
+    /// Print a settings file that has each default with its reason, commented out
     #[arg(long)]
-    pub accept_unresolved: bool,
-    /// Serve what is held because so much would be removed
-    #[arg(long)]
-    pub accept_removals: bool,
-    /// The bridge's `--admin` address [default: 127.0.0.1:18001]
-    #[arg(long, value_name = "ADDRESS", env = "XDS_BRIDGE_ADMIN")]
-    pub admin: Option<AdminAddress>,
+    pub example: bool,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Schema {
+    /// Of which file
+    #[arg(value_name = "FILE", default_value = "fragment")]
+    pub of: SchemaOf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// A fragment
+    Fragment,
+    /// The settings file
+    Settings,
 }
 
 /// Where a bridge is commanded, if anywhere.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
-    At(Address),
+    At(Listen),
     None,
-}
-
-impl std::str::FromStr for AdminAddress {
-    type Err = crate::app::AddressError;
-
-    fn from_str(text: &str) -> Result<AdminAddress, Self::Err> {
-        if text == "none" { Ok(AdminAddress::None) } else { text.parse().map(AdminAddress::At) }
-    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -345,8 +259,7 @@ pub enum FindingsFormat {
     Sarif,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnErrorChoice {
     /// The fragment keeps its last good content, the others go on
     Contain,
@@ -360,8 +273,7 @@ pub enum Deny {
     Warnings,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines for people
     Pretty,
@@ -369,9 +281,4 @@ pub enum LogFormat {
     Json,
     /// To the systemd journal, with fields
     Journal,
-}
-
-/// A time such as `300ms`, `2s`, `1m`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write a time such as 300ms, 2s or 1m"))
 }

@@ -1,21 +1,19 @@
 //! `bootstrap`: the few lines with which an Envoy finds this bridge.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 
-use super::args::{ApiVariant, Bootstrap, Common};
-use super::settings::{File, host_name};
+use super::args::{ApiVariant, Bootstrap, EnvoyTls};
+use super::settings::{Given, host_name};
 use super::{Exit, output};
 use crate::app::Address;
-use crate::migrate::{Connection, Endpoint};
+use crate::migrate::{ClientTls, Connection, Endpoint};
 
-pub fn run(common: &Common, command: &Bootstrap) -> Result<Exit> {
+pub fn run(given: &Given, command: &Bootstrap) -> Result<Exit> {
     let address = match &command.xds {
         Some(address) => address.clone(),
-        None => File::read(common)?
-            .listen(&[])?
-            .into_iter()
-            .next()
-            .context("`listen` in the settings is empty")?,
+        None => given.settings()?.first_listen()?,
     };
     let node_id = match &command.node_id {
         Some(id) => id.clone(),
@@ -28,13 +26,21 @@ pub fn run(common: &Common, command: &Bootstrap) -> Result<Exit> {
 fn text(node_id: &str, command: &Bootstrap, address: &Address) -> String {
     let connection = Connection {
         incremental: matches!(command.api, ApiVariant::Delta),
+        tls: tls(&command.tls),
         ..Connection::to(endpoint(address))
     };
     let (id, cluster, port) = (quoted(node_id), quoted(&command.node_cluster), command.admin_port);
+    let note = match (address, &connection.tls) {
+        (Address::Tcp(_), None) => {
+            "# Plain TCP: no secrets come this way, unless the bridge runs with --insecure. They do by a unix socket\n\
+             # (--xds unix:PATH) and by TLS (--ca FILE).\n"
+        }
+        _ => "",
+    };
     let (dynamic, bridge) = (connection.dynamic_resources(), connection.cluster(2));
     format!(
         r#"# An Envoy that takes everything from xds-bridge at {address}.
-node:
+{note}node:
   id: {id}
   cluster: {cluster}
 
@@ -53,8 +59,22 @@ static_resources:
 pub fn endpoint(address: &Address) -> Endpoint {
     match address {
         Address::Tcp(ip) => Endpoint::Tcp(ip.ip().to_string(), ip.port()),
-        Address::Unix(path) => Endpoint::Unix(path.display().to_string()),
+        // Envoy may be started elsewhere; without a current directory the path stays as it is.
+        Address::Unix(path) => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            Endpoint::Unix(path.display().to_string())
+        }
     }
+}
+
+fn tls(given: &EnvoyTls) -> Option<ClientTls> {
+    let text = |path: &PathBuf| path.display().to_string();
+    let identity = given.cert.as_ref().zip(given.key.as_ref());
+    Some(ClientTls {
+        ca: text(given.ca.as_ref()?),
+        identity: identity.map(|(certificate, key)| (text(certificate), text(key))),
+        server_name: given.server_name.clone(),
+    })
 }
 
 /// A JSON string is a YAML string, whatever is in it.
@@ -68,7 +88,13 @@ mod tests {
     use std::sync::Arc;
 
     fn command(api: ApiVariant) -> Bootstrap {
-        Bootstrap { node_id: None, node_cluster: "c\"#: {x}".into(), xds: None, admin_port: 1, api }
+        let tls = EnvoyTls {
+            ca: Some("/c a".into()),
+            cert: Some("/c#".into()),
+            key: Some("/k".into()),
+            server_name: matches!(api, ApiVariant::Sotw).then(|| "x: y".into()),
+        };
+        Bootstrap { node_id: None, node_cluster: "c\"#: {x}".into(), xds: None, tls, admin_port: 1, api }
     }
 
     #[test]

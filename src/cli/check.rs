@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
-use super::args::{Check, Common, Deny, FindingsFormat};
+use super::args::{Check, Deny, FindingsFormat};
 use super::envoy::{self, Envoy};
 use super::findings::{Texts, count};
 use super::gather::{self, Paths};
-use super::settings::File;
+use super::settings::Given;
 use super::{Exit, logging, output, variables};
 use crate::app::{self, Look, Outcome, Policy};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
+use crate::load::Item;
+use crate::resource::Kind;
 use crate::source::Sources;
 
 /// How long one run of an Envoy may take: it starts within a second, and reads 10 000 clusters in a few.
@@ -25,24 +27,24 @@ const ENVOY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Clears a terminal, and what was scrolled out of it.
 const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 
-pub fn run(common: &Common, command: &Check) -> Result<Exit> {
-    let file = File::read(common)?;
-    logging::start(common, &file, "warn")?;
-    let paths = Paths::new(file.dirs(&command.paths))?;
-    let variables = file.variables(&command.variables, std::env::vars_os());
+pub fn run(given: &Given, command: &Check) -> Result<Exit> {
+    let settings = given.settings()?;
+    logging::start(&settings, "warn")?;
+    let paths = Paths::new(settings.dirs(&command.paths))?;
+    let variables = settings.variables();
     let policy = Policy {
         allow_empty: true,
         // Of single files, what they name may be in others; of directories, it must be there.
         unresolved: if paths.are_whole() { Severity::Error } else { Severity::Warning },
-        external_clusters: file.external_clusters(&command.outside),
-        severities: file.severities(&command.rules)?,
+        external_clusters: settings.external_clusters(),
+        severities: settings.severities(),
         ..Policy::default()
     };
     let limit = command.envoy_timeout.unwrap_or(ENVOY_TIMEOUT);
     let find = |program: &Path| Envoy::find(program, limit);
-    let api = file.api(&command.descriptors)?;
+    let api = settings.api()?;
     let envoy = command.envoy.as_deref().map(find).transpose()?;
-    let checking = Checking { command, api, envoy };
+    let checking = Checking { command, api, envoy, plain: settings.without_secrets() };
     if !command.watch {
         return checking.show(&paths.load(&checking.api, policy, variables)?);
     }
@@ -56,6 +58,8 @@ struct Checking<'a> {
     command: &'a Check,
     api: Api,
     envoy: Option<Envoy>,
+    /// Where Envoys connect without getting secrets.
+    plain: Vec<String>,
 }
 
 impl Checking<'_> {
@@ -94,10 +98,26 @@ impl Checking<'_> {
                 findings.sort();
             }
             show(format, &outcome.looks, &findings, self.envoy.as_ref());
+            if matches!(format, FindingsFormat::Human) {
+                tell_of_secrets(&outcome.looks, &self.plain);
+            }
         }
         let worst = findings.iter().map(|finding| finding.severity).max();
         let failing = if deny == Some(Deny::Warnings) { Severity::Warning } else { Severity::Error };
         Ok(if worst >= Some(failing) { Exit::Findings } else { Exit::Done })
+    }
+}
+
+/// Secrets are fine as such, and yet some Envoys may not get them.
+fn tell_of_secrets(looks: &[Arc<Look>], plain: &[String]) {
+    let is_secret = |item: &&Item| item.resource.kind() == Kind::Secret;
+    let secrets = looks.iter().flat_map(|look| &look.loaded.items).filter(is_secret).count();
+    if secrets > 0 && !plain.is_empty() {
+        output::print(&format!(
+            "{secrets} of them are secrets, which go over unix sockets and TLS, and not over plain TCP ({}) unless \
+             --insecure is given\n",
+            plain.join(", ")
+        ));
     }
 }
 

@@ -6,36 +6,90 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use super::args::{Common, Diff, ReportFormat, VariableFlags};
+use super::args::{Diff, ReportFormat};
 use super::findings::Texts;
 use super::gather::gather;
-use super::settings::File;
-use super::{Exit, output};
+use super::settings::{Given, Settings};
+use super::{Exit, daemon, output};
+use crate::app::{DumpRequest, Dumped};
 use crate::envoy_api::Api;
 use crate::load::{self, Loaded};
-use crate::migrate::{self, Change, Difference, Source};
+use crate::migrate::{self, Change, Difference, Shown, Source};
 use crate::resource::{Kind, Resource, Selector};
 
 /// A resource with who receives it.
 type Held = (Arc<Resource>, Option<Arc<Selector>>);
 
-pub fn run(common: &Common, command: &Diff) -> Result<Exit> {
-    let settings = File::read(common)?;
-    let api = settings.api(&command.descriptors)?;
-    let look = |path: &Path| side(&api, &settings, &command.variables, path);
-    let (mut before, mut after) = (look(&command.before)?, look(&command.after)?);
+pub fn run(given: &Given, command: &Diff) -> Result<Exit> {
+    let settings = given.settings()?;
+    let api = settings.api()?;
+    let look = |path: &Path| match path.to_str().and_then(|text| text.strip_prefix(DAEMON)) {
+        Some(address) => served(&settings, address).map(Side::Daemon),
+        None => side(&api, &settings, path).map(Side::Files),
+    };
+    let (before, after) = (look(&command.before)?, look(&command.after)?);
+    let mut differences = match (before, after) {
+        (Side::Files(before), Side::Files(after)) => {
+            migrate::compare(&api, before.iter().map(held), after.iter().map(held))?
+        }
+        // A daemon tells no secrets, so neither side may.
+        (before, after) => migrate::compare_shown(&before.shown(&api)?, &after.shown(&api)?),
+    };
     // The way to the bridge itself is in every bootstrap of ours, and in no fragment.
-    for side in [&mut before, &mut after] {
-        side.retain(|(resource, _)| {
-            resource.kind() != Kind::Cluster || **resource.name() != *migrate::CLUSTER
-        });
-    }
-    let differences = migrate::compare(&api, before.iter().map(held), after.iter().map(held))?;
+    differences.retain(|differs| differs.kind != Kind::Cluster || differs.name != migrate::CLUSTER);
     match command.format {
         ReportFormat::Json => output::print(&format!("{:#}\n", json(&differences))),
         ReportFormat::Human => output::print(&human(&differences)),
     }
     Ok(if differences.is_empty() { Exit::Done } else { Exit::Findings })
+}
+
+/// What stands before the address of a daemon; alone, it is the usual one.
+const DAEMON: &str = "daemon:";
+
+/// One of the two.
+enum Side {
+    Files(Vec<Held>),
+    Daemon(Vec<Shown>),
+}
+
+impl Side {
+    fn shown(self, api: &Api) -> Result<Vec<Shown>> {
+        match self {
+            Side::Daemon(shown) => Ok(shown),
+            Side::Files(all) => {
+                let show = |(resource, nodes): &Held| Ok(migrate::show(api, resource, nodes.as_deref())?);
+                all.iter().map(show).collect()
+            }
+        }
+    }
+}
+
+/// What a running daemon serves.
+fn served(settings: &Settings, address: &str) -> Result<Vec<Shown>> {
+    let address = if address.is_empty() { daemon::address(settings)? } else { address.parse()? };
+    daemon::ask(&address, async |daemon| {
+        let mut answers = daemon.dump(DumpRequest::default()).await?;
+        let mut all = Vec::new();
+        while let Some(dumped) = answers.next().await? {
+            all.push(taken(dumped)?);
+        }
+        Ok(all)
+    })
+}
+
+fn taken(dumped: Dumped) -> Result<Shown> {
+    let given = |text: String| Some(text).filter(|text| !text.is_empty());
+    Ok(Shown {
+        kind: Kind::from_fragment_key(&dumped.kind).with_context(|| {
+            format!("the daemon serves {:?}, which this program does not know", dumped.kind)
+        })?,
+        name: dumped.name,
+        nodes: given(dumped.nodes),
+        version: dumped.version,
+        ttl: given(dumped.ttl),
+        content: serde_json::from_str(&dumped.json).context("the daemon's answer is no JSON")?,
+    })
 }
 
 fn held((resource, nodes): &Held) -> (&Resource, Option<&Selector>) {
@@ -47,10 +101,10 @@ fn kept(loaded: &Loaded) -> Vec<Held> {
 }
 
 /// The resources of one side.
-fn side(api: &Api, settings: &File, variables: &VariableFlags, path: &Path) -> Result<Vec<Held>> {
+fn side(api: &Api, settings: &Settings, path: &Path) -> Result<Vec<Held>> {
     let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     let looked = |path: &Path| -> Result<Vec<Held>> {
-        let looks = gather(api, settings, variables, vec![path.to_owned()])?;
+        let looks = gather(api, settings, vec![path.to_owned()])?;
         Ok(looks.iter().flat_map(|look| kept(&look.loaded)).collect())
     };
     if metadata.is_dir() {

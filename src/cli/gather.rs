@@ -9,10 +9,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 
-use super::args::VariableFlags;
 use super::findings::Texts;
 use super::output;
-use super::settings::File;
+use super::settings::Settings;
 use crate::app::{Fragments, Look, Outcome, Policy, VariableSources};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
@@ -102,13 +101,8 @@ fn read_pipe(path: &Path) -> Result<SourceFile> {
 
 /// Reads and loads files and directories of fragments. Errors in them are shown on standard error, and
 /// are an error.
-pub fn gather(
-    api: &Api,
-    settings: &File,
-    flags: &VariableFlags,
-    paths: Vec<PathBuf>,
-) -> Result<Vec<Arc<Look>>> {
-    let variables = settings.variables(flags, std::env::vars_os());
+pub fn gather(api: &Api, settings: &Settings, paths: Vec<PathBuf>) -> Result<Vec<Arc<Look>>> {
+    let variables = settings.variables();
     // What one of them names may be in the bootstrap, or in a file that was not given.
     let policy = Policy { allow_empty: true, unresolved: Severity::Warning, ..Policy::default() };
     let outcome = Paths::new(paths)?.load(api, policy, variables)?;

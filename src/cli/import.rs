@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::args::{Common, Import, ReportFormat, SplitBy};
+use super::args::{Import, ReportFormat, SplitBy};
 use super::bootstrap::endpoint;
 use super::findings::{Texts, count};
-use super::settings::{File, host_name};
+use super::settings::{Given, host_name};
 use super::{Exit, fetch, output};
 use crate::diagnostic::Diagnostic;
 use crate::envoy_api::Api;
@@ -27,16 +27,16 @@ const ENDINGS: [&str; 4] = ["yaml", "yml", "json", "conf"];
 /// Largest source; more than this is no configuration.
 const MAX_SOURCE: u64 = 1 << 30;
 
-pub fn run(common: &Common, command: &Import) -> Result<Exit> {
-    let settings = File::read(common)?;
-    let api = settings.api(&command.descriptors)?;
+pub fn run(given: &Given, command: &Import) -> Result<Exit> {
+    let settings = given.settings()?;
+    let api = settings.api()?;
     let read = read(&command.sources)?;
     if command.upgrade_only {
         return upgrade_only(&api, &read.sources);
     }
     let address = match &command.xds {
         Some(address) => address.clone(),
-        None => settings.listen(&[])?.into_iter().next().context("`listen` in the settings is empty")?,
+        None => settings.first_listen()?,
     };
     let options = migrate::Options {
         split: match command.split {

@@ -6,28 +6,32 @@
 mod args;
 mod bootstrap;
 mod check;
+mod daemon;
 mod diff;
 mod envoy;
 mod fetch;
 mod findings;
 mod gather;
+mod history;
 mod import;
 mod logging;
+mod manual;
 mod output;
 mod reload;
 mod render;
+mod schema;
 mod serve;
 mod settings;
+mod status;
 mod terminal;
 mod variables;
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Args, Command};
+use settings::Given;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,35 +58,32 @@ const COULD_NOT_RUN: u8 = 2;
 fn not_understood(error: &clap::Error) -> ExitCode {
     // Where it goes and how it is coloured is clap's to know; a closed pipe is no error of ours.
     let _ = error.print();
-    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
-        return ExitCode::from(if error.use_stderr() { COULD_NOT_RUN } else { 0 });
-    };
-    // Flags and variables are one to clap; who typed no flag looks for it in vain.
-    let own = |(name, all): &(OsString, OsString)| {
-        name.to_string_lossy().starts_with("XDS_BRIDGE_")
-            && !value.is_empty()
-            && all.to_string_lossy().contains(&**value)
-    };
-    for (name, value) in std::env::vars_os().filter(own) {
-        output::error(&format!("  note: the environment has {}={}\n", name.display(), value.display()));
-    }
-    ExitCode::from(COULD_NOT_RUN)
+    ExitCode::from(if error.use_stderr() { COULD_NOT_RUN } else { 0 })
 }
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let matches = settings::with_flags(Args::command()).try_get_matches();
+    let args = matches.and_then(|matches| Ok((Args::from_arg_matches(&matches)?, matches)));
+    let (args, matches) = match args {
         Ok(args) => args,
         Err(error) => return not_understood(&error),
     };
+    let given = Given::new(&matches, args.settings);
     let exit = match args.command {
-        Command::Serve(command) => serve::run(&args.common, &command),
-        Command::Check(command) => check::run(&args.common, &command),
-        Command::Bootstrap(command) => bootstrap::run(&args.common, &command),
-        Command::Import(command) => import::run(&args.common, &command),
-        Command::Render(command) => render::run(&args.common, &command),
-        Command::Diff(command) => diff::run(&args.common, &command),
-        Command::Reload(command) => reload::run(&args.common, &command),
+        Command::Serve => serve::run(&given),
+        Command::Check(command) => check::run(&given, &command),
+        Command::Bootstrap(command) => bootstrap::run(&given, &command),
+        Command::Import(command) => import::run(&given, &command),
+        Command::Render(command) => render::run(&given, &command),
+        Command::Diff(command) => diff::run(&given, &command),
+        Command::Reload(command) => reload::run(&given, &command),
+        Command::Schema(command) => schema::run(&given, &command),
+        Command::Status(command) => status::run(&given, &command),
+        Command::History(command) => history::run(&given, &command),
+        Command::Completions(command) => Ok(manual::completions(&command)),
+        Command::Man(command) => manual::pages(&command),
+        Command::Settings(command) => settings::show::run(&given, &command),
     };
     match exit {
         Ok(exit) => exit.into(),

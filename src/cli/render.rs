@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use super::args::{Common, Render};
+use super::args::Render;
 use super::gather::gather;
-use super::settings::File;
+use super::settings::Given;
 use super::{Exit, output};
 use crate::migrate::{self, Source};
 use crate::resource::{Node, Resource};
 
-pub fn run(common: &Common, command: &Render) -> Result<Exit> {
-    let settings = File::read(common)?;
-    let api = settings.api(&command.descriptors)?;
+pub fn run(given: &Given, command: &Render) -> Result<Exit> {
+    let settings = given.settings()?;
+    let api = settings.api()?;
     let node = node(command)?;
-    let looks = gather(&api, &settings, &command.variables, settings.dirs(&command.paths))?;
+    let looks = gather(&api, &settings, settings.dirs(&command.paths))?;
     let items = looks.iter().flat_map(|look| &look.loaded.items);
     let (mine, others): (Vec<_>, Vec<_>) =
         items.partition(|item| item.nodes.as_ref().is_none_or(|nodes| nodes.matches(&node)));

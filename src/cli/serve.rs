@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::args::{Common, Serve};
 use super::findings::Texts;
-use super::settings::File;
+use super::settings::Given;
 use super::terminal::Terminal;
 use super::{Exit, logging, output};
 use crate::app::{self, Address, Outcome, Reporter, Verdict, reasons};
@@ -15,14 +14,14 @@ use crate::diagnostic::Severity;
 use crate::resource::Kind;
 use crate::snapshot::{Fate, Snapshot, Store};
 
-pub fn run(common: &Common, command: &Serve) -> Result<Exit> {
-    let file = File::read(common)?;
+pub fn run(given: &Given) -> Result<Exit> {
+    let settings = given.settings()?;
     let person = output::for_a_person();
     // A person sees what is loaded and changed anyway; the log is then for Envoys that connect and for
     // what goes wrong.
-    logging::start(common, &file, if person { "warn,xds_bridge::app::record=info" } else { "info" })?;
-    let settings = file.daemon(command)?;
-    let api = file.api(&command.descriptors)?;
+    logging::start(&settings, if person { "warn,xds_bridge::app::record=info" } else { "info" })?;
+    let api = settings.api()?;
+    let settings = settings.daemon();
     let dirs: Vec<String> = settings.source.dirs.iter().map(|dir| dir.display().to_string()).collect();
     let reporter: Arc<dyn Reporter> =
         if person { Arc::new(Terminal::new(dirs)) } else { Arc::new(Log { dirs }) };

@@ -47,6 +47,15 @@ pub fn categories_of(type_name: &str) -> &'static [&'static str] {
     KNOWN.categories.get(type_name).map_or(&[], Vec::as_slice)
 }
 
+/// The types of the extensions of these categories, sorted.
+pub fn types_in(categories: &[&str]) -> Vec<&'static str> {
+    let is_in = |known: &Vec<&str>| known.iter().any(|category| categories.contains(category));
+    let types = KNOWN.categories.iter().filter(|(_, known)| is_in(known)).map(|(ty, _)| *ty);
+    let mut types: Vec<&'static str> = types.collect();
+    types.sort_unstable();
+    types
+}
+
 /// The type that configures the extension of this name, also of one of the names that Envoy had for
 /// it before 2020 (`envoy.router`).
 pub fn type_of_name(categories: &[&'static str], name: &str) -> Option<&'static str> {

@@ -5,6 +5,7 @@
 //! it is first met; shared by all threads. Knows nothing of YAML, files, snapshots or gRPC.
 
 mod api;
+mod comments;
 mod extensions;
 mod extract;
 mod names;
@@ -14,7 +15,8 @@ mod tables;
 mod versioning;
 
 pub use api::Api;
-pub use extensions::{categories_of, type_of_name};
+pub use comments::{Comment, comment};
+pub use extensions::{categories_of, type_of_name, types_in};
 pub use extract::descriptors_in;
 pub use rules::{
     Bound, BytesRules, Check, EnumRules, FieldRules, HttpText, Limits, ListRules, MapRules, TextRules,

@@ -23,8 +23,8 @@ use crate::resource::{Kind, Name, Selector};
 const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
 const XDS_RESOURCE: &str = "envoy.service.discovery.v3.Resource";
 
-/// Keys of Envoy's filesystem-xDS file that say nothing to us.
-const XDS_ENVELOPE: [&str; 9] = [
+/// Keys of Envoy's filesystem-xDS file that say nothing to us, and are nothing without `resources`.
+pub const XDS_ENVELOPE: [&str; 9] = [
     "version_info",
     "versionInfo",
     "type_url",

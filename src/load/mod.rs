@@ -50,10 +50,12 @@ use crate::resource::{Resource, Selector};
 pub use catalog::{Catalog, Home, Key};
 pub use env_file::{EnvFileError, parse_env_file};
 pub use find::{Step, Wanted, find};
+pub use fragment::XDS_ENVELOPE;
 pub use inputs::{Drawn, FileContent, Files, Inputs, VariableUse, Variables};
 pub use lints::{ListenAddress, Protocol};
 pub use references::Mention;
 pub use severities::Severities;
+pub use suggest::nearest;
 pub use unresolved::{Dangling, References};
 
 use decode::Decoder;

@@ -7,7 +7,7 @@ const LISTED: usize = 8;
 
 /// The name nearest to `wrong`, if one is near enough to have been meant. `_`, `-` and capitals do
 /// not count, so that `connectTimeOut` is near to `connect_timeout`.
-pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let plain = |name: &str| -> String {
         name.chars().filter(|c| *c != '_' && *c != '-').flat_map(char::to_lowercase).take(200).collect()
     };

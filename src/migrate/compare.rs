@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::message::{self, Malformed, REDACTED, Secrets};
+use super::shown::Shown;
 use super::tree::{Form, Node};
 use crate::envoy_api::Api;
 use crate::resource::{Kind, NodePattern, Resource, Selector};
@@ -57,56 +58,112 @@ pub fn compare<'r>(
     before: impl IntoIterator<Item = Held<'r>>,
     after: impl IntoIterator<Item = Held<'r>>,
 ) -> Result<Vec<Difference>, Malformed> {
-    let (mut before, mut after) = (by_name(before), by_name(after));
-    let mut differences = Vec::new();
-    let keys: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
-    for (kind, name) in keys {
-        let mut old = before.remove(&(kind, name.clone())).unwrap_or_default();
-        let mut new = after.remove(&(kind, name.clone())).unwrap_or_default();
-        let mut add = |nodes: Option<&Selector>, change| {
-            let nodes = nodes.map(describe);
-            differences.push(Difference { kind, name: name.clone(), nodes, change });
-        };
-        // First those for the same nodes, then what is left in the order of the files.
-        let mut pairs = Vec::new();
-        old.retain(|one| match new.iter().position(|other| other.1 == one.1) {
-            Some(at) => {
-                pairs.push((*one, new.remove(at)));
-                false
-            }
-            None => true,
-        });
-        let left = old.len().min(new.len());
-        pairs.extend(old.drain(..left).zip(new.drain(..left)));
-        for (one, other) in pairs {
-            let mut fields = changed_fields(api, one.0, other.0)?;
-            if one.1 != other.1 {
-                let audience = |selector: Option<&Selector>| selector.map(describe);
-                fields.insert(
-                    0,
-                    Field { path: "nodes".into(), before: audience(one.1), after: audience(other.1) },
-                );
-            }
-            if !fields.is_empty() {
-                add(other.1, Change::Changed(fields));
-            }
-        }
-        for (_, nodes) in old {
-            add(nodes, Change::Removed);
-        }
-        for (_, nodes) in new {
-            add(nodes, Change::Added);
-        }
-    }
-    Ok(differences)
+    let sides = Sides {
+        key: |one: &Held<'r>| (one.0.kind(), one.0.name().to_string()),
+        nodes: |one: &Held<'r>| one.1.map(describe),
+        fields: |one: &Held<'r>, other: &Held<'r>| changed_fields(api, one.0, other.0),
+    };
+    sides.compare(before, after)
 }
 
-fn by_name<'r>(held: impl IntoIterator<Item = Held<'r>>) -> BTreeMap<(Kind, String), Vec<Held<'r>>> {
-    let mut all: BTreeMap<_, Vec<Held<'r>>> = BTreeMap::new();
+/// Compares what two configurations show, secrets left out. That only a secret differs is found by the
+/// version.
+pub fn compare_shown(before: &[Shown], after: &[Shown]) -> Vec<Difference> {
+    let sides = Sides {
+        key: |one: &&Shown| (one.kind, one.name.clone()),
+        nodes: |one: &&Shown| one.nodes.clone(),
+        fields: |one: &&Shown, other: &&Shown| Ok(shown_fields(one, other)),
+    };
+    let differences: Result<_, std::convert::Infallible> = sides.compare(before, after);
+    differences.unwrap_or_default()
+}
+
+/// How two configurations are compared: what a resource is found by, who receives it, what differs.
+struct Sides<K, N, F> {
+    key: K,
+    nodes: N,
+    fields: F,
+}
+
+impl<K, N, F> Sides<K, N, F> {
+    fn compare<T, E>(
+        &self,
+        before: impl IntoIterator<Item = T>,
+        after: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Difference>, E>
+    where
+        T: Copy,
+        K: Fn(&T) -> (Kind, String),
+        N: Fn(&T) -> Option<String>,
+        F: Fn(&T, &T) -> Result<Vec<Field>, E>,
+    {
+        let (mut before, mut after) = (by_name(before, &self.key), by_name(after, &self.key));
+        let mut differences = Vec::new();
+        let keys: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
+        for (kind, name) in keys {
+            let mut old = before.remove(&(kind, name.clone())).unwrap_or_default();
+            let mut new = after.remove(&(kind, name.clone())).unwrap_or_default();
+            let mut add = |nodes: Option<String>, change| {
+                differences.push(Difference { kind, name: name.clone(), nodes, change });
+            };
+            // First those for the same nodes, then what is left in the order of the files.
+            let mut pairs = Vec::new();
+            old.retain(|one| match new.iter().position(|other| (self.nodes)(other) == (self.nodes)(one)) {
+                Some(at) => {
+                    pairs.push((*one, new.remove(at)));
+                    false
+                }
+                None => true,
+            });
+            let left = old.len().min(new.len());
+            pairs.extend(old.drain(..left).zip(new.drain(..left)));
+            for (one, other) in pairs {
+                let mut fields = (self.fields)(&one, &other)?;
+                let (was, is) = ((self.nodes)(&one), (self.nodes)(&other));
+                if was != is {
+                    fields.insert(0, Field { path: "nodes".into(), before: was, after: is.clone() });
+                }
+                if !fields.is_empty() {
+                    add(is, Change::Changed(fields));
+                }
+            }
+            for one in old {
+                add((self.nodes)(&one), Change::Removed);
+            }
+            for one in new {
+                add((self.nodes)(&one), Change::Added);
+            }
+        }
+        Ok(differences)
+    }
+}
+
+fn by_name<T>(
+    held: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> (Kind, String),
+) -> BTreeMap<(Kind, String), Vec<T>> {
+    let mut all: BTreeMap<_, Vec<T>> = BTreeMap::new();
     for one in held {
-        all.entry((one.0.kind(), one.0.name().to_string())).or_default().push(one);
+        all.entry(key(&one)).or_default().push(one);
     }
     all
+}
+
+fn shown_fields(before: &Shown, after: &Shown) -> Vec<Field> {
+    let mut fields = Vec::new();
+    if before.version == after.version {
+        return fields;
+    }
+    differ(&before.tree(), &after.tree(), &mut String::new(), &mut fields);
+    if before.ttl != after.ttl {
+        let (before, after) = (before.ttl.clone(), after.ttl.clone());
+        fields.push(Field { path: "ttl".into(), before, after });
+    }
+    if fields.is_empty() {
+        let hidden = || Some(REDACTED.to_owned());
+        fields.push(Field { path: "(a secret value)".into(), before: hidden(), after: hidden() });
+    }
+    fields
 }
 
 fn changed_fields(api: &Api, before: &Resource, after: &Resource) -> Result<Vec<Field>, Malformed> {
@@ -123,8 +180,11 @@ fn changed_fields(api: &Api, before: &Resource, after: &Resource) -> Result<Vec<
     let mut fields = Vec::new();
     differ(&old, &new, &mut String::new(), &mut fields);
     if before.ttl() != after.ttl() {
-        let text = |resource: &Resource| resource.ttl().map(|ttl| format!("{}s", ttl.as_secs_f64()));
-        fields.push(Field { path: "ttl".into(), before: text(before), after: text(after) });
+        fields.push(Field {
+            path: "ttl".into(),
+            before: super::shown::ttl(before),
+            after: super::shown::ttl(after),
+        });
     }
     Ok(fields)
 }
@@ -233,7 +293,7 @@ fn brief(node: &Node) -> String {
 }
 
 /// The same without the numbers of secrets.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(REDACTED) {

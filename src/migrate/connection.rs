@@ -17,6 +17,19 @@ pub struct Connection {
     pub incremental: bool,
     /// What the cluster of the bridge is named.
     pub cluster: String,
+    /// TLS, if the bridge speaks it there.
+    pub tls: Option<ClientTls>,
+}
+
+/// How an Envoy proves who it is, and what it believes. Paths are those on the Envoy's machine.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    /// CA certificates by which the bridge is judged.
+    pub ca: String,
+    /// Certificate and key of the Envoy.
+    pub identity: Option<(String, String)>,
+    /// The name that the bridge's certificate must have; else the IP address that is connected to.
+    pub server_name: Option<String>,
 }
 
 /// Where the bridge listens.
@@ -31,7 +44,7 @@ pub enum Endpoint {
 impl Connection {
     /// Incremental xDS from there.
     pub fn to(endpoint: Endpoint) -> Connection {
-        Connection { endpoint, incremental: true, cluster: CLUSTER.to_owned() }
+        Connection { endpoint, incremental: true, cluster: CLUSTER.to_owned(), tls: None }
     }
 
     /// `dynamic_resources:` with everything below it.
@@ -68,6 +81,7 @@ impl Connection {
             Endpoint::Unix(path) => format!("pipe: {{ path: {} }}", quoted(path)),
         };
         let cluster = &self.cluster;
+        let tls = self.transport_socket();
         let text = format!(
             r#"- name: {cluster}
   type: STATIC
@@ -86,7 +100,7 @@ impl Connection {
       - endpoint:
           address:
             {endpoint}
-"#
+{tls}"#
         );
         let mut indented = String::new();
         for line in text.lines() {
@@ -94,6 +108,41 @@ impl Connection {
             let _ = writeln!(indented, "{:indentation$}{line}", "");
         }
         indented
+    }
+}
+
+impl Connection {
+    fn transport_socket(&self) -> String {
+        let (Some(tls), Endpoint::Tcp(ip, _)) = (&self.tls, &self.endpoint) else { return String::new() };
+        let ca = quoted(&tls.ca);
+        let (san_type, name) = match &tls.server_name {
+            Some(name) => ("DNS", quoted(name)),
+            None => ("IP_ADDRESS", quoted(ip)),
+        };
+        let sni = tls.server_name.as_ref().map_or(String::new(), |_| format!("      sni: {name}\n"));
+        let identity = tls.identity.as_ref().map_or(String::new(), |(certificate, key)| {
+            let (certificate, key) = (quoted(certificate), quoted(key));
+            format!(
+                r#"        # Read at the start; an SDS file in its place (tls_certificate_sds_secret_configs) follows renewals.
+        tls_certificates:
+        - certificate_chain: {{ filename: {certificate} }}
+          private_key: {{ filename: {key} }}
+"#
+            )
+        });
+        format!(
+            r#"  transport_socket:
+    name: envoy.transport_sockets.tls
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+{sni}      common_tls_context:
+        alpn_protocols: [h2]
+{identity}        validation_context:
+          trusted_ca: {{ filename: {ca} }}
+          match_typed_subject_alt_names:
+          - {{ san_type: {san_type}, matcher: {{ exact: {name} }} }}
+"#
+        )
     }
 }
 

@@ -18,6 +18,7 @@ mod probe;
 mod read;
 mod render;
 mod report;
+mod shown;
 mod split;
 mod take;
 mod tree;
@@ -30,11 +31,12 @@ use std::sync::Arc;
 use crate::diagnostic::Position;
 use crate::envoy_api::Api;
 
-pub use compare::{Change, Difference, Field, compare, describe};
-pub use connection::{CLUSTER, Connection, Endpoint};
+pub use compare::{Change, Difference, Field, compare, compare_shown, describe};
+pub use connection::{CLUSTER, ClientTls, Connection, Endpoint};
 pub use probe::{Beside, probe};
 pub use render::{RenderError, Rendered, render};
 pub use report::{Outcome, Remark};
+pub use shown::{Shown, show};
 pub use split::{File, Split};
 
 use read::Document;

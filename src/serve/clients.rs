@@ -3,11 +3,13 @@
 //! Comes in: the events of all streams. Goes out: a copy for people at any time. Nothing here flows
 //! back into what is served.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::histogram::Histogram;
+use super::insight::Insight;
 use super::journal::{Event, Journal, Stream};
 use crate::resource::{Digest, Kind, Name};
 
@@ -21,6 +23,7 @@ const MAX_MESSAGE: usize = 4096;
 pub struct Clients {
     open: Mutex<BTreeMap<u64, Arc<Mutex<StreamState>>>>,
     totals: [Totals; Kind::COUNT],
+    events: AtomicU64,
     next: Arc<dyn Journal>,
 }
 
@@ -29,6 +32,10 @@ pub struct Clients {
 pub struct StreamState {
     /// Who is at the other end.
     pub stream: Stream,
+    /// What it lacks, once it has asked for anything.
+    pub insight: Option<Insight>,
+    /// It asked for secrets, and gets none over plain TCP.
+    pub secrets_withheld: bool,
     /// Since when it is open.
     pub since: Instant,
     /// What was asked for, by type.
@@ -46,6 +53,8 @@ pub struct TypeState {
     pub sent: Option<(Digest, Instant)>,
     /// Type version of the last response that was acknowledged, and when.
     pub acknowledged: Option<(Digest, Instant)>,
+    /// Type version of the last response that was refused, and when.
+    pub rejected: Option<(Digest, Instant)>,
     /// What the client refuses, until it takes another version.
     pub refusals: VecDeque<Refused>,
 }
@@ -72,18 +81,20 @@ pub struct Totals {
     pub resources: AtomicU64,
     /// Removals in them.
     pub removals: AtomicU64,
+    /// Bytes of them, without the frames around them.
+    pub bytes: AtomicU64,
     /// Responses acknowledged.
     pub acks: AtomicU64,
     /// Responses refused.
     pub nacks: AtomicU64,
-    /// Time from sending to ACK, summed up, in microseconds.
-    pub ack_micros: AtomicU64,
+    /// Time from seeing a change to its ACK.
+    pub change_to_ack: Histogram,
 }
 
 impl Clients {
     /// No clients yet; events go on to `next`.
     pub fn new(next: Arc<dyn Journal>) -> Clients {
-        Clients { open: Mutex::default(), totals: Default::default(), next }
+        Clients { open: Mutex::default(), totals: Default::default(), events: AtomicU64::new(0), next }
     }
 
     /// All open streams as they are now, in the order in which they were opened.
@@ -92,29 +103,50 @@ impl Clients {
         open.iter().map(|state| lock(state).clone()).collect()
     }
 
+    /// Counts what happened so far on all streams: another number means that something did.
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    /// How many connections have streams.
+    pub fn connections(&self) -> usize {
+        let open: Vec<_> = lock(&self.open).values().cloned().collect();
+        let peers: BTreeSet<Arc<str>> = open.iter().map(|state| lock(state).stream.peer.clone()).collect();
+        peers.len()
+    }
+
     /// Counts of one type over all streams that ever were.
     pub fn totals(&self, kind: Kind) -> &Totals {
         &self.totals[kind as usize]
     }
 
     fn state(&self, stream: &Stream) -> Arc<Mutex<StreamState>> {
-        let fresh = || StreamState { stream: stream.clone(), since: Instant::now(), types: BTreeMap::new() };
+        let fresh = || StreamState {
+            stream: stream.clone(),
+            insight: None,
+            secrets_withheld: false,
+            since: Instant::now(),
+            types: BTreeMap::new(),
+        };
         lock(&self.open).entry(stream.id).or_insert_with(|| Arc::new(Mutex::new(fresh()))).clone()
     }
 
     fn count(&self, event: &Event) {
         let add = |counter: &AtomicU64, number: u64| counter.fetch_add(number, Ordering::Relaxed);
         match event {
-            Event::Sent { kind, items, removed, .. } => {
+            Event::Sent { kind, items, removed, bytes, .. } => {
                 let totals = self.totals(*kind);
                 add(&totals.responses, 1);
                 add(&totals.resources, *items as u64);
                 add(&totals.removals, *removed as u64);
+                add(&totals.bytes, *bytes as u64);
             }
-            Event::Acknowledged { kind, after, .. } => {
+            Event::Acknowledged { kind, since_change, .. } => {
                 let totals = self.totals(*kind);
                 add(&totals.acks, 1);
-                add(&totals.ack_micros, micros(*after));
+                if let Some(time) = since_change {
+                    totals.change_to_ack.observe(*time);
+                }
             }
             Event::Rejected(rejection) => {
                 add(&self.totals(rejection.kind).nacks, 1);
@@ -132,7 +164,12 @@ impl Journal for Clients {
         } else {
             lock(&self.state(stream)).note(event);
         }
+        self.events.fetch_add(1, Ordering::Relaxed);
         self.next.note(stream, event);
+    }
+
+    fn turned_away(&self, peer: &str, reason: &str) {
+        self.next.turned_away(peer, reason);
     }
 }
 
@@ -141,6 +178,7 @@ impl StreamState {
         let now = Instant::now();
         match event {
             Event::Identified(identity) => self.stream.identity = Some(identity.clone()),
+            Event::Started(insight) => self.insight = Some(insight.clone()),
             Event::Subscribed { kind, wildcard, names } => {
                 let state = self.types.entry(*kind).or_default();
                 (state.wildcard, state.names) = (*wildcard, *names);
@@ -155,6 +193,7 @@ impl StreamState {
             }
             Event::Rejected(rejection) => {
                 let state = self.types.entry(rejection.kind).or_default();
+                state.rejected = state.sent.map(|(version, _)| (version, now));
                 let message: Arc<str> = shortened(&rejection.message).into();
                 for (name, version) in &rejection.names {
                     state.refusals.retain(|refused| refused.name != *name);
@@ -165,6 +204,7 @@ impl StreamState {
                     state.refusals.push_back(Refused { name, version, message, at: now });
                 }
             }
+            Event::SecretsWithheld => self.secrets_withheld = true,
             Event::Opened | Event::UnknownType(_) | Event::Contested(..) | Event::Closed(_) => {}
         }
     }
@@ -173,10 +213,6 @@ impl StreamState {
 fn shortened(message: &str) -> &str {
     let end = (0..=MAX_MESSAGE.min(message.len())).rev().find(|at| message.is_char_boundary(*at));
     &message[..end.unwrap_or(0)]
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -194,14 +230,17 @@ mod tests {
 
     impl Journal for Nobody {
         fn note(&self, _: &Stream, _: &Event) {}
+
+        fn turned_away(&self, _: &str, _: &str) {}
     }
 
     #[test]
     fn a_refusal_is_kept_until_the_client_takes_another_version() {
         let clients = Clients::new(Arc::new(Nobody));
-        let stream = Stream { id: 7, peer: "p".into(), variant: Variant::Delta, only: None, identity: None };
+        let (peer, variant) = ("p".into(), Variant::Delta);
+        let stream = Stream { id: 7, peer, credential: None, variant, only: None, identity: None };
         let kind = Kind::Cluster;
-        let sent = |version| Event::Sent { kind, version: Digest(version), items: 1, removed: 0 };
+        let sent = |version| Event::Sent { kind, version: Digest(version), items: 1, removed: 0, bytes: 9 };
         clients.note(&stream, &Event::Opened);
         clients.note(&stream, &sent(1));
         let rejection =
@@ -212,15 +251,16 @@ mod tests {
         assert!(types[&kind].refusals[0].message.len() <= MAX_MESSAGE);
         assert_eq!(types[&kind].acknowledged, None);
         clients.note(&stream, &sent(2));
-        let mended = vec!["a".into()];
-        clients.note(&stream, &Event::Acknowledged { kind, after: Duration::from_millis(1), mended });
+        let (mended, time) = (vec!["a".into()], std::time::Duration::from_millis(1));
+        clients.note(&stream, &Event::Acknowledged { kind, after: time, since_change: Some(time), mended });
         let state = &clients.streams()[0].types[&kind];
         assert!(state.refusals.is_empty());
         assert_eq!(state.acknowledged.map(|(version, _)| version), Some(Digest(2)));
         clients.note(&stream, &Event::Closed(None));
         assert!(clients.streams().is_empty());
         let totals = clients.totals(kind);
-        let counts = [&totals.responses, &totals.resources, &totals.acks, &totals.nacks];
-        assert_eq!(counts.map(|count| count.load(Ordering::Relaxed)), [2, 2, 1, 1]);
+        let counts = [&totals.responses, &totals.resources, &totals.bytes, &totals.acks, &totals.nacks];
+        assert_eq!(counts.map(|count| count.load(Ordering::Relaxed)), [2, 2, 18, 1, 1]);
+        assert_eq!(totals.change_to_ack.counted().count(), 1);
     }
 }

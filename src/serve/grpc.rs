@@ -21,10 +21,11 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, StreamingService};
-use tonic::transport::server::{TcpConnectInfo, UdsConnectInfo};
 use tonic::{Status, Streaming};
 
+use super::admission::{Admission, OpenStreams, Seat};
 use super::journal::{Event, Journal, Stream};
+use super::peer::{Peer, Proof};
 use super::session::{Refusal, Rules, Session};
 use super::siblings::Families;
 use super::wire::{DeltaDiscoveryRequest, DiscoveryRequest, Request, Response, Variant};
@@ -75,6 +76,8 @@ struct Shared {
     methods: HashMap<String, Method>,
     store: Arc<Store>,
     rules: Arc<Rules>,
+    admission: Admission,
+    open: Arc<OpenStreams>,
     journal: Arc<dyn Journal>,
     drain: watch::Receiver<bool>,
     streams: AtomicU64,
@@ -86,6 +89,7 @@ impl Discovery {
     pub fn new(
         store: Arc<Store>,
         rules: Rules,
+        admission: Admission,
         journal: Arc<dyn Journal>,
         drain: watch::Receiver<bool>,
     ) -> Discovery {
@@ -93,6 +97,8 @@ impl Discovery {
             methods: methods(),
             store,
             rules: Arc::new(rules),
+            admission,
+            open: Arc::default(),
             journal,
             drain,
             streams: AtomicU64::new(0),
@@ -118,12 +124,13 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Answer {
+        let peer = peer_of(&request);
         let Some(method) = self.shared.methods.get(request.uri().path()).copied() else {
             return Box::pin(async {
                 Ok(Status::unimplemented("no such streaming discovery method").into_http())
             });
         };
-        let opening = Opening { shared: self.shared.clone(), method, peer: peer_of(&request) };
+        let opening = Opening { shared: self.shared.clone(), method, peer };
         Box::pin(async move {
             Ok(match method.variant {
                 Variant::Delta => grpc::<DeltaDiscoveryRequest>().streaming(opening, request).await,
@@ -140,21 +147,22 @@ where
     Grpc::new(Wire::default()).max_decoding_message_size(MAX_REQUEST).max_encoding_message_size(usize::MAX)
 }
 
-fn peer_of<B>(request: &http::Request<B>) -> Arc<str> {
-    if let Some(tcp) = request.extensions().get::<TcpConnectInfo>() {
-        return tcp.remote_addr().map_or_else(|| "tcp".into(), |address| address.to_string().into());
-    }
-    match request.extensions().get::<UdsConnectInfo>().and_then(|uds| uds.peer_cred) {
-        Some(cred) => format!("unix uid {} pid {}", cred.uid(), cred.pid().unwrap_or_default()).into(),
-        None => "unix".into(),
-    }
+/// What clients are told at the end.
+fn ending() -> Status {
+    Status::unavailable("xds-bridge is shutting down; connect again")
+}
+
+/// Whoever accepted the connection says who is at its other end; without a word, nothing is known.
+fn peer_of<B>(request: &http::Request<B>) -> Arc<Peer> {
+    let known = request.extensions().get::<Arc<Peer>>().cloned();
+    known.unwrap_or_else(|| Arc::new(Peer::new("unknown", Proof::Nothing)))
 }
 
 /// A stream that is being opened.
 struct Opening {
     shared: Arc<Shared>,
     method: Method,
-    peer: Arc<str>,
+    peer: Arc<Peer>,
 }
 
 impl StreamingService<Request> for Opening {
@@ -164,22 +172,40 @@ impl StreamingService<Request> for Opening {
 
     fn call(&mut self, requests: tonic::Request<Streaming<Request>>) -> Self::Future {
         let shared = self.shared.clone();
+        if *shared.drain.borrow() {
+            return std::future::ready(Err(ending()));
+        }
+        let seat = match shared.open.enter(&self.peer, &shared.admission) {
+            Ok(seat) => seat,
+            Err(reason) => {
+                shared.journal.turned_away(&self.peer.address, &reason);
+                return std::future::ready(Err(Status::resource_exhausted(reason)));
+            }
+        };
         let Method { variant, only } = self.method;
         let stream = Stream {
             id: shared.streams.fetch_add(1, Ordering::Relaxed) + 1,
-            peer: self.peer.clone(),
+            peer: self.peer.address.clone(),
+            credential: self.peer.credential().map(Arc::from),
             variant,
             only,
             identity: None,
         };
         shared.journal.note(&stream, &Event::Opened);
+        let mut session = Session::new(variant, only, shared.rules.clone());
+        if !shared.admission.secrets_in_clear && !self.peer.is_private() {
+            session.withhold_secrets();
+        }
         let exchange = Exchange {
-            session: Session::new(variant, only, shared.rules.clone()),
+            session,
             requests: requests.into_inner(),
             wake: WatchStream::new(shared.store.subscribe()),
             drain: WatchStream::new(shared.drain.clone()),
             siblings: None,
             timer: None,
+            silence: Some(Box::pin(tokio::time::sleep(shared.admission.first_request))),
+            peer: self.peer.clone(),
+            _seat: seat,
             stream,
             shared,
             ended: false,
@@ -198,6 +224,10 @@ struct Exchange {
     /// Stirs of the client's other streams, if it may have any.
     siblings: Option<WatchStream<u64>>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Ends a stream that says nothing; none once it has.
+    silence: Option<Pin<Box<Sleep>>>,
+    peer: Arc<Peer>,
+    _seat: Seat,
     stream: Stream,
     shared: Arc<Shared>,
     ended: bool,
@@ -216,7 +246,11 @@ impl tokio_stream::Stream for Exchange {
             return this.end(end);
         }
         if let Poll::Ready(Some(true)) = Pin::new(&mut this.drain).poll_next(context) {
-            return this.end(Some(Status::unavailable("xds-bridge is shutting down; connect again")));
+            return this.end(Some(ending()));
+        }
+        if this.silence.as_mut().is_some_and(|silence| silence.as_mut().poll(context).is_ready()) {
+            this.reason = Some("no request came in time".into());
+            return this.end(Some(Status::deadline_exceeded("no request came in time")));
         }
         while let Poll::Ready(Some(_)) = Pin::new(&mut this.wake).poll_next(context) {
             this.session.on_snapshot(&this.shared.store.current());
@@ -256,6 +290,10 @@ impl Exchange {
                     return Poll::Ready(Some(status));
                 }
                 Poll::Ready(Some(Ok(request))) => {
+                    if let Err(reason) = self.admit(&request) {
+                        self.reason = Some(reason.clone());
+                        return Poll::Ready(Some(Status::permission_denied(reason)));
+                    }
                     self.join_siblings(&request);
                     let snapshot = self.shared.store.current();
                     if let Err(refusal) = self.session.on_request(request, &snapshot, Instant::now()) {
@@ -267,6 +305,15 @@ impl Exchange {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Looks at the first request, which alone says who the client is, before anything is made of it.
+    fn admit(&mut self, request: &Request) -> Result<(), String> {
+        if self.silence.take().is_none() {
+            return Ok(());
+        }
+        let node = request.identity.as_ref().map(|identity| &identity.node);
+        self.shared.admission.access.check(&self.peer, node)
     }
 
     /// Streams of single types that come over one connection from one node belong together.
@@ -308,6 +355,7 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Status {
         match refusal {
             Refusal::InvalidArgument(message) => Status::invalid_argument(message),
+            Refusal::PermissionDenied(message) => Status::permission_denied(message),
             Refusal::ResourceExhausted(message) => Status::resource_exhausted(message),
         }
     }

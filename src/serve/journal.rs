@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::insight::Insight;
 use super::wire::{Identity, Variant};
 use crate::resource::{Digest, Kind, Name};
 
@@ -13,6 +14,8 @@ pub struct Stream {
     pub id: u64,
     /// Where it comes from: `127.0.0.1:40404`, `unix`.
     pub peer: Arc<str>,
+    /// What its connection proves of it: `spiffe://example.org/edge`, `uid 101`; none on plain TCP.
+    pub credential: Option<Arc<str>>,
     /// Its variant.
     pub variant: Variant,
     /// The one type of a single service; none is ADS.
@@ -28,6 +31,8 @@ pub enum Event {
     Opened,
     /// The client said who it is.
     Identified(Arc<Identity>),
+    /// The first request was taken; from now on this tells what the client lacks.
+    Started(Insight),
     /// What is wanted of a type has changed.
     Subscribed {
         /// The type.
@@ -47,6 +52,8 @@ pub enum Event {
         items: usize,
         /// Number of removals in it.
         removed: usize,
+        /// Its size, without the frame around it.
+        bytes: usize,
     },
     /// A response was acknowledged.
     Acknowledged {
@@ -54,11 +61,15 @@ pub enum Event {
         kind: Kind,
         /// Time since it went out.
         after: Duration,
+        /// Time since the first change that it tells of was seen; none if it answers a request.
+        since_change: Option<Duration>,
         /// Names that were refused before in another version.
         mended: Vec<Name>,
     },
     /// A response was refused.
     Rejected(Rejection),
+    /// It asked for secrets, and they are not sent over a connection like this.
+    SecretsWithheld,
     /// It asked for a type that is not served.
     UnknownType(Arc<str>),
     /// The node belongs to several audiences that each have their own resource of this name: it
@@ -83,4 +94,7 @@ pub struct Rejection {
 pub trait Journal: Send + Sync {
     /// Notes what happened on a stream.
     fn note(&self, stream: &Stream, event: &Event);
+
+    /// Notes that a client at this address was refused a stream.
+    fn turned_away(&self, peer: &str, reason: &str);
 }

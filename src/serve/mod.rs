@@ -5,12 +5,18 @@
 //! clients*: what is sent follows from what that client holds against the current snapshot, never
 //! from a queue of changes. Knows nothing of files or YAML, and cannot publish.
 
+mod access;
+mod admission;
 mod clients;
 mod delta;
 mod grpc;
 mod heartbeat;
+mod histogram;
 mod holding;
+mod insight;
 mod journal;
+mod lingering;
+mod peer;
 mod phases;
 mod plan;
 mod session;
@@ -21,9 +27,14 @@ mod subscription;
 mod tests;
 mod wire;
 
+pub use access::{Access, CLUSTER, ClientRule, ID, Who};
+pub use admission::Admission;
 pub use clients::{Clients, Refused, StreamState, Totals, TypeState};
 pub use grpc::{ADS, Discovery, MAX_REQUEST};
+pub use histogram::{BOUNDS, Counted, Histogram};
+pub use insight::{Insight, Lacking};
 pub use journal::{Event, Journal, Rejection, Stream};
+pub use peer::{Peer, Proof};
 pub use phases::Pace;
 pub use session::{Next, Refusal, Rules, Session};
 pub use wire::{Identity, Item, Names, Request, Response, Variant};

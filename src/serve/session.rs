@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::holding::{Holding, InFlight};
+use super::insight::Insight;
 use super::journal::{Event, Rejection};
 use super::phases::{Dependencies, Pace};
 use super::plan::{self, Plan, Step, take_steps};
-use super::siblings::{Holdings, Shared, Siblings, StreamId};
+use super::siblings::{Shared, Siblings, StreamId};
 use super::wire::{Identity, Names, Request, Response, Variant};
 use super::{delta, heartbeat, sotw};
 use crate::resource::{Digest, Kind, Name};
@@ -51,6 +52,9 @@ pub enum Refusal {
     /// The request cannot be understood.
     #[error("{0}")]
     InvalidArgument(String),
+    /// It is not for this client.
+    #[error("{0}")]
+    PermissionDenied(String),
     /// It asks for more than one stream may.
     #[error("{0}")]
     ResourceExhausted(String),
@@ -79,6 +83,8 @@ pub struct Session {
     /// Nothing is sent before this: the client is still telling what it holds.
     quiet_until: Option<Instant>,
     foreign: Vec<(Arc<str>, bool)>,
+    /// Secrets are not sent here, and whether that was noted.
+    withheld: Option<bool>,
     nonces: u64,
     events: Vec<Event>,
 }
@@ -98,6 +104,7 @@ impl Session {
             id,
             quiet_until: None,
             foreign: Vec::new(),
+            withheld: None,
             nonces: 0,
             events: Vec::new(),
         }
@@ -107,6 +114,11 @@ impl Session {
     pub(crate) fn join(&mut self, siblings: Arc<Siblings>) {
         self.id = siblings.lock().enter();
         self.siblings = siblings;
+    }
+
+    /// Never sends secrets: not even that there are none, so that a client keeps what it has.
+    pub(crate) fn withhold_secrets(&mut self) {
+        self.withheld = Some(false);
     }
 
     /// Whether the first request was taken, which alone may say who the client is.
@@ -128,6 +140,9 @@ impl Session {
     ) -> Result<(), Refusal> {
         self.start(request.identity, snapshot);
         let Some(kind) = self.kind_of(&request.type_url)? else { return Ok(()) };
+        if self.is_withheld(kind)? {
+            return Ok(());
+        }
         let names_given = match &request.names {
             Names::Delta { subscribe, unsubscribe, .. } => subscribe.iter().chain(unsubscribe),
             Names::Sotw(names) => names.iter().chain([].as_slice()),
@@ -185,7 +200,7 @@ impl Session {
             Some(old) if old.snapshot().generation() >= snapshot.generation() => old.clone(),
             Some(old) => {
                 let new = old.of(snapshot.clone(), node);
-                advance(&mut shared.holdings, old, &new);
+                advance(&mut shared, old, &new);
                 self.report_contested(Some(old), &new);
                 new
             }
@@ -271,7 +286,7 @@ impl Session {
             };
             let mut response = self.response(kind.type_url().into(), view.type_version(kind));
             holding.last_nonce = Some(response.nonce.clone());
-            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now });
+            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now, changed: None });
             response.items = items;
             next.response = Some(response);
             return next;
@@ -292,6 +307,8 @@ impl Session {
             self.events.push(Event::Identified(identity.clone()));
             self.identity = Some(identity);
         }
+        let insight = Insight::new(&self.siblings, self.id, self.identity.clone());
+        self.events.push(Event::Started(insight));
         self.on_snapshot(snapshot);
     }
 
@@ -313,6 +330,20 @@ impl Session {
                 self.note_foreign(type_url);
                 Ok(None)
             }
+        }
+    }
+
+    /// On an aggregated stream such a request stays without an answer; a stream for nothing else ends.
+    fn is_withheld(&mut self, kind: Kind) -> Result<bool, Refusal> {
+        let Some(noted) = self.withheld.as_mut().filter(|_| kind == Kind::Secret) else { return Ok(false) };
+        if !std::mem::replace(noted, true) {
+            self.events.push(Event::SecretsWithheld);
+        }
+        match self.only {
+            Some(_) => Err(Refusal::PermissionDenied(
+                "xds-bridge sends no secrets over plain TCP: connect by a unix socket or TLS".into(),
+            )),
+            None => Ok(true),
         }
     }
 
@@ -354,6 +385,7 @@ impl Session {
                 let mended = in_flight.sent.iter().filter(|(_, sent)| sent.after_refusal);
                 let mended = mended.map(|(name, _)| name.clone()).collect();
                 let after = now.saturating_duration_since(in_flight.at);
+                let since_change = in_flight.changed.map(|seen| now.saturating_duration_since(seen));
                 if kind == Kind::Listener
                     && self.identity.as_ref().is_some_and(|client| client.agent == ENVOY)
                 {
@@ -363,17 +395,21 @@ impl Session {
                     shared.draining.keep(named, now + self.rules.pace.drain);
                 }
                 if kind == Kind::Cluster {
+                    shared.lingering.clear();
                     for name in
                         in_flight.sent.into_iter().filter(|(_, sent)| sent.version.is_some()).map(|(n, _)| n)
                     {
                         shared.acks.insert(name, now);
                     }
                 }
-                self.events.push(Event::Acknowledged { kind, after, mended });
+                self.events.push(Event::Acknowledged { kind, after, since_change, mended });
             }
             Some(message) => {
                 let Some(in_flight) = holding.reject() else { return true };
                 let names = in_flight.sent.into_iter().map(|(name, sent)| (name, sent.version)).collect();
+                if kind == Kind::Cluster {
+                    shared.lingering.clear();
+                }
                 self.events.push(Event::Rejected(Rejection { kind, message, names }));
             }
         }
@@ -389,15 +425,17 @@ impl Session {
         now: Instant,
     ) -> Option<Response> {
         let variant = self.variant;
+        let lingering = !shared.lingering.is_empty();
         let holding = shared.holdings.get_mut(kind, self.id)?;
         for name in &plan.settled {
             holding.gap.remove(name);
         }
-        // Waiting begins with the first thing that waits, and ends when none does.
-        holding.waiting_since = plan.waiting.then_some(holding.waiting_since.unwrap_or(now));
         // An answer that is due may be empty, but not as long as something of it only waits.
-        let answer = holding.answer_due && plan.wake_at.is_none() && holding.in_flight.is_none();
+        let answer = holding.answer_due && plan.wake_at.is_none();
         if plan.steps.is_empty() && !answer {
+            if plan.wake_at.is_none() && holding.in_flight.is_none() {
+                holding.changed = None;
+            }
             return None;
         }
         let full_state = variant == Variant::Sotw && sotw::is_full_state(kind, holding);
@@ -415,6 +453,9 @@ impl Session {
         if !telling && !answer {
             return None;
         }
+        if lingering {
+            holding.enter_lingering(view, kind, &sent);
+        }
         let starting_over: Vec<Name> = match (variant, kind) {
             (Variant::Sotw, Kind::Cluster) => {
                 let fresh =
@@ -427,7 +468,9 @@ impl Session {
         let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
-        holding.in_flight = Some(InFlight { sent, at: now });
+        // What is left in the gap follows, and is as old.
+        let changed = if holding.gap.is_empty() { holding.changed.take() } else { holding.changed };
+        holding.in_flight = Some(InFlight { sent, at: now, changed });
         response.items = content.items;
         if !supports_ttl {
             response.items.iter_mut().for_each(|item| item.ttl = None);
@@ -438,6 +481,7 @@ impl Session {
             version: response.version,
             items: response.items.len(),
             removed: response.removed.len(),
+            bytes: response.encoded_len(),
         });
         // A cluster that goes and comes back faster than a list of names can tell starts without
         // endpoints, while the list still names them: they are sent again behind it.
@@ -489,14 +533,18 @@ fn dependencies<'a>(shared: &'a Shared, view: &'a View, rules: &'a Rules, now: I
         holdings: &shared.holdings,
         acks: &shared.acks,
         draining: &shared.draining,
+        lingering: &shared.lingering,
         pace: &rules.pace,
         now,
     }
 }
 
 /// From one view to the next: what changed and was held enters the gap as it was held.
-fn advance(holdings: &mut Holdings, old: &View, new: &View) {
-    for (kind, name) in &new.changed_since(old) {
+fn advance(shared: &mut Shared, old: &View, new: &View) {
+    let changed = new.changed_since(old);
+    let Shared { holdings, lingering, .. } = shared;
+    lingering.keep(holdings, old, &changed);
+    for (kind, name) in &changed {
         for holding in holdings.of_mut(*kind) {
             holding.enter(old, new, *kind, name);
         }

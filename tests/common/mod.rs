@@ -8,6 +8,7 @@
 pub mod bridge;
 pub mod dump;
 pub mod envoy;
+pub mod fetched;
 pub mod files;
 pub mod http;
 pub mod peek;

@@ -23,11 +23,16 @@ pub struct Process {
 impl Process {
     /// Starts `command`; stdout and stderr are appended to `log`.
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Process {
+        Process::start_with(name, command, log, Stdio::null())
+    }
+
+    /// The same with this as its standard input.
+    pub fn start_with(name: &str, command: &mut Command, log: &Path, stdin: Stdio) -> Process {
         let open = || File::options().create(true).append(true).open(log);
         let stdout = open().unwrap_or_else(|e| panic!("cannot write {}: {e}", log.display()));
         let stderr = open().unwrap_or_else(|e| panic!("cannot write {}: {e}", log.display()));
         let child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)
             .spawn()
@@ -82,13 +87,19 @@ impl Process {
     /// Sends SIGTERM and waits for the end.
     #[track_caller]
     pub fn terminate(&mut self, bound: Duration) -> ExitStatus {
-        // Through the shell's own `kill`: std has no signals, and unsafe code is forbidden here.
-        let kill = format!("kill -TERM {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &kill]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIGTERM to {}", self.name);
+        self.signal("TERM");
         let what = format!("the end of {} after SIGTERM", self.name);
         wait_until(bound, &what, || self.ended().is_some());
         self.ended().expect("it has just been seen to have ended")
+    }
+
+    /// Sends a signal, such as `HUP`.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        // Through the shell's own `kill`: std has no signals, and unsafe code is forbidden here.
+        let kill = format!("kill -{name} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name} to {}", self.name);
     }
 
     /// Sends SIGKILL and waits for the end.

@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::pin::Pin;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
+use hyper_util::rt::TokioIo;
 use prost::Message;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -299,6 +300,15 @@ impl Client {
         Client { channel: channel.expect("connecting is quick").expect("the daemon accepts connections") }
     }
 
+    /// Connects over TCP or a unix socket, with TLS or without; the error is what the connection says.
+    pub fn try_connect(address: &Address, tls: Option<Arc<rustls::ClientConfig>>) -> Result<Client, String> {
+        let endpoint = Endpoint::from_static("http://localhost");
+        let connector = Connector { address: address.clone(), tls };
+        let connected = async { timeout(SOON, endpoint.connect_with_connector(connector)).await };
+        let channel = runtime().block_on(connected).expect("connecting is quick, and so is a refusal");
+        channel.map(|channel| Client { channel }).map_err(|error| format!("{error:?}"))
+    }
+
     /// Opens an aggregated stream.
     #[track_caller]
     pub fn ads(&self, variant: Variant) -> Stream {
@@ -327,6 +337,22 @@ impl Client {
     /// Calls a method with a stream of requests.
     pub fn call(&self, path: &str) -> Result<(mpsc::UnboundedSender<Vec<u8>>, Streaming<Bytes>), Status> {
         let (sender, receiver) = mpsc::unbounded_channel();
+        Ok((sender, self.call_with(path, receiver)?))
+    }
+
+    /// Calls a method with one request.
+    pub fn ask(&self, path: &str, request: Vec<u8>) -> Result<Streaming<Bytes>, Status> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        sender.send(request).expect("the other end is here");
+        drop(sender);
+        self.call_with(path, receiver)
+    }
+
+    fn call_with(
+        &self,
+        path: &str,
+        receiver: mpsc::UnboundedReceiver<Vec<u8>>,
+    ) -> Result<Streaming<Bytes>, Status> {
         let requests = tokio_stream::wrappers::UnboundedReceiverStream::new(receiver);
         let mut grpc = client::Grpc::new(self.channel.clone()).max_decoding_message_size(usize::MAX);
         let path = path.parse().expect("a method is a path");
@@ -335,7 +361,7 @@ impl Client {
             let opened = grpc.streaming(tonic::Request::new(requests), path, Raw);
             timeout(SOON, opened).await.expect("the daemon takes or refuses a stream at once")
         })?;
-        Ok((sender, answers.into_inner()))
+        Ok(answers.into_inner())
     }
 
     /// Posts bytes as the body of a gRPC call, whatever they are; `open` leaves the request without
@@ -369,6 +395,45 @@ impl Client {
             (status, code)
         };
         runtime().block_on(async { timeout(SOON, answer).await }).expect("the call ends")
+    }
+}
+
+/// Makes the connection that tonic then speaks on.
+#[derive(Clone)]
+struct Connector {
+    address: Address,
+    tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// Any of the connections.
+trait Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Io for T {}
+
+impl tower_service::Service<http::Uri> for Connector {
+    type Response = TokioIo<Box<dyn Io>>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Uri) -> Self::Future {
+        let Connector { address, tls } = self.clone();
+        Box::pin(async move {
+            let io: Box<dyn Io> = match (address, tls) {
+                (Address::Unix(path), _) => Box::new(tokio::net::UnixStream::connect(path).await?),
+                (Address::Tcp(port), None) => {
+                    Box::new(tokio::net::TcpStream::connect(("127.0.0.1", port)).await?)
+                }
+                (Address::Tcp(port), Some(tls)) => {
+                    let socket = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+                    let name = "localhost".try_into().expect("a DNS name");
+                    Box::new(tokio_rustls::TlsConnector::from(tls).connect(name, socket).await?)
+                }
+            };
+            Ok(TokioIo::new(io))
+        })
     }
 }
 

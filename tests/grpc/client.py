@@ -1,6 +1,6 @@
 """gRPC's own xDS client: calls xds:///service again and again, and prints each answer on a line.
 
-Finds the xDS server through GRPC_XDS_BOOTSTRAP. A line is `ok NAME` or `error CODE DETAILS`; with the
+Finds the xDS server through GRPC_XDS_BOOTSTRAP_CONFIG. A line is `ok NAME` or `error CODE DETAILS`; with the
 argument `wait`, a call waits until the first configuration is there.
 """
 

@@ -2,7 +2,7 @@
 //!
 //! Comes in: the `.proto` files of the `envoy-types` crate (found by `cargo metadata`; the crate
 //! itself is never compiled) and our own under `proto/`. Goes out: [`Descriptors`], the set as
-//! `FileDescriptorSet`, zlib-compressed, and the version of what it was made from. The same input
+//! `FileDescriptorSet`, zlib-compressed, what its comments say, and the version of what it was made from. The same input
 //! gives the same bytes on every machine, so that a test can compare them with those checked in.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
-use crate::scope;
+use crate::{comments, scope};
 
 /// The crate that carries Envoy's `.proto` files.
 const SOURCE_CRATE: &str = "envoy-types";
@@ -48,6 +48,9 @@ const COMPRESSION_LEVEL: u8 = 10;
 /// Where the set lies, relative to the repository.
 pub const SET_FILE: &str = "proto/envoy-v3.fds.zz";
 
+/// Where what its comments say lies, relative to the repository.
+pub const COMMENTS_FILE: &str = "proto/envoy-v3.comments.zz";
+
 /// Where its version lies, relative to the repository.
 pub const VERSION_FILE: &str = "proto/envoy-v3.version";
 
@@ -55,6 +58,8 @@ pub const VERSION_FILE: &str = "proto/envoy-v3.version";
 pub struct Descriptors {
     /// The zlib-compressed `FileDescriptorSet`.
     pub compressed: Vec<u8>,
+    /// The zlib-compressed lines of `comments`.
+    pub comments: Vec<u8>,
     /// Size before compression in bytes.
     pub plain_size: usize,
     /// Number of `.proto` files in it.
@@ -66,9 +71,11 @@ pub struct Descriptors {
 impl Descriptors {
     /// Writes both files into the repository.
     pub fn write(&self, root: &Path) -> Result<()> {
-        for (name, content) in
-            [(SET_FILE, self.compressed.as_slice()), (VERSION_FILE, self.version.as_bytes())]
-        {
+        for (name, content) in [
+            (SET_FILE, self.compressed.as_slice()),
+            (COMMENTS_FILE, &self.comments),
+            (VERSION_FILE, self.version.as_bytes()),
+        ] {
             fs::write(root.join(name), content).with_context(|| format!("writing {name}"))?;
         }
         Ok(())
@@ -87,9 +94,11 @@ pub fn build(root: &Path) -> Result<Descriptors> {
     }
     let own = root.join("proto");
     read_protos(&own, &own, &mut files)?;
-    let (set, files) = compile(files)?;
+    let Compiled { set, files, comments } = compile(files)?;
+    let compress = |bytes: &[u8]| miniz_oxide::deflate::compress_to_vec_zlib(bytes, COMPRESSION_LEVEL);
     Ok(Descriptors {
-        compressed: miniz_oxide::deflate::compress_to_vec_zlib(&set, COMPRESSION_LEVEL),
+        compressed: compress(&set),
+        comments: compress(comments.as_bytes()),
         plain_size: set.len(),
         files,
         version,
@@ -133,8 +142,18 @@ fn read_protos(root: &Path, dir: &Path, files: &mut BTreeMap<String, String>) ->
     Ok(())
 }
 
-/// Parses and links all files; the encoded set and how many files it holds.
-fn compile(sources: BTreeMap<String, String>) -> Result<(Vec<u8>, usize)> {
+/// What the compiler gives.
+struct Compiled {
+    /// The encoded set.
+    set: Vec<u8>,
+    /// How many files it holds.
+    files: usize,
+    /// What the comments say.
+    comments: String,
+}
+
+/// Parses and links all files.
+fn compile(sources: BTreeMap<String, String>) -> Result<Compiled> {
     let google = GoogleFileResolver::new();
     let mut parsed = BTreeMap::new();
     for name in WELL_KNOWN {
@@ -144,6 +163,7 @@ fn compile(sources: BTreeMap<String, String>) -> Result<(Vec<u8>, usize)> {
         let file = File::from_source(&name, &text).with_context(|| format!("parsing {name}"))?;
         parsed.insert(name, file.file_descriptor_proto().clone());
     }
+    let comments = comments::lines(parsed.values());
     scope::make_names_absolute(&mut parsed)?;
 
     let names: Vec<String> = parsed.keys().cloned().collect();
@@ -154,7 +174,7 @@ fn compile(sources: BTreeMap<String, String>) -> Result<(Vec<u8>, usize)> {
     compiler.include_imports(true).include_source_info(false);
     compiler.open_files(names).context("linking")?;
     // Not `file_descriptor_set()`: that one loses the custom options, so the constraint rules.
-    Ok((compiler.encode_file_descriptor_set(), compiler.files().len()))
+    Ok(Compiled { set: compiler.encode_file_descriptor_set(), files: compiler.files().len(), comments })
 }
 
 /// Files that are parsed already, by name.

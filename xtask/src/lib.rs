@@ -2,5 +2,6 @@
 //!
 //! A library, so that a test can do the same work in memory and compare it with what is checked in.
 
+mod comments;
 pub mod descriptors;
 mod scope;

@@ -17,11 +17,12 @@ fn main() -> anyhow::Result<ExitCode> {
             let built = xtask::descriptors::build(root)?;
             built.write(root)?;
             println!(
-                "{} files of {}: {} bytes, {} compressed",
+                "{} files of {}: {} bytes, {} compressed, {} of comments",
                 built.files,
                 built.version.trim_end(),
                 built.plain_size,
-                built.compressed.len()
+                built.compressed.len(),
+                built.comments.len()
             );
             Ok(ExitCode::SUCCESS)
         }

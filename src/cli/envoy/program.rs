@@ -143,7 +143,7 @@ fn reason(log: &str) -> String {
         None => log.lines().last().unwrap_or_default(),
     };
     // Nothing of what it quotes is shown: that may hold keys.
-    crate::app::without_quotes(message)
+    crate::admin::without_quotes(message)
 }
 
 fn first_line<'t>(text: &'t str, other: &'t str) -> &'t str {
