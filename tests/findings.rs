@@ -12,7 +12,7 @@ use std::path::Path;
 use regex::Regex;
 
 /// Where findings are made.
-const ROOMS: [&str; 3] = ["src/load", "src/app", "src/source"];
+const ROOMS: [&str; 4] = ["src/load", "src/app", "src/source", "src/cli/envoy"];
 
 /// What looks like a code and is none: a value of a header.
 const OTHER: [&str; 1] = ["no-store"];

@@ -10,6 +10,7 @@ mod board;
 mod connection;
 mod control;
 mod doors;
+mod follow;
 mod foreign;
 mod fragments;
 mod guard;
@@ -60,6 +61,7 @@ pub use control::{
     ControlError, Daemon, DumpRequest, Dumped, HistoryResponse, ReloadRequest, ReloadResponse,
 };
 use doors::Doors;
+pub use follow::follow;
 pub use fragments::Fragments;
 pub use limits::Limits;
 use loader::Loader;

@@ -14,6 +14,7 @@ mod dynamic;
 mod message;
 mod names;
 mod placeholders;
+mod probe;
 mod read;
 mod render;
 mod report;
@@ -32,6 +33,7 @@ use crate::envoy_api::Api;
 
 pub use compare::{Change, Difference, Field, compare, compare_shown, describe};
 pub use connection::{CLUSTER, ClientTls, Connection, Endpoint};
+pub use probe::{Beside, probe};
 pub use render::{RenderError, Rendered, render};
 pub use report::{Outcome, Remark};
 pub use shown::{Shown, show};

@@ -58,6 +58,22 @@ pub fn render<'r>(
 ) -> Result<Rendered, RenderError> {
     let file: Arc<str> = bootstrap.map_or_else(|| "render".into(), |source| source.name.clone());
     let mut report = Report::of(&file);
+    let document = assemble(api, resources, bootstrap, &mut report)?;
+    let text = write::document(&document.head, &document.root, &document.anchors);
+    let text = text.ok_or_else(|| ImportError::Unusable {
+        file,
+        message: "its aliases expand without bound".to_owned(),
+    })?;
+    Ok(Rendered { text, remarks: report.finish() })
+}
+
+/// The same as a tree.
+pub(super) fn assemble<'r>(
+    api: &Api,
+    resources: impl IntoIterator<Item = &'r Resource>,
+    bootstrap: Option<&Source>,
+    report: &mut Report,
+) -> Result<Document, RenderError> {
     let mut all: BTreeMap<(Kind, String), Node> = BTreeMap::new();
     let mut order: Vec<(Kind, String)> = Vec::new();
     for resource in resources {
@@ -68,7 +84,7 @@ pub fn render<'r>(
         order.push((kind, name.clone()));
         all.insert((kind, name), node);
     }
-    let mut inliner = Inliner { api, all, used: BTreeSet::new(), report: &mut report };
+    let mut inliner = Inliner { api, all, used: BTreeSet::new(), report };
     let mut lists: BTreeMap<&str, Vec<Child>> = BTreeMap::new();
     for (kind, name) in &order {
         let key = match kind {
@@ -92,13 +108,8 @@ pub fn render<'r>(
     let layers: Vec<&Node> =
         all.iter().filter(|((kind, _), _)| *kind == Kind::Runtime).map(|(_, node)| node).collect();
     let mut document = base(bootstrap)?;
-    fill(&mut document.root, lists, &layers, &mut report);
-    let text = write::document(&document.head, &document.root, &document.anchors);
-    let text = text.ok_or_else(|| ImportError::Unusable {
-        file,
-        message: "its aliases expand without bound".to_owned(),
-    })?;
-    Ok(Rendered { text, remarks: report.finish() })
+    fill(&mut document.root, lists, &layers, report);
+    Ok(document)
 }
 
 /// The bootstrap without its way to the bridge.
@@ -287,10 +298,14 @@ impl Inliner<'_> {
         if !node.at(&["scoped_rds", "scoped_rds_config_source"]).is_some_and(over_ads) {
             return;
         }
-        node.remove("scoped_rds");
-        node.remove("rds_config_source");
         let keys: Vec<(Kind, String)> =
             self.all.keys().filter(|(kind, _)| *kind == Kind::ScopedRoute).cloned().collect();
+        if keys.is_empty() {
+            // Envoy refuses an empty list of scopes.
+            return;
+        }
+        node.remove("scoped_rds");
+        node.remove("rds_config_source");
         let mut scopes = Vec::new();
         for key in keys {
             let mut scope = self.all[&key].clone();
