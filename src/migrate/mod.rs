@@ -11,6 +11,7 @@ mod compare;
 mod connection;
 mod dump;
 mod dynamic;
+mod foreign;
 mod message;
 mod names;
 mod placeholders;
@@ -26,8 +27,9 @@ mod write;
 
 use std::sync::Arc;
 
-use crate::diagnostic::Position;
+use crate::diagnostic::{Diagnostic, Position};
 use crate::envoy_api::Api;
+use crate::load;
 
 pub use compare::{Change, Difference, Field, compare, describe};
 pub use connection::{CLUSTER, Connection, Endpoint};
@@ -70,6 +72,8 @@ pub struct Imported {
     pub fragments: Vec<File>,
     /// The minimal bootstrap, if a source was or held one.
     pub bootstrap: Option<String>,
+    /// The clusters that stay in it.
+    pub external: Vec<String>,
     /// What was done, stayed, and is to be decided.
     pub remarks: Vec<Remark>,
 }
@@ -132,7 +136,7 @@ pub fn import(api: &Api, sources: &[Source], options: &Options) -> Result<Import
         }
         None => None,
     };
-    Ok(Imported { fragments, bootstrap, remarks: remarks.finish() })
+    Ok(Imported { fragments, bootstrap, external: taken.external, remarks: remarks.finish() })
 }
 
 /// Brings a file of the v2 API to v3, and leaves everything else in it as it is.
@@ -177,6 +181,15 @@ pub fn resources_of(api: &Api, source: &Source) -> Result<Vec<String>, ImportErr
 pub fn is_older(api: &Api, source: &Source) -> bool {
     let Ok(document) = read_source(source) else { return false };
     document.root.get("configs").is_some() || take::era(api, &source.name, &document) == v2::Era::V2
+}
+
+/// What is wrong with a configuration of today's API, a bootstrap or a filesystem-xDS file.
+pub fn findings(api: &Api, name: &Arc<str>, text: &str) -> Vec<Diagnostic> {
+    let is_xds = read::read(text).is_ok_and(|document| document.root.has("resources"));
+    match is_xds {
+        true => load::load_file(api, name, text.as_bytes()).diagnostics,
+        false => load::load_message(api, bootstrap::BOOTSTRAP, name, text.as_bytes()).1,
+    }
 }
 
 fn read_source(source: &Source) -> Result<Document, ImportError> {
