@@ -104,6 +104,10 @@ pub enum ImportError {
 /// How many values the aliases of a source may expand to.
 const ALIAS_BUDGET: usize = 1_000_000;
 
+/// What a bridge fills in, Envoy does not.
+const PLACEHOLDERS_STAY: &str =
+    "the bootstrap keeps placeholders, and Envoy fills in none: expand it as you did, with `envsubst`";
+
 /// Turns sources into fragments and a bootstrap.
 ///
 /// # Errors
@@ -136,6 +140,11 @@ pub fn import(api: &Api, sources: &[Source], options: &Options) -> Result<Import
         }
         None => None,
     };
+    if let (Some(base), true) = (&taken.bootstrap, bootstrap.as_deref().is_some_and(placeholders::has_any)) {
+        let mut report = Report::of(&sources[base.source].name);
+        report.decide(0, PLACEHOLDERS_STAY);
+        remarks.append(report);
+    }
     Ok(Imported { fragments, bootstrap, external: taken.external, remarks: remarks.finish() })
 }
 

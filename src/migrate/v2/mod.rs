@@ -101,8 +101,8 @@ impl Upgrade<'_> {
             rules.message(&ty.name, node);
             self.versions(ty, node);
             self.per_filter(ty, node);
-            self.left_over(ty, node);
         }
+        self.left_over(ty, node);
     }
 
     /// A type by its name of today.
@@ -319,8 +319,9 @@ impl Upgrade<'_> {
                 || matches!(child.value.form, Form::Alias(..));
             if !is_known && !child.value.is_null() {
                 let short = ty.name.rsplit('.').next().unwrap_or(&ty.name);
+                let since = if self.era == Era::V2 { " any more" } else { "" };
                 let message =
-                    format!("{short} has no field `{}` any more{}", child.key, advice(&ty.name, &child.key));
+                    format!("{short} has no field `{}`{since}{}", child.key, advice(&ty.name, &child.key));
                 self.report.decide(child.line, message);
             }
         }
@@ -359,7 +360,6 @@ fn advice(message: &str, field: &str) -> &'static str {
             ": write its routes as filter chains with a `filter_chain_match` each, or as `cluster`"
         }
         ("UdpListenerConfig", "config" | "udp_listener_name") => ": QUIC is configured by `quic_options` now",
-        ("Policy", "disable_overprovisioning") => ": use `overprovisioning_factor: 100`",
         ("PrivateKeyProvider", "config") => ": use `typed_config`",
         (_, "deprecated_v1") => ": what is in it is of the v1 API (2016-2017), write it anew",
         ("RouteAction", "websocket_config") => {
