@@ -57,9 +57,18 @@ pub fn era(api: &Api, message: &str, node: &Node) -> Era {
 /// Whether a type belongs to the old API.
 pub fn is_old_type(api: &Api, name: &str) -> bool {
     api.message(name).is_none()
-        && (api.v3_of(name).is_some()
+        && (v3_of(api, name).is_some()
             || name.starts_with("envoy.")
                 && name.split('.').any(|part| part == "v2" || part.starts_with("v2alpha")))
+}
+
+/// The message of today that was this one, also where Envoy's annotations do not lead back so far:
+/// those of `v2alpha` became `v2` under the same name, and ext_authz begins at a `v3` of its own.
+fn v3_of<'a>(api: &'a Api, old: &str) -> Option<&'a MessageType> {
+    let plain = old.replace(".v2alpha1.", ".v2.").replace(".v2alpha.", ".v2.");
+    let later =
+        plain.replace("envoy.config.filter.http.ext_authz.v2.", "envoy.config.filter.http.ext_authz.v3.");
+    [old, &*plain, &*later].into_iter().find_map(|name| api.v3_of(name))
 }
 
 /// Whether a file is of the first API, whose addresses are URLs.
@@ -113,7 +122,7 @@ impl Upgrade<'_> {
             return gzip::to_compressor(node, self.report);
         }
         let line = node.get("@type").map_or(node.line, |node| node.line);
-        if let Some(ty) = self.api.v3_of(old).filter(|_| self.api.message(old).is_none()) {
+        if let Some(ty) = v3_of(self.api, old).filter(|_| self.api.message(old).is_none()) {
             self.report.changed(line, format!("{old} is {} now", ty.name));
             let url = format!("type.googleapis.com/{}", ty.name);
             if let Some(node) = node.get_mut("@type") {
@@ -366,5 +375,26 @@ fn advice(message: &str, field: &str) -> &'static str {
             ": use `upgrade_configs`, and the settings of a tcp_proxy elsewhere"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_found_where_the_annotations_do_not_lead_back_so_far() {
+        let api = Api::embedded().expect("linked");
+        for (old, new) in [
+            ("http.ext_authz.v2.ExtAuthz", "http.ext_authz.v3.ExtAuthz"),
+            ("http.ext_authz.v2alpha.ExtAuthz", "http.ext_authz.v3.ExtAuthz"),
+            ("http.ext_authz.v2.ExtAuthzPerRoute", "http.ext_authz.v3.ExtAuthzPerRoute"),
+            ("http.jwt_authn.v2alpha.JwtAuthentication", "http.jwt_authn.v3.JwtAuthentication"),
+            ("network.kafka_broker.v2alpha1.KafkaBroker", "network.kafka_broker.v3.KafkaBroker"),
+        ] {
+            let found = v3_of(&api, &format!("envoy.config.filter.{old}")).map(|ty| &*ty.name);
+            assert_eq!(found, Some(&*format!("envoy.extensions.filters.{new}")), "{old}");
+        }
+        assert!(v3_of(&api, "envoy.config.filter.http.squash.v2.Squash").is_none());
     }
 }

@@ -8,12 +8,16 @@ pub(super) struct Rules<'r> {
     pub report: &'r mut Report,
 }
 
+const FORWARD_PROXY: &str = "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig";
+
 /// Fields that only got another name.
 const RENAMED: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteAction", "host_rewrite", "host_rewrite_literal"),
     ("envoy.config.route.v3.RouteAction", "auto_host_rewrite_header", "host_rewrite_header"),
     ("envoy.config.cluster.v3.Cluster", "drain_connections_on_host_removal", "ignore_health_on_host_removal"),
     ("envoy.config.listener.v3.FilterChainMatch", "sni_domains", "server_names"),
+    (FORWARD_PROXY, "host_rewrite", "host_rewrite_literal"),
+    (FORWARD_PROXY, "auto_host_rewrite_header", "host_rewrite_header"),
 ];
 
 /// Fields that said what is so now in any case, or that nobody reads.
