@@ -48,7 +48,7 @@ pub(super) fn take(api: &Api, root: &Node, source: usize, report: &mut Report) -
             .iter()
             .find(|part| part.text_at("@type").is_some_and(|url| url.rsplit('.').next() == Some(name)))
     };
-    let mut root = part_of("BootstrapConfigDump")?.get("bootstrap")?.clone();
+    let mut root = part_of("BootstrapConfigDump")?.get("bootstrap").filter(|root| root.is_map())?.clone();
     let has_cds = root.at(&["dynamic_resources", "cds_config"]).is_some();
     let mut items = Vec::new();
     for (dump, list, path, kind) in PLACES {
