@@ -61,8 +61,13 @@ pub fn session(bytes: &[u8]) {
     let variant = if bytes.next() % 2 == 0 { Variant::Delta } else { Variant::Sotw };
     let only = Some(bytes.next()).filter(|byte| byte % 3 == 0).map(|_| bytes.kind());
     let size = if bytes.next() % 2 == 0 { 64 } else { 1 << 20 };
-    let rules =
-        Rules { pace: Pace::default(), max_response: size, max_response_envoy: size, server: "fuzz".into() };
+    let rules = Rules {
+        pace: Pace::default(),
+        max_response: size,
+        max_response_envoy: size,
+        max_names: 1_000,
+        server: "fuzz".into(),
+    };
     let mut world = World {
         session: Session::new(variant, only, Arc::new(rules)),
         variant,

@@ -264,6 +264,7 @@ mod tests {
                 pace: Pace::default(),
                 max_response: 1 << 20,
                 max_response_envoy: 1 << 20,
+                max_names: 1 << 20,
                 server: "test".into(),
             };
             World {

@@ -91,6 +91,9 @@ const MAX_RESPONSE: usize = 3 * 1024 * 1024 + 512 * 1024;
 /// Envoy takes any size; this bounds what is buffered for one stream.
 const MAX_RESPONSE_ENVOY: usize = 64 * 1024 * 1024;
 
+/// Names that one stream may subscribe to, of one type: twenty times the largest reconnect that was seen.
+const MAX_NAMES: usize = 1_000_000;
+
 /// What the daemon is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -229,6 +232,7 @@ async fn serve(
         pace: settings.pace,
         max_response: MAX_RESPONSE,
         max_response_envoy: MAX_RESPONSE_ENVOY,
+        max_names: MAX_NAMES,
         server: format!("xds-bridge/{} {}", env!("CARGO_PKG_VERSION"), settings.instance).into(),
     };
     let mut loaded = store.subscribe();
@@ -245,6 +249,9 @@ async fn serve(
     let discovery = Discovery::new(store.clone(), rules, admission, journal, draining.clone());
     let (routes, health) = routes::routes(&api, discovery).await?;
     let connections = Arc::new(Connections::new(&limits));
+    // A flood of clients must not keep out the person who looks into it.
+    let at_admin = doors.admin.as_ref().and_then(Listener::address);
+    let for_admin = Arc::new(Connections::new(&limits::admin()));
     let mut servers = JoinSet::new();
     let tls = doors.tls.clone();
     let window = Arc::new(Window {
@@ -259,17 +266,17 @@ async fn serve(
         draining: draining.clone(),
     });
     let control = Control::new(jobs, handle.clone(), window.clone());
-    let at = doors.admin.as_ref().and_then(Listener::address);
-    let desk = routes::admin(Desk::new(window, control.clone(), at.as_ref()));
+    let desk = routes::admin(Desk::new(window, control.clone(), at_admin.as_ref()));
     let admin = doors.admin.map(|listener| (listener, false, true, desk));
     let envoys = doors.envoys.into_iter().map(|(listener, secure)| (listener, secure, false, routes.clone()));
     for (listener, secure, pages, routes) in envoys.chain(admin) {
+        let seats = if pages { for_admin.clone() } else { connections.clone() };
         let door = Door {
             listener,
             tls: tls.clone().filter(|_| secure),
             pages,
             limits: limits.clone(),
-            connections: connections.clone(),
+            connections: seats,
             draining: draining.clone(),
             pulse: watchdog.pulse(),
         };

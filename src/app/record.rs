@@ -1,5 +1,6 @@
 //! What happens on streams, written down: log lines for people, with the place in the files.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,7 +29,11 @@ pub struct Record {
     refused: Mutex<HashMap<Digest, Instant>>,
     /// Clients that were told of once that they get no secrets.
     without_secrets: Mutex<HashSet<String>>,
+    connected: Mutex<HashMap<Client, usize>>,
 }
+
+/// A connection, and the id of the node that speaks on it.
+type Client = (Arc<str>, String);
 
 impl Record {
     /// From now on resources are found at these places.
@@ -73,10 +78,30 @@ impl Record {
     }
 
     /// Whether this client was not yet told of; a node connects from many ports.
-    fn is_first(&self, node: &str, peer: &str) -> bool {
+    fn may_tell_of_secrets(&self, node: &str, peer: &str) -> bool {
         let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
         let mut told = self.without_secrets.lock().unwrap_or_else(PoisonError::into_inner);
         told.len() < MAX_COMPLAINTS && told.insert(format!("{node} {host}"))
+    }
+
+    /// Counts a stream of a client; true for its first.
+    fn is_first(&self, stream: &Stream) -> bool {
+        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let streams = connected.entry(client_of(stream)).or_default();
+        *streams += 1;
+        *streams == 1
+    }
+
+    /// A stream of a client has ended; true for its last.
+    fn was_last(&self, stream: &Stream) -> bool {
+        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let Entry::Occupied(mut streams) = connected.entry(client_of(stream)) else { return false };
+        *streams.get_mut() -= 1;
+        let last = *streams.get() == 0;
+        if last {
+            streams.remove();
+        }
+        last
     }
 
     /// Whether this peer may have another line now.
@@ -93,8 +118,12 @@ impl Record {
 impl Journal for Record {
     fn note(&self, stream: &Stream, event: &Event) {
         let (node, peer) = (node_of(stream), &*stream.peer);
+        if matches!(event, Event::Closed(_)) && stream.identity.is_some() && self.was_last(stream) {
+            tracing::debug!(node, peer, "a client has gone");
+        }
         match event {
-            Event::Identified(identity) => tracing::info!(
+            // A client may have a stream for each resource.
+            Event::Identified(identity) if self.is_first(stream) => tracing::info!(
                 node,
                 peer,
                 credential = stream.credential.as_deref(),
@@ -120,7 +149,7 @@ impl Journal for Record {
                     "a client asked for a type that is not served; it was answered as empty"
                 );
             }
-            Event::SecretsWithheld if self.is_first(node, peer) => tracing::warn!(
+            Event::SecretsWithheld if self.may_tell_of_secrets(node, peer) => tracing::warn!(
                 node,
                 peer,
                 "a client asks for secrets over plain TCP and gets none: listen on unix:PATH or give a certificate \
@@ -140,8 +169,17 @@ impl Journal for Record {
                 tracing::warn!(node, peer, reason, "a stream was ended for what its client sent");
             }
             Event::Closed(None) => tracing::debug!(node, peer, "a stream ended"),
+            Event::Overdue { kind, after } if self.may_complain("overdue", peer) => tracing::warn!(
+                node,
+                peer,
+                kind = kind.noun(),
+                after_s = after.as_secs(),
+                "a client has not answered; what waited for its ACK waits no longer"
+            ),
             Event::Opened
             | Event::Started(_)
+            | Event::Identified(_)
+            | Event::Overdue { .. }
             | Event::Subscribed { .. }
             | Event::SecretsWithheld
             | Event::UnknownType(_)
@@ -156,6 +194,10 @@ impl Journal for Record {
     }
 }
 
+fn client_of(stream: &Stream) -> Client {
+    (stream.peer.clone(), node_of(stream).to_owned())
+}
+
 fn node_of(stream: &Stream) -> &str {
     stream.identity.as_ref().map_or("", |identity| &identity.node.id)
 }
@@ -168,5 +210,5 @@ fn variant(stream: &Stream) -> &'static str {
 }
 
 fn service(stream: &Stream) -> &'static str {
-    stream.only.map_or("aggregated", Kind::noun)
+    if stream.only.is_some() { "single types" } else { "aggregated" }
 }

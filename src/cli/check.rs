@@ -69,7 +69,7 @@ fn tell_of_secrets(looks: &[Arc<Look>], plain: &[String]) {
     let secrets = looks.iter().flat_map(|look| &look.loaded.items).filter(is_secret).count();
     if secrets > 0 && !plain.is_empty() {
         output::print(&format!(
-            "{secrets} of them are secrets, which go over unix sockets and TLS, and not over plain TCP ({}) unless \
+            "the secrets among them ({secrets}) go over unix sockets and TLS, and not over plain TCP ({}) unless \
              --insecure is given\n",
             plain.join(", ")
         ));

@@ -77,11 +77,11 @@ pub fn main() -> ExitCode {
         Command::Render(command) => render::run(&given, &command),
         Command::Diff(command) => diff::run(&given, &command),
         Command::Reload(command) => reload::run(&given, &command),
+        Command::Schema(command) => schema::run(&given, &command),
         Command::Status(command) => status::run(&given, &command),
         Command::History(command) => history::run(&given, &command),
         Command::Completions(command) => Ok(manual::completions(&command)),
         Command::Man(command) => manual::pages(&command),
-        Command::Schema(command) => schema::run(&given, &command),
         Command::Settings(command) => settings::show::run(&given, &command),
     };
     match exit {

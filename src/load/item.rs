@@ -10,6 +10,7 @@ use super::lints::listen_addresses;
 use super::naming;
 use super::references::Mention;
 use super::scalar::{Typed, typed};
+use super::warmth;
 use super::wire;
 use super::yaml::Node;
 use crate::diagnostic::{Related, Severity, Span};
@@ -72,6 +73,9 @@ impl Reader<'_> {
         mentions.sort();
         if let Some(ttl) = ttl {
             resource = resource.with_ttl(ttl);
+        }
+        if kind == Kind::Cluster && warmth::is_slow(&body) {
+            resource = resource.warming_slowly();
         }
         let addresses = if kind == Kind::Listener { listen_addresses(node).into() } else { Arc::default() };
         self.items.push(Item {

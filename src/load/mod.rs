@@ -35,6 +35,7 @@ mod severities;
 mod substitute;
 mod suggest;
 mod unresolved;
+mod warmth;
 mod well_known;
 mod wire;
 mod written;

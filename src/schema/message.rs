@@ -45,7 +45,7 @@ impl Schema<'_> {
     }
 
     /// What a field holds. An extension in an inner message is of the categories of the field.
-    fn field(&mut self, field: &FieldType, categories: Categories) -> Json {
+    pub(super) fn field(&mut self, field: &FieldType, categories: Categories) -> Json {
         let is_any = self.is_any(field.value);
         let categories = match field.categories {
             [] if is_any => categories,

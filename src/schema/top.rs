@@ -63,17 +63,10 @@ impl Schema<'_> {
 
     /// What else a bootstrap may hold: it is checked, and not offered, since nothing comes of it.
     fn bootstrap(&mut self, taken: &mut Taken) {
-        let Some(id) = self.api.message_id(BOOTSTRAP) else { return };
-        let Json::Object(mut fields) = self.message(id, &[], false) else { return };
-        if let Some(Json::Object(properties)) = fields.remove("properties") {
-            for (name, schema) in properties.into_iter().filter(|(name, _)| name != "static_resources") {
-                let camel = camel(&name);
-                taken.add(&schema, [&name, &camel]);
-            }
-        }
-        let deprecated = self.api.message_type(id).fields.iter().filter(|field| field.deprecated);
-        for field in deprecated {
-            taken.add(&json!({ "deprecated": true }), [&field.name, &field.json_name]);
+        let Some(ty) = self.api.message(BOOTSTRAP) else { return };
+        for field in ty.fields.iter().filter(|field| &*field.name != "static_resources") {
+            let words = comment(&format!("{BOOTSTRAP}.{}", field.name)).words;
+            taken.add(&described(self.field(field, &[]), words), [&field.name, &field.json_name]);
         }
     }
 

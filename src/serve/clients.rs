@@ -205,7 +205,11 @@ impl StreamState {
                 }
             }
             Event::SecretsWithheld => self.secrets_withheld = true,
-            Event::Opened | Event::UnknownType(_) | Event::Contested(..) | Event::Closed(_) => {}
+            Event::Opened
+            | Event::Overdue { .. }
+            | Event::UnknownType(_)
+            | Event::Contested(..)
+            | Event::Closed(_) => {}
         }
     }
 }

@@ -4,6 +4,8 @@
 //! when the connection can take them, not before: a client that does not read costs what it holds,
 //! and coalesces by itself.
 
+mod budget;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,6 +25,8 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, StreamingService};
 use tonic::{Status, Streaming};
 
+use budget::{Budget, Counted};
+
 use super::admission::{Admission, OpenStreams, Seat};
 use super::journal::{Event, Journal, Stream};
 use super::peer::{Peer, Proof};
@@ -34,6 +38,10 @@ use crate::snapshot::Store;
 
 /// Largest request taken, in bytes: a reconnect with a million names and versions fits.
 pub const MAX_REQUEST: usize = 128 * 1024 * 1024;
+
+/// What all unfinished requests may hold together: four of the largest, or all those of some thousand Envoys that
+/// come back at once with a hundred kilobytes each.
+const MAX_UNFINISHED: usize = 4 * MAX_REQUEST;
 
 /// Requests taken in one turn before other streams get theirs.
 const REQUESTS_PER_TURN: usize = 64;
@@ -78,6 +86,7 @@ struct Shared {
     rules: Arc<Rules>,
     admission: Admission,
     open: Arc<OpenStreams>,
+    unfinished: Arc<Budget>,
     journal: Arc<dyn Journal>,
     drain: watch::Receiver<bool>,
     streams: AtomicU64,
@@ -99,6 +108,7 @@ impl Discovery {
             rules: Arc::new(rules),
             admission,
             open: Arc::default(),
+            unfinished: Budget::new(MAX_UNFINISHED),
             journal,
             drain,
             streams: AtomicU64::new(0),
@@ -130,6 +140,7 @@ where
                 Ok(Status::unimplemented("no such streaming discovery method").into_http())
             });
         };
+        let request = request.map(|body| Counted::new(body, self.shared.unfinished.clone()));
         let opening = Opening { shared: self.shared.clone(), method, peer };
         Box::pin(async move {
             Ok(match method.variant {
@@ -245,8 +256,11 @@ impl tokio_stream::Stream for Exchange {
         if let Poll::Ready(end) = this.poll_requests(context) {
             return this.end(end);
         }
-        if let Poll::Ready(Some(true)) = Pin::new(&mut this.drain).poll_next(context) {
-            return this.end(Some(ending()));
+        // Until nothing is ready: only then is this task woken by what comes.
+        while let Poll::Ready(Some(draining)) = Pin::new(&mut this.drain).poll_next(context) {
+            if draining {
+                return this.end(Some(ending()));
+            }
         }
         if this.silence.as_mut().is_some_and(|silence| silence.as_mut().poll(context).is_ready()) {
             this.reason = Some("no request came in time".into());
@@ -323,7 +337,7 @@ impl Exchange {
         if self.stream.only.is_none() || self.session.has_started() {
             return;
         }
-        let family = self.shared.families.join(&self.stream.peer, &identity.node);
+        let family = self.shared.families.join(self.peer.id(), &identity.node);
         self.siblings = Some(WatchStream::new(family.subscribe()));
         self.session.join(family);
     }

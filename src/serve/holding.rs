@@ -75,6 +75,8 @@ pub(crate) struct InFlight {
     pub at: Instant,
     /// When the first change that it tells of was seen.
     pub changed: Option<Instant>,
+    /// That its answer is overdue was noted.
+    pub overdue: bool,
 }
 
 /// One type on one stream.
@@ -98,6 +100,13 @@ impl Holding {
     /// taken to have it: nothing waits for it any longer.
     pub fn awaited(&self, now: Instant, deadline: Duration) -> Option<&InFlight> {
         self.in_flight.as_ref().filter(|in_flight| in_flight.at + deadline > now)
+    }
+
+    /// For how long an answer has not come that is overdue by now; told once.
+    pub fn newly_overdue(&mut self, now: Instant, deadline: Duration) -> Option<Duration> {
+        let in_flight = self.in_flight.as_mut().filter(|in_flight| in_flight.at + deadline <= now)?;
+        let told = std::mem::replace(&mut in_flight.overdue, true);
+        (!told).then(|| now.saturating_duration_since(in_flight.at))
     }
 
     /// What is to be done about `name`, held as `held`, given the current view.

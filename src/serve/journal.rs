@@ -70,6 +70,13 @@ pub enum Event {
     Rejected(Rejection),
     /// It asked for secrets, and they are not sent over a connection like this.
     SecretsWithheld,
+    /// A response was not answered in time: nothing waits for its ACK any longer.
+    Overdue {
+        /// The type.
+        kind: Kind,
+        /// Time since it went out.
+        after: Duration,
+    },
     /// It asked for a type that is not served.
     UnknownType(Arc<str>),
     /// The node belongs to several audiences that each have their own resource of this name: it

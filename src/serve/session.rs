@@ -30,15 +30,14 @@ pub struct Rules {
     pub max_response: usize,
     /// Largest response to an Envoy, which takes any size: bounds what one stream buffers.
     pub max_response_envoy: usize,
+    /// Names that one stream may subscribe to, of one type.
+    pub max_names: usize,
     /// `control_plane.identifier` of every response.
     pub server: Arc<str>,
 }
 
 /// Names longer than this are no names; the longest real ones are xdstp URLs of some hundred bytes.
 const MAX_NAME: usize = 16 * 1024;
-
-/// Names that one stream may subscribe to, of one type.
-const MAX_NAMES: usize = 1_000_000;
 
 /// What an Envoy calls itself.
 const ENVOY: &str = "envoy";
@@ -179,8 +178,9 @@ impl Session {
         }
         // Names that were given and dropped again wait for their answer, too.
         let waiting = holding.gap.len().saturating_sub(view.map_or(0, |view| view.count(kind)));
-        if holding.subscription.named().max(waiting) > MAX_NAMES {
-            return Err(Refusal::ResourceExhausted(format!("a stream may name at most {MAX_NAMES} {kind}s")));
+        let max = self.rules.max_names;
+        if holding.subscription.named().max(waiting) > max {
+            return Err(Refusal::ResourceExhausted(format!("a stream may name at most {max} {kind}s")));
         }
         siblings.stir();
         Ok(())
@@ -239,6 +239,11 @@ impl Session {
         shared.draining.forget_old(now);
         let mut wake_at: Option<Instant> = None;
         for kind in Kind::ALL {
+            let late = shared
+                .holdings
+                .get_mut(kind, self.id)
+                .map(|h| h.newly_overdue(now, self.rules.pace.deadline));
+            self.events.extend(late.flatten().map(|after| Event::Overdue { kind, after }));
             let plan = match shared.holdings.get(kind, self.id) {
                 Some(holding) => plan::plan(
                     &dependencies(&shared, &view, &self.rules, now),
@@ -286,7 +291,8 @@ impl Session {
             };
             let mut response = self.response(kind.type_url().into(), view.type_version(kind));
             holding.last_nonce = Some(response.nonce.clone());
-            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now, changed: None });
+            holding.in_flight =
+                Some(InFlight { sent: BTreeMap::new(), at: now, changed: None, overdue: false });
             response.items = items;
             next.response = Some(response);
             return next;
@@ -470,7 +476,7 @@ impl Session {
         holding.last_nonce = Some(response.nonce.clone());
         // What is left in the gap follows, and is as old.
         let changed = if holding.gap.is_empty() { holding.changed.take() } else { holding.changed };
-        holding.in_flight = Some(InFlight { sent, at: now, changed });
+        holding.in_flight = Some(InFlight { sent, at: now, changed, overdue: false });
         response.items = content.items;
         if !supports_ttl {
             response.items.iter_mut().for_each(|item| item.ttl = None);

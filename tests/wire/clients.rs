@@ -69,6 +69,35 @@ fn rule_25_clients_that_never_read_delay_nobody_and_grow_nothing() {
 }
 
 #[test]
+fn a_client_is_announced_once_whatever_the_number_of_its_streams() {
+    let mut world = World::new(&[("all.yaml", &one_of_each("a", 1))]);
+    let open = |client: &Client, node: &str| {
+        let mut streams: Vec<Stream> = (0..20).map(|_| client.single(Delta, Kind::Endpoint)).collect();
+        for stream in &mut streams {
+            stream.node = Some(Node::envoy(node));
+            stream.ask(Kind::Endpoint, &["a"]);
+            stream.take(Kind::Endpoint);
+        }
+        streams
+    };
+    let streams = open(&world.client, "one");
+    let more = open(&world.client, "two");
+    let other = open(&Client::connect(world.bridge.address()), "one");
+    let announced =
+        |world: &World| world.bridge.log().lines().filter(|line| line.contains("a client connected")).count();
+    assert_eq!(announced(&world), 3, "{}", world.bridge.log());
+    drop((streams, more, other));
+    // All streams of the first have ended when one that comes later has been answered.
+    let before = world.bridge.log().len();
+    common::wait_until(common::SOON, "the client to be announced again", || {
+        drop(open(&world.client, "one"));
+        announced(&world) > 3
+    });
+    let line = world.bridge.wait_for_line(before, "a client connected");
+    assert!(line.contains("single types"), "{line}");
+}
+
+#[test]
 fn rule_26_a_client_that_names_its_listeners_and_clusters_gets_those() {
     let route = |cluster: &str| {
         format!(

@@ -1,5 +1,7 @@
 //! Rules 16 to 22: what is sent, how much at once, and in which order.
 
+use std::time::{Duration, Instant};
+
 use super::*;
 use crate::common::xds::Node;
 use crate::common::{SOON, wait_until};
@@ -275,6 +277,83 @@ fn rule_22_to_24_a_renamed_cluster_is_made_before_the_route_and_broken_behind_it
             assert_eq!(stream.take(Kind::Endpoint).says(), ["-old"]);
         }
         stream.expect_silence();
+    }
+}
+
+/// A stream that holds the service `old`.
+fn holding_old(world: &World, variant: Variant) -> Stream {
+    let mut stream = world.client.ads(variant);
+    for (kind, names) in [(Kind::Cluster, vec![]), (Kind::Endpoint, vec!["old"]), (Kind::Route, vec!["r"])] {
+        stream.ask(kind, &names);
+        stream.take(kind);
+    }
+    stream
+}
+
+#[test]
+fn rule_23_a_route_waits_for_the_ack_of_its_cluster_and_for_the_time_that_names_take_to_resolve() {
+    const WARM_UP: Duration = Duration::from_millis(700);
+    let of_names = "clusters: [{name: new, type: STRICT_DNS, connect_timeout: 1s}]
+routes: [{name: r, virtual_hosts: [{name: v, domains: ['*'], routes: [\
+                     {match: {prefix: /}, route: {cluster: new}}]}]}]
+";
+    for variant in [Delta, Sotw] {
+        let world = World::with_flags(&[("s.yaml", &service("old"))], &["--warm-up", "700ms"]);
+        let mut stream = holding_old(&world, variant);
+        world.put("s.yaml", of_names);
+        let made = stream.expect(Kind::Cluster);
+        stream.expect_silence();
+        let acknowledged = Instant::now();
+        stream.ack(&made);
+        stream.take(Kind::Route);
+        assert!(acknowledged.elapsed() >= WARM_UP);
+        stream.take(Kind::Cluster);
+    }
+}
+
+#[test]
+fn rule_23_endpoints_that_a_cluster_on_its_way_needs_are_given_although_both_have_gone() {
+    for variant in [Delta, Sotw] {
+        let mut world = World::new(&[("s.yaml", &service("old"))]);
+        let mut stream = holding_old(&world, variant);
+        world.put("s.yaml", &service("brief"));
+        // An Envoy acknowledges it when it is warm, for which it needs the endpoints.
+        let brief = stream.expect(Kind::Cluster);
+        world.put("s.yaml", &service("new"));
+        world.bridge.wait_for_line(0, "generation=3");
+        stream.ask(Kind::Endpoint, &["old", "brief"]);
+        let mut endpoints = stream.take(Kind::Endpoint).says();
+        endpoints.retain(|name| name != "-old" && name != "old");
+        assert_eq!(endpoints, ["brief"]);
+        stream.expect_silence();
+        stream.ack(&brief);
+        let made = stream.take(Kind::Cluster);
+        assert_eq!(made.says(), if variant == Delta { vec!["-brief", "new"] } else { vec!["new", "old"] });
+    }
+}
+
+#[test]
+fn rule_24_an_answer_that_does_not_come_is_waited_for_until_the_deadline_and_written_down() {
+    for variant in [Delta, Sotw] {
+        let flags = ["--ack-deadline", "1s"];
+        let mut world = World::with_flags(&[("s.yaml", &service("old"))], &flags);
+        let mut stream = world.client.ads(variant);
+        let asked = Instant::now();
+        stream.ask(Kind::Cluster, &[]);
+        stream.expect(Kind::Cluster);
+        stream.ask(Kind::Endpoint, &["old"]);
+        stream.expect(Kind::Endpoint);
+        stream.ask(Kind::Route, &["r"]);
+        stream.take(Kind::Route);
+        assert!(asked.elapsed() >= Duration::from_secs(1));
+        // The next change goes out all the same, though the first was never answered.
+        world.put("s.yaml", &service("new"));
+        assert!(stream.expect(Kind::Cluster).says().contains(&"new".to_owned()));
+        let line = world.bridge.wait_for_line(0, "a client has not answered");
+        assert!(line.contains("WARN") && line.contains("kind=\"cluster\""), "{line}");
+        let log = world.bridge.log();
+        let lines = log.lines().filter(|line| line.contains("a client has not answered"));
+        assert_eq!(lines.count(), 1, "a line for a client and minute");
     }
 }
 

@@ -30,7 +30,7 @@ pub fn lines<'f>(files: impl IntoIterator<Item = &'f FileDescriptorProto>) -> St
         let inside = |other: &&str| {
             file.package().strip_prefix(*other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        !OTHERS.iter().any(|other| inside(&other))
+        !OTHERS.iter().any(inside)
     };
     for file in files.into_iter().filter(is_wanted) {
         let mut names = BTreeMap::new();

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::session::{Rules, Session};
+use super::session::{Refusal, Rules, Session};
 use super::wire::{Identity, Names, Request, Response, Variant};
 use super::{Event, Pace};
 use crate::resource::{Kind, Node, Reference, Resource, Selector};
@@ -59,6 +59,7 @@ impl Stream {
             pace: Pace::default(),
             max_response: 3_500_000,
             max_response_envoy: 64_000_000,
+            max_names: 10,
             server: "test".into(),
         };
         Stream {

@@ -607,6 +607,9 @@ fn rule_24_the_deadline_of_an_answer_does_not_let_pass_what_was_never_sent() {
         stream.wait(Duration::from_millis(1));
         // No answer came: the next clusters go out all the same, and the route that needs them waits.
         let clusters = stream.expect(Cluster);
+        let overdue =
+            stream.events().iter().filter(|e| matches!(e, Event::Overdue { kind: Cluster, .. })).count();
+        assert_eq!(overdue, 1);
         assert_eq!(shown(&clusters), if variant == Delta { vec!["c2", "-c1"] } else { vec!["c0", "c2"] });
         stream.expect_nothing();
         let next = stream.session.next(stream.now);
@@ -750,6 +753,47 @@ fn rule_27_a_single_service_refuses_other_types_and_fills_in_its_own() {
     let names = Names::Delta { subscribe: vec![], unsubscribe: vec![], initial: HashMap::new() };
     stream.send(Request { names, ..Request::default() });
     assert_eq!(stream.take(Cluster), ["a", "b"]);
+}
+
+#[test]
+fn rule_27_more_names_than_a_stream_may_have_are_refused() {
+    for variant in [Delta, Sotw] {
+        let mut stream = Stream::ads(variant, two_clusters());
+        let limit = (0..10).map(|n| format!("n{n}")).collect::<Vec<_>>();
+        let names = |list: Vec<String>| match variant {
+            Delta => Names::Delta { subscribe: list, unsubscribe: vec![], initial: HashMap::new() },
+            Sotw => Names::Sotw(list),
+        };
+        let request = stream.request(Cluster, names(limit.clone()));
+        stream.send(request);
+        let more = if variant == Delta {
+            vec!["more".to_owned()]
+        } else {
+            [limit, vec!["more".to_owned()]].concat()
+        };
+        let request = stream.request(Cluster, names(more));
+        let snapshot = stream.snapshot.clone();
+        let refusal = stream.session.on_request(request, &snapshot, stream.now).expect_err("too many");
+        assert!(matches!(refusal, Refusal::ResourceExhausted(_)), "{refusal}");
+    }
+}
+
+#[test]
+fn rule_27_names_asked_for_and_dropped_at_once_count_as_long_as_they_wait() {
+    let mut stream = Stream::ads(Delta, two_clusters());
+    stream.subscribe(Cluster, &["*"], &[]);
+    // Never acknowledged: what is asked for now waits for its answer.
+    stream.expect(Cluster);
+    let snapshot = stream.snapshot.clone();
+    let mut ask = |n: u32| {
+        let list = vec![format!("n{n}")];
+        let names = Names::Delta { subscribe: list.clone(), unsubscribe: list, initial: HashMap::new() };
+        let request = stream.request(Cluster, names);
+        stream.session.on_request(request, &snapshot, stream.now)
+    };
+    // Two more, since two are there without being asked for by name.
+    assert!((0..12).all(|n| ask(n).is_ok()));
+    assert!(matches!(ask(12), Err(Refusal::ResourceExhausted(_))));
 }
 
 #[test]
