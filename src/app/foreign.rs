@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn names_that_can_be_bent_are_foreign() {
-        for host in ["", "localhost", "LOCALHOST:1", "127.0.0.1:18001", "[::1]:18001", "10.0.0.1", "::1"] {
+        for host in ["", "localhost", "LOCALHOST:1", "127.0.0.1:18001", "[::1]:18001", "10.0.0.1"] {
             assert!(!is_foreign(host), "{host}");
         }
         for host in
