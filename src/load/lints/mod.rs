@@ -57,7 +57,7 @@ impl Decoder<'_> {
                 self.lint_times(node, &fields);
             }
             "config.route.v3.RetryPolicy" => {
-                self.lint_times(node, &["per_try_timeout", "per_try_idle_timeout"])
+                self.lint_times(node, &["per_try_timeout", "per_try_idle_timeout"]);
             }
             "config.route.v3.WeightedCluster" => self.lint_weights(node),
             "config.core.v3.ApiConfigSource" => self.lint_transport_version(node),
