@@ -78,6 +78,7 @@ fn client() -> Client {
         refused: vec![refused],
         contested: text("c"),
         pending: true,
+        missing: text("m"),
     };
     let stream = Stream {
         id: 7,

@@ -126,3 +126,56 @@ fn hostile_sources_do_no_harm() {
     }
     assert!(imported > 20, "nearly nothing was left to import: {imported}");
 }
+
+/// Every value of a JSON source in turn is something else: another shape is an error or another
+/// configuration, never a panic.
+#[test]
+fn values_of_the_wrong_shape_do_no_harm() {
+    use serde_json::{Value, json};
+    use xds_bridge::envoy_api::Api;
+    use xds_bridge::migrate::{Connection, Endpoint, Options, Source, Split, import};
+
+    fn pointers(value: &Value, at: String, all: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                map.iter().for_each(|(key, inner)| {
+                    let key = key.replace('~', "~0").replace('/', "~1");
+                    pointers(inner, format!("{at}/{key}"), all);
+                });
+            }
+            Value::Array(list) => list
+                .iter()
+                .enumerate()
+                .for_each(|(index, inner)| pointers(inner, format!("{at}/{index}"), all)),
+            _ => {}
+        }
+        all.push(at);
+    }
+
+    let api = Api::embedded().unwrap();
+    let options = Options {
+        split: Split::Concern,
+        dynamic: true,
+        connection: Connection::to(Endpoint::Tcp("127.0.0.1".to_owned(), 1)),
+        node_id: "n".to_owned(),
+        node_cluster: "c".to_owned(),
+    };
+    let mut imported = 0;
+    for file in ["dump/dump.json", "static-json/envoy.json"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrate").join(file);
+        let whole: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let mut all = Vec::new();
+        pointers(&whole, String::new(), &mut all);
+        for (round, pointer) in all.iter().enumerate() {
+            for other in
+                [json!(7), json!([[]]), json!({"name": {}}), json!(null)].iter().skip(round % 2).step_by(2)
+            {
+                let mut changed = whole.clone();
+                *changed.pointer_mut(pointer).unwrap() = other.clone();
+                let source = Source { name: "x".into(), text: changed.to_string() };
+                imported += usize::from(import(&api, &[source], &options).is_ok());
+            }
+        }
+    }
+    assert!(imported > 100, "nearly nothing was left to import: {imported}");
+}

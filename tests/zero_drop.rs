@@ -152,7 +152,10 @@ fn get(port: u16) -> String {
 
 #[track_caller]
 fn assert_clean(tally: &Tally, proxy: &Proxy, what: &str) {
-    assert_eq!(tally.failures(), 0, "{what}, {:?}: {tally:?}\n{}", proxy.way, proxy.bridge.log());
+    let log = proxy.bridge.log();
+    assert_eq!(tally.failures(), 0, "{what}, {:?}: {tally:?}\n{log}", proxy.way);
+    // No gate was opened by a deadline: nobody waited for nothing.
+    assert!(!log.contains("has not answered"), "{what}, {:?}: {log}", proxy.way);
 }
 
 /// The pieces of which fragments are made.

@@ -13,9 +13,6 @@ use crate::resource::{Digest, Kind, Name};
 use crate::serve::{self, Lacking, StreamState, TypeState, Variant};
 use crate::snapshot::Snapshot;
 
-/// Clients that are listed; of more, only the number is told.
-const MAX_CLIENTS: usize = 2000;
-
 /// `file:line` of each place where a resource is defined.
 pub type PlacesOf<'a> = &'a dyn Fn(Kind, &Name) -> Vec<String>;
 
@@ -52,9 +49,8 @@ pub fn clients(
         behind: count(BEHIND),
         refused: count(REFUSED),
         streams: streams.len() as u64,
-        left_out: clients.len().saturating_sub(MAX_CLIENTS) as u64,
+        left_out: 0,
     };
-    clients.truncate(MAX_CLIENTS);
     (clients, summary)
 }
 
@@ -219,6 +215,7 @@ fn type_of(kind: Kind, known: &TypeState, lacking: &Lacking, clock: &Clock, plac
         refused,
         contested: text(&lacking.contested),
         pending: lacking.is_pending,
+        missing: text(&lacking.missing),
     }
 }
 
@@ -234,5 +231,163 @@ fn host(peer: &str) -> &str {
     match peer.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => peer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Node, Resource};
+    use crate::serve::{Clients, Event, Identity, Journal, Names, Pace, Request, Response, Rules, Session};
+    use crate::snapshot::{Builder, Edit};
+
+    struct Nobody;
+
+    impl Journal for Nobody {
+        fn note(&self, _: &serve::Stream, _: &Event) {}
+
+        fn turned_away(&self, _: &str, _: &str) {}
+    }
+
+    /// One client on one stream, and what is recorded of it.
+    struct World {
+        builder: Builder,
+        snapshot: Arc<Snapshot>,
+        session: Session,
+        clients: Clients,
+        stream: serve::Stream,
+    }
+
+    impl World {
+        fn new() -> World {
+            let rules = Rules {
+                pace: Pace::default(),
+                max_response: 1 << 20,
+                max_response_envoy: 1 << 20,
+                max_names: 1 << 20,
+                server: "test".into(),
+            };
+            World {
+                builder: Builder::new(),
+                snapshot: Arc::new(Snapshot::unloaded()),
+                session: Session::new(Variant::Delta, None, Arc::new(rules)),
+                clients: Clients::new(Arc::new(Nobody)),
+                stream: serve::Stream {
+                    id: 1,
+                    peer: "10.0.0.1:4711".into(),
+                    credential: None,
+                    variant: Variant::Delta,
+                    only: None,
+                    identity: None,
+                },
+            }
+        }
+
+        /// Publishes a cluster with this content; the stream does not look yet.
+        fn publish(&mut self, body: &[u8]) {
+            let cluster = Arc::new(Resource::new(Kind::Cluster, "a", body));
+            self.snapshot = Arc::new(self.builder.apply([Edit::Put(None, cluster)]).expect("it is new"));
+        }
+
+        fn ask(&mut self, kind: Kind, subscribe: &[&str], nonce: &str, error: Option<&str>) {
+            let node = Node { id: "n".into(), cluster: "c".into(), ..Node::default() };
+            let identity =
+                Identity { node, agent: "envoy".into(), agent_version: "1".into(), features: vec![] };
+            let subscribe = subscribe.iter().map(ToString::to_string).collect();
+            let request = Request {
+                identity: Some(identity),
+                type_url: kind.type_url().into(),
+                nonce: nonce.into(),
+                error: error.map(str::to_owned),
+                names: Names::Delta { subscribe, unsubscribe: vec![], initial: Default::default() },
+            };
+            self.session.on_request(request, &self.snapshot, Instant::now()).expect("taken");
+            self.record();
+        }
+
+        fn answer(&mut self) -> Response {
+            self.session.on_snapshot(&self.snapshot);
+            let response = self.session.next(Instant::now()).response.expect("something to send");
+            self.record();
+            response
+        }
+
+        fn record(&mut self) {
+            for event in self.session.take_events() {
+                if let Event::Identified(identity) = &event {
+                    self.stream.identity = Some(identity.clone());
+                }
+                self.clients.note(&self.stream, &event);
+            }
+        }
+
+        #[track_caller]
+        fn seen(&self, state: &str) -> Client {
+            let now = (Instant::now(), SystemTime::now());
+            let place = |_: Kind, _: &Name| vec!["f.yaml:3".to_owned()];
+            let (clients, summary) = clients(&self.clients.streams(), &self.snapshot, now, &place);
+            let [client] = &clients[..] else { panic!("one client: {clients:?}") };
+            assert_eq!(client.state, state, "{client:?}");
+            assert_eq!((summary.clients, summary.streams), (1, 1));
+            client.clone()
+        }
+    }
+
+    #[test]
+    fn a_client_is_behind_until_it_acknowledges_and_refused_until_it_takes_another_version() {
+        let mut world = World::new();
+        world.publish(b"\x0a\x01a");
+        world.ask(Kind::Cluster, &["*"], "", None);
+        let client = world.seen("behind");
+        assert_eq!((&*client.node_id, &*client.address, &*client.agent), ("n", "10.0.0.1", "envoy 1"));
+        let response = world.answer();
+        let client = world.seen("behind");
+        assert_eq!(client.why, ["lacks cluster `a`: on its way, not acknowledged yet"]);
+        assert!(client.streams[0].types[0].pending && client.streams[0].types[0].wildcard);
+        world.ask(Kind::Cluster, &[], &response.nonce, None);
+        let client = world.seen("in_sync");
+        let of = &client.streams[0].types[0];
+        assert_eq!(of.sent.as_ref().map(|sent| &sent.version), of.acknowledged.as_ref().map(|a| &a.version));
+        assert!(client.why.is_empty() && of.behind == 0 && !of.pending);
+
+        // What the stream has not even looked at counts already.
+        world.publish(b"\x0a\x01a\x2a\x01x");
+        assert!(world.seen("behind").streams[0].types[0].pending);
+        let response = world.answer();
+        world.ask(Kind::Cluster, &[], &response.nonce, Some("Error adding/updating cluster(s) a: no"));
+        let client = world.seen("refused");
+        assert_eq!(client.why, ["refuses cluster `a` (f.yaml:3): Error adding/updating cluster(s) a: no"]);
+        let of = &client.streams[0].types[0];
+        assert!(of.rejected.is_some() && of.behind == 0 && !of.pending, "{of:?}");
+
+        world.publish(b"\x0a\x01a");
+        let response = world.answer();
+        world.ask(Kind::Cluster, &[], &response.nonce, None);
+        assert_eq!(world.seen("in_sync").streams[0].types[0].rejected, None);
+    }
+
+    #[test]
+    fn what_is_asked_for_and_not_there_is_told() {
+        let mut world = World::new();
+        world.publish(b"\x0a\x01a");
+        world.ask(Kind::Route, &["gone"], "", None);
+        let response = world.answer();
+        world.ask(Kind::Route, &[], &response.nonce, None);
+        assert_eq!(world.seen("in_sync").streams[0].types[0].missing, ["gone"]);
+    }
+
+    #[test]
+    fn nobody_holds_the_newest_of_what_is_not_loaded() {
+        let mut world = World::new();
+        world.ask(Kind::Cluster, &["*"], "", None);
+        assert_eq!(world.seen("behind").why, ["nothing is served yet"]);
+    }
+
+    #[test]
+    fn a_host_is_an_address_without_its_port() {
+        assert_eq!(
+            ["10.0.0.1:1", "[::1]:9", "unix uid 0 pid 1", "unix", ""].map(host),
+            ["10.0.0.1", "[::1]", "unix uid 0 pid 1", "unix", ""]
+        );
     }
 }

@@ -18,8 +18,8 @@ pub use clients::{PlacesOf, clients};
 pub use history::{Change, Entry, MAX_ENTRIES, MAX_NAMES, entry};
 pub use metrics::{Certificate, Loads, Process, Scrape, metrics};
 pub use pages::{Answer, Page, TEXT, foreign, index, page};
-pub use refusal::{MAX_LISTED, named, shown};
+pub use refusal::{MAX_LISTED, named, shown, without_quotes};
 pub use status::{
-    Bridge, Client, Finding, Fragment, Refused, SCHEMA_VERSION, Serving, Status, Stream, Summary, Type,
-    Version, finding, severity,
+    Bridge, Client, Finding, Fragment, MAX_CLIENTS, Refused, SCHEMA_VERSION, Serving, Status, Stream,
+    Summary, Type, Version, finding, severity,
 };

@@ -20,15 +20,22 @@ pub fn named<'r, T>(message: &str, refused: &'r [T], name: impl Fn(&T) -> &Name)
 /// What a client's message says, without the resource that it quotes: that may hold keys. Envoy quotes
 /// a resource that fails a constraint, in protobuf's text form, before the reason or behind it.
 pub fn shown(kind: Kind, message: &str) -> String {
-    const CONSTRAINT: &str = "validation failed (";
     if kind == Kind::Secret {
         return "(withheld: it is about a secret; see the Envoy's own log)".into();
     }
+    without_quotes(message)
+}
+
+/// The first line of what an Envoy says, without the configuration that it quotes.
+pub fn without_quotes(message: &str) -> String {
+    const CONSTRAINT: &str = "validation failed (";
     // Within a quote line breaks are escaped: a line that begins with `: ` stands behind it.
     let reason = message.rsplit_once("\n: ").map_or(message, |(_, reason)| reason);
     let line = reason.lines().next().unwrap_or_default();
     let quoted = line.find(CONSTRAINT).and_then(|at| line[at..].find("): ").map(|end| at + end + 1));
     let line = &line[..quoted.unwrap_or(line.len())];
+    // A configuration in JSON stands behind the reason.
+    let line = line.split_once("): {").map_or(line, |(reason, _)| reason);
     match line.char_indices().nth(MAX_MESSAGE) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),

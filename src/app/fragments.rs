@@ -6,6 +6,9 @@
 //! previous snapshot stays until the mix is good or somebody accepts it. Only what changed is
 //! loaded, compared and built.
 
+mod judging;
+mod recall;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,18 +16,16 @@ use std::time::{Instant, SystemTime};
 
 use imbl::OrdMap;
 
-use super::guard::{self, Removal};
 use super::look::{FileName, Look, Saved, load_all};
 use super::mix::{Mix, Places};
 use super::outcome::{Outcome, Verdict};
-use super::policy::{Accept, OnError, Policy};
+use super::policy::{Accept, Policy};
 use super::standing::{Condition, Hold, Standing};
 use super::surroundings::{Surroundings, VariableSources};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
-use crate::load::{self, References};
 use crate::snapshot::{Builder, Snapshot};
-use crate::source::{DirState, Directory, SourceFile, Sources};
+use crate::source::{Directory, SourceFile, Sources};
 
 /// All fragments. There is one, and what it builds goes to one store.
 #[derive(Debug)]
@@ -34,8 +35,10 @@ pub struct Fragments {
     sources: Sources,
     /// The newest look at each file, good or not.
     looks: OrdMap<FileName, Arc<Look>>,
-    /// The files whose newest look has errors.
+    /// The files whose newest look has errors, or is empty where resources were.
     broken: BTreeSet<FileName>,
+    /// Those of them that are empty.
+    emptied: BTreeSet<FileName>,
     /// The files whose newest look draws on something beside its text.
     drawing: BTreeSet<FileName>,
     /// The newest good look at each file.
@@ -73,6 +76,7 @@ impl Fragments {
             sources: Sources::default(),
             looks: OrdMap::new(),
             broken: BTreeSet::new(),
+            emptied: BTreeSet::new(),
             drawing: BTreeSet::new(),
             good: OrdMap::new(),
             served: OrdMap::new(),
@@ -189,6 +193,9 @@ impl Fragments {
         let Staged { changed, looks, mut findings } = std::mem::take(&mut self.staged);
         let looks: Vec<Arc<Look>> = looks.into_values().collect();
         findings.extend(looks.iter().flat_map(|look| look.loaded.diagnostics.clone()));
+        for name in &changed {
+            self.emptied.remove(name);
+        }
         for name in changed.iter().filter(|name| !sources.files.contains_key(*name)) {
             self.looks.remove(name);
             self.broken.remove(name);
@@ -206,6 +213,12 @@ impl Fragments {
             if look.has_errors() {
                 self.broken.insert(name.clone());
                 findings.extend(self.recall(look));
+            } else if let Some(finding) = self.emptied(look) {
+                self.emptied.insert(name.clone());
+                self.broken.insert(name.clone());
+                // It says more than the note that there is nothing in the file.
+                findings.retain(|note| note.file != look.path);
+                findings.push(finding);
             } else {
                 self.broken.remove(name);
                 self.good.insert(name.clone(), look.clone());
@@ -217,6 +230,9 @@ impl Fragments {
 
     /// Takes over what is held, if what was accepted is all that held it.
     pub fn accept(&mut self, accept: Accept) -> Outcome {
+        if accept.removals {
+            self.accept_emptied();
+        }
         self.finish(Instant::now(), Vec::new(), Vec::new(), accept)
     }
 
@@ -228,34 +244,22 @@ impl Fragments {
         accept: Accept,
     ) -> Outcome {
         let files_loaded = looks.len();
+        let still_broken = self.still_broken(&looks);
         let concerned = self.pending.clone();
         let (verdict, across) = self.serve_good(accept, &mut looks);
         findings.extend(across);
         findings.sort();
         self.note_standings(&concerned, &verdict);
         let broken = self.broken.len();
-        Outcome { verdict, diagnostics: findings, files_loaded, looks, broken, took: start.elapsed() }
+        let took = start.elapsed();
+        Outcome { verdict, diagnostics: findings, looks, still_broken, broken, files_loaded, took }
     }
 
-    /// At the start, a broken file has its last good content from before; gives what to say of it.
-    fn recall(&mut self, broken: &Look) -> Option<Diagnostic> {
-        if self.builder.current().is_loaded() || self.good.contains_key(&broken.name) {
-            return None;
-        }
-        let saved = self.saved.get(&broken.name)?;
-        let source = SourceFile { path: broken.path.clone(), content: Ok(saved.text.clone()) };
-        let files = [(&broken.name, &source)];
-        let old = self
-            .surroundings
-            .as_of(&self.policy.severities, &saved.drew, |inputs| load_all(&self.api, inputs, &files))
-            .pop()?;
-        let (severity, message) = if old.has_errors() {
-            (Severity::Error, "its last good content, from the state directory, has errors now, too")
-        } else {
-            self.good.insert(broken.name.clone(), old);
-            (Severity::Warning, "its last good content, from the state directory, is served in its place")
-        };
-        Some(Diagnostic::new(severity, "last-good-content", broken.path.clone(), message))
+    /// Broken files of which nothing is said now.
+    fn still_broken(&self, looked: &[Arc<Look>]) -> Vec<Arc<str>> {
+        let looked: BTreeSet<&FileName> = looked.iter().map(|look| &look.name).collect();
+        let others = self.broken.iter().filter(|name| !looked.contains(name));
+        others.filter_map(|name| Some(self.looks.get(name)?.path.clone())).collect()
     }
 
     /// Serves the good content of all files, if together it is good.
@@ -284,62 +288,6 @@ impl Fragments {
         (self.serve(mix).map_or(Verdict::Unchanged, Verdict::Publish), findings)
     }
 
-    /// Whether it is not known what all files are to give, not even from before.
-    fn is_incomplete(&self) -> bool {
-        self.broken.iter().any(|name| !self.good.contains_key(name))
-            || self.surroundings.is_incomplete()
-            || self.sources.dirs.iter().any(|dir| matches!(dir.state, DirState::Unreadable(_)))
-    }
-
-    /// What is wrong with files that are good each for themselves, and what of that holds them back.
-    fn judge(&self, mix: &Mix, accept: Accept) -> (Vec<Diagnostic>, Vec<Hold>) {
-        let first = !self.builder.current().is_loaded();
-        let mut holds = Vec::new();
-        let mut findings = mix.places.catalog.clashes(&mix.touched);
-        if !findings.is_empty() {
-            holds.push(Hold::Contradiction);
-        }
-        let unresolved = self.unresolved(mix, first, accept);
-        if !first && unresolved.iter().any(Diagnostic::is_error) {
-            holds.push(Hold::Unresolved);
-        }
-        findings.extend(unresolved);
-        findings.extend(guard::unreadable(&self.sources));
-        if !first && !accept.removals {
-            let gone = self.pending.iter().filter(|name| !self.sources.files.contains_key(*name));
-            let gone: Vec<&Arc<Look>> = gone.filter_map(|name| self.served.get(name)).collect();
-            let (before, now) = (&self.places.catalog, &mix.places.catalog);
-            let removal = Removal { before, now, touched: &mix.touched, gone: &gone, sources: &self.sources };
-            let accidents = removal.findings();
-            if !accidents.is_empty() {
-                holds.push(Hold::Removal);
-            }
-            findings.extend(accidents);
-        }
-        if self.policy.on_error == OnError::Hold && !self.broken.is_empty() {
-            holds.push(Hold::Errors);
-        }
-        (findings, holds)
-    }
-
-    /// References that nothing satisfies; an error if it is new and requests depend on it.
-    fn unresolved(&self, mix: &Mix, first: bool, accept: Accept) -> Vec<Diagnostic> {
-        let (before, now) = (&self.places.catalog, &mix.places.catalog);
-        let references = References { before, now, external: &self.policy.external_clusters };
-        // What is missing may stand in a file that could not be read.
-        let at_first = if self.is_incomplete() { Severity::Warning } else { self.policy.unresolved };
-        let severity = |dangling: &load::Dangling<'_>| match dangling.is_urgent() {
-            true if first => at_first,
-            true if !accept.unresolved => Severity::Error,
-            _ => Severity::Warning,
-        };
-        let dangling = references.dangling(&mix.touched);
-        let weighed: Vec<_> = dangling.iter().map(|dangling| (*dangling, severity(dangling))).collect();
-        let mut findings = references.findings(&weighed);
-        findings.extend(references.unused_endpoints(&mix.touched));
-        findings
-    }
-
     /// Makes the mix what is served; nothing if no resource is another.
     fn serve(&mut self, mix: Mix) -> Option<Snapshot> {
         let edits = mix.edits();
@@ -356,30 +304,6 @@ impl Fragments {
         }
         self.places = mix.places;
         self.builder.apply(edits)
-    }
-
-    /// Serves all that was served before the daemon was started, if it still can be.
-    fn restore(&mut self) -> Option<Snapshot> {
-        let source = |saved: &Saved| SourceFile { path: saved.path.clone(), content: Ok(saved.text.clone()) };
-        let load = |(name, saved): (&FileName, &Saved)| {
-            let files = [(name, &source(saved))];
-            self.surroundings
-                .as_of(&self.policy.severities, &saved.drew, |inputs| load_all(&self.api, inputs, &files))
-        };
-        let looks: Vec<Arc<Look>> = self.saved.iter().flat_map(load).collect();
-        if looks.is_empty() || looks.iter().any(|look| look.has_errors()) {
-            return None;
-        }
-        let restored = looks.into_iter().map(|look| (look.name.clone(), look)).collect();
-        let newest = std::mem::replace(&mut self.good, restored);
-        let waiting = std::mem::replace(&mut self.pending, self.good.keys().cloned().collect());
-        let mix = Mix::new(&self.places, &self.pending, &self.served, &self.good);
-        let is_sound = mix.places.catalog.clashes(&mix.touched).is_empty();
-        let snapshot = if is_sound { self.serve(mix) } else { None };
-        self.good = newest;
-        self.pending = waiting;
-        self.pending.extend(self.served.keys().cloned());
-        snapshot
     }
 
     /// Writes down what became of these fragments.

@@ -34,6 +34,11 @@ impl Default for Limits {
     }
 }
 
+/// Seats for the command line and for those who look at metrics, apart from those of Envoys.
+pub fn admin() -> Limits {
+    Limits { connections: 200, connections_per_client: 200, ..Limits::default() }
+}
+
 /// Longest list of headers, in bytes. Envoy's have some hundred; `initial_metadata` may add tokens.
 pub const HEADER_LIST: u32 = 16 * 1024;
 

@@ -36,9 +36,13 @@ impl Look {
         !self.loaded.is_sound()
     }
 
-    /// The text, as far as it is one.
+    /// The text, as far as it is one: up to what is not UTF-8. `None` if it could not be read.
     pub fn text(&self) -> Option<&str> {
-        std::str::from_utf8(&self.text).ok()
+        if self.text.is_empty() && self.has_errors() {
+            return None;
+        }
+        let end = std::str::from_utf8(&self.text).map_or_else(|error| error.valid_up_to(), str::len);
+        std::str::from_utf8(&self.text[..end]).ok()
     }
 }
 

@@ -10,6 +10,7 @@ mod board;
 mod connection;
 mod control;
 mod doors;
+mod follow;
 mod foreign;
 mod fragments;
 mod guard;
@@ -60,6 +61,7 @@ pub use control::{
     ControlError, Daemon, DumpRequest, Dumped, HistoryResponse, ReloadRequest, ReloadResponse,
 };
 use doors::Doors;
+pub use follow::follow;
 pub use fragments::Fragments;
 pub use limits::Limits;
 use loader::Loader;
@@ -249,6 +251,9 @@ async fn serve(
     let discovery = Discovery::new(store.clone(), rules, admission, journal, draining.clone());
     let (routes, health) = routes::routes(&api, discovery).await?;
     let connections = Arc::new(Connections::new(&limits));
+    // A flood of clients must not keep out the person who looks into it.
+    let at_admin = doors.admin.as_ref().and_then(Listener::address);
+    let for_admin = Arc::new(Connections::new(&limits::admin()));
     let mut servers = JoinSet::new();
     let tls = doors.tls.clone();
     let window = Arc::new(Window {
@@ -263,17 +268,17 @@ async fn serve(
         draining: draining.clone(),
     });
     let control = Control::new(jobs, handle.clone(), window.clone());
-    let at = doors.admin.as_ref().and_then(Listener::address);
-    let desk = routes::admin(Desk::new(window, control.clone(), at.as_ref()));
+    let desk = routes::admin(Desk::new(window, control.clone(), at_admin.as_ref()));
     let admin = doors.admin.map(|listener| (listener, false, true, desk));
     let envoys = doors.envoys.into_iter().map(|(listener, secure)| (listener, secure, false, routes.clone()));
     for (listener, secure, pages, routes) in envoys.chain(admin) {
+        let seats = if pages { for_admin.clone() } else { connections.clone() };
         let door = Door {
             listener,
             tls: tls.clone().filter(|_| secure),
             pages,
             limits: limits.clone(),
-            connections: connections.clone(),
+            connections: seats,
             draining: draining.clone(),
             pulse: watchdog.pulse(),
         };

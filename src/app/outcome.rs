@@ -17,6 +17,8 @@ pub struct Outcome {
     pub diagnostics: Vec<Diagnostic>,
     /// The texts that the findings point into: files that were loaded, then others.
     pub looks: Vec<Arc<Look>>,
+    /// The paths of files that had errors before and were not looked at now: they have them still.
+    pub still_broken: Vec<Arc<str>>,
     /// Fragments that have errors now, changed ones and others.
     pub broken: usize,
     /// Files read and loaded for it.

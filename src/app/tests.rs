@@ -136,6 +136,10 @@ fn is_published(outcome: &Outcome) -> bool {
     matches!(outcome.verdict, Verdict::Publish(_))
 }
 
+fn codes(outcome: &Outcome) -> Vec<&'static str> {
+    outcome.diagnostics.iter().map(|finding| finding.code).collect()
+}
+
 fn held(outcome: &Outcome) -> Vec<Hold> {
     match &outcome.verdict {
         Verdict::Held(holds) | Verdict::Restored(_, holds) => holds.clone(),
@@ -455,7 +459,7 @@ fn more_than_half_of_more_than_ten_resources_are_not_removed_unasked() {
 
 #[test]
 fn the_last_resource_is_not_removed_unasked() {
-    for text in [None, Some(""), Some("# nothing\n")] {
+    for text in [None, Some("clusters: []\n")] {
         let mut bench = Bench::new();
         bench.put("a.yaml", &cluster("a"));
         assert_eq!(held(&bench.change(&[("a.yaml", text)])), [Hold::Removal], "{text:?}");
@@ -643,4 +647,68 @@ fn any_number_of_old_dangling_references_hides_no_new_one() {
     let errors: Vec<&Diagnostic> = outcome.diagnostics.iter().filter(|finding| finding.is_error()).collect();
     assert!(errors.len() == 1 && errors[0].message.contains("`new`"), "{errors:?}");
     assert!(outcome.diagnostics.len() <= 1_003, "{}", outcome.diagnostics.len());
+}
+
+#[test]
+fn a_file_that_is_emptied_in_place_keeps_what_it_held_until_somebody_means_it() {
+    for nothing in ["", "\n\n", "# clusters:\n# - name: a\n", "---\n", "\u{feff}"] {
+        let mut bench = Bench::new();
+        bench.change(&[("a", Some(&cluster("a"))), ("b", Some(&cluster("b")))]);
+        let outcome = bench.put("a", nothing);
+        assert_eq!(codes(&outcome), ["emptied-file"], "{nothing:?}");
+        assert!(matches!(outcome.verdict, Verdict::Unchanged), "{outcome:?}");
+        assert_eq!(bench.condition("a"), Some(Condition::Stale));
+        let other = bench.put("b", &cluster("c"));
+        assert!(is_published(&other));
+        assert_eq!(other.still_broken, ["d/a".into()], "the others go on, with a reminder");
+        assert_eq!(bench.served(), ["a", "c"]);
+        assert_eq!(codes(&bench.put("a", "# still nothing\n")), ["emptied-file"]);
+        let accepted = bench.accept(Accept { removals: true, ..Accept::default() });
+        assert!(is_published(&accepted) && accepted.still_broken.is_empty());
+        assert_eq!((bench.served(), bench.condition("a")), (vec!["c".into()], Some(Condition::Good)));
+        assert_eq!(codes(&bench.put("a", "# as before\n")), ["empty-fragment"]);
+    }
+}
+
+#[test]
+fn an_emptied_file_that_is_written_anew_or_deleted_counts_at_once() {
+    let mut bench = Bench::new();
+    bench.change(&[("a", Some(&cluster("a"))), ("b", Some(&cluster("b")))]);
+    bench.put("a", "");
+    assert!(is_published(&bench.put("a", &cluster("new"))));
+    assert_eq!(bench.served(), ["b", "new"]);
+    bench.put("a", "");
+    assert!(is_published(&bench.remove("a")));
+    assert_eq!(bench.served(), ["b"]);
+    assert!(is_published(&bench.put("a", &cluster("a"))));
+    assert!(is_published(&bench.put("a", "clusters: []\n")), "whoever writes that there are none means it");
+    assert_eq!(bench.served(), ["b"]);
+}
+
+#[test]
+fn a_file_that_never_held_a_resource_may_be_empty() {
+    let mut bench = Bench::new();
+    let outcome = bench.change(&[("a", Some("# to be written\n")), ("b", Some(&cluster("b")))]);
+    assert!(is_published(&outcome));
+    assert_eq!((codes(&outcome), bench.condition("a")), (vec!["empty-fragment"], Some(Condition::Good)));
+}
+
+#[test]
+fn a_start_with_an_emptied_file_serves_what_was_saved_of_it() {
+    let saved = [("a", &*cluster("a")), ("b", &*cluster("b"))];
+    let mut bench = Bench::with(Policy::default(), &saved);
+    let outcome = bench.change(&[("a", Some("")), ("b", Some(&cluster("b")))]);
+    assert!(is_published(&outcome));
+    assert_eq!((codes(&outcome), bench.served()), (vec!["emptied-file"], vec!["a".into(), "b".into()]));
+    let accepted = bench.accept(Accept { removals: true, ..Accept::default() });
+    assert!(is_published(&accepted));
+    assert_eq!(bench.served(), ["b"]);
+    let kept = bench.fragments.take_unsaved();
+    assert!(
+        kept.iter().any(|(name, look)| &**name == "a" && look.as_ref().is_some_and(|l| l.text.is_empty()))
+    );
+
+    let mut bench = Bench::with(Policy::default(), &[("a", "clusters:\n- nam: a\n")]);
+    let outcome = bench.change(&[("a", Some("")), ("b", Some(&cluster("b")))]);
+    assert!(matches!(outcome.verdict, Verdict::NotYet), "what it held is unknown: {outcome:?}");
 }

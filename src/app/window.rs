@@ -22,7 +22,8 @@ use super::process::{process, seconds};
 use super::record::Record;
 use super::tls::Tls;
 use crate::admin::{
-    self, Answer, Bridge, Certificate, Client, Entry, Page, Scrape, Serving, Status, Summary, TEXT,
+    self, Answer, Bridge, Certificate, Client, Entry, MAX_CLIENTS, Page, Scrape, Serving, Status, Summary,
+    TEXT,
 };
 use crate::envoy_api::Api;
 use crate::migrate;
@@ -52,7 +53,9 @@ impl Window {
     /// Everything at this moment.
     pub fn status(&self) -> Status {
         let now = SystemTime::now();
-        let (clients, summary) = self.clients();
+        let (mut clients, mut summary) = self.clients();
+        summary.left_out = clients.len().saturating_sub(MAX_CLIENTS) as u64;
+        clients.truncate(MAX_CLIENTS);
         let seen = self.board.seen();
         Status {
             schema_version: admin::SCHEMA_VERSION,
@@ -262,19 +265,20 @@ where
             if refused {
                 return Ok(response(admin::foreign(), method == http::Method::HEAD));
             }
-            let look = {
-                let method = method.clone();
-                move || {
-                    admin::page(method.as_str(), &path)
-                        .map_or_else(|refusal| refusal, |page| window.answer(page))
+            let answer = match admin::page(method.as_str(), &path) {
+                Err(refusal) => refusal,
+                // A probe is answered although all threads for looking are busy.
+                Ok(page @ (Page::Index | Page::Healthz)) => window.answer(page),
+                Ok(page) => {
+                    let looked = tokio::task::spawn_blocking(move || window.answer(page)).await;
+                    let failed = |error: tokio::task::JoinError| Answer {
+                        status: 500,
+                        content_type: TEXT,
+                        body: format!("{error}\n"),
+                    };
+                    looked.unwrap_or_else(failed)
                 }
             };
-            let failed = |error: tokio::task::JoinError| Answer {
-                status: 500,
-                content_type: TEXT,
-                body: format!("{error}\n"),
-            };
-            let answer = tokio::task::spawn_blocking(look).await.unwrap_or_else(failed);
             Ok(response(answer, method == http::Method::HEAD))
         })
     }

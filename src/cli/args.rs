@@ -4,6 +4,7 @@
 mod daemon;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
@@ -54,14 +55,23 @@ pub enum Command {
 
 #[derive(Debug, Arguments)]
 pub struct Check {
-    /// Fragments, or directories of them [default: config.d]
+    /// Fragments, or directories of them; `-` is standard input [default: config.d]
     pub paths: Vec<PathBuf>,
+    /// Check again at every change of the files, until Ctrl-C; the last result counts
+    #[arg(long)]
+    pub watch: bool,
     /// How to show findings
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: FindingsFormat,
     /// List the variables that the fragments refer to, instead of the findings; values are not shown
     #[arg(long = "variables")]
     pub list_variables: bool,
+    /// Let this Envoy program judge the fragments, too, as each kind of node receives them
+    #[arg(long, value_name = "PROGRAM", env = "XDS_BRIDGE_ENVOY")]
+    pub envoy: Option<PathBuf>,
+    /// How long one run of that program may take [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "envoy")]
+    pub envoy_timeout: Option<Duration>,
     /// Let findings of this severity fail the check, too
     #[arg(long, value_name = "SEVERITY")]
     pub deny: Option<Deny>,

@@ -5,12 +5,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 /// How long to wait for the connection, and for each piece of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait for the whole answer: a server that sends a byte now and then is none.
+const WHOLE: Duration = Duration::from_secs(120);
 
 /// Largest answer; a dump of 100 000 resources has some hundred megabytes.
 const MAX_BODY: u64 = 1 << 30;
@@ -41,10 +44,9 @@ pub fn config_dump(url: &str) -> Result<String> {
 
 fn get(address: std::net::SocketAddr, host: &str, path: &str) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-    let mut reader = BufReader::new(stream);
+    let mut reader = BufReader::new(Bounded { stream, until: Instant::now() + WHOLE });
     let status = line(&mut reader)?;
     let code = status.split(' ').nth(1).unwrap_or_default();
     if code != "200" {
@@ -66,7 +68,24 @@ fn get(address: std::net::SocketAddr, host: &str, path: &str) -> Result<Vec<u8>>
     bail!("the head of the answer has no end")
 }
 
-fn body(mut reader: BufReader<TcpStream>, length: Option<u64>, is_chunked: bool) -> Result<Vec<u8>> {
+/// A connection that is read for so long and no longer.
+struct Bounded {
+    stream: TcpStream,
+    until: Instant,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the answer takes too long"));
+        }
+        self.stream.set_read_timeout(Some(left.min(PATIENCE)))?;
+        self.stream.read(buffer)
+    }
+}
+
+fn body(mut reader: BufReader<Bounded>, length: Option<u64>, is_chunked: bool) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     if !is_chunked {
         let expected = length.unwrap_or(MAX_BODY).min(MAX_BODY);
@@ -82,7 +101,7 @@ fn body(mut reader: BufReader<TcpStream>, length: Option<u64>, is_chunked: bool)
         if size == 0 {
             return Ok(body);
         }
-        if body.len() as u64 + size > MAX_BODY {
+        if (body.len() as u64).saturating_add(size) > MAX_BODY {
             bail!("the answer is larger than {MAX_BODY} bytes");
         }
         let before = body.len() as u64;
@@ -94,7 +113,7 @@ fn body(mut reader: BufReader<TcpStream>, length: Option<u64>, is_chunked: bool)
     }
 }
 
-fn line(reader: &mut BufReader<TcpStream>) -> Result<String> {
+fn line(reader: &mut BufReader<Bounded>) -> Result<String> {
     let mut line = Vec::new();
     reader.take(MAX_LINE).read_until(b'\n', &mut line)?;
     if line.last() != Some(&b'\n') {
@@ -137,6 +156,8 @@ mod tests {
         for broken in [
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\nffffffffffffffff\r\n}\r\n",
+            "HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\n\r\n",
             "HTTP/1.1 404 Not Found\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-",
             "",

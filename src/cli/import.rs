@@ -3,6 +3,8 @@
 //! Comes in: files, directories, an Envoy's admin interface. Goes out: new files, and the report.
 //! Keeps the invariants that nothing is overwritten and that a failed import leaves nothing behind.
 
+mod check;
+
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -18,7 +20,6 @@ use super::settings::{Given, host_name};
 use super::{Exit, fetch, output};
 use crate::diagnostic::Diagnostic;
 use crate::envoy_api::Api;
-use crate::load::{self, Loaded};
 use crate::migrate::{self, Connection, Imported, Outcome, Remark, Source, Split};
 
 /// Endings of the files that are read from a directory.
@@ -56,10 +57,8 @@ pub fn run(given: &Given, command: &Import) -> Result<Exit> {
     if !command.dry_run {
         write(out, &files, read.mode)?;
     }
-    let checked = check(&api, out, &imported);
-    let mut found: Vec<Diagnostic> =
-        checked.iter().flat_map(|(_, _, loaded)| loaded.diagnostics.clone()).collect();
-    found.retain(Diagnostic::is_error);
+    let checked = check::load(&api, out, &imported);
+    let found = check::findings(&checked, &imported);
     let texts = checked.iter().map(|(name, text, loaded)| (&**name, &**text, &loaded.sensitive[..]));
     show(command, &files, &imported.remarks, &Texts::given(texts), &found);
     Ok(if found.iter().any(Diagnostic::is_error) { Exit::Findings } else { Exit::Done })
@@ -68,8 +67,16 @@ pub fn run(given: &Given, command: &Import) -> Result<Exit> {
 fn upgrade_only(api: &Api, sources: &[Source]) -> Result<Exit> {
     let [source] = sources else { bail!("--upgrade-only takes one file") };
     let (text, remarks) = migrate::upgrade(api, source)?;
+    let name: Arc<str> = format!("{}, upgraded", source.name).into();
+    let found = check::upgraded(api, &name, &text);
     output::print(&text);
     output::error(&lines(&remarks));
+    if !found.is_empty() {
+        output::error(&format!("Envoy will refuse what was printed: {}\n", count(&found)));
+        // Without the lines themselves: secrets may stand in them.
+        let texts = Texts::given([(&*name, &*text, &[][..])]);
+        texts.lines(&found).iter().for_each(|(_, line)| output::error(&format!("{line}\n")));
+    }
     Ok(Exit::Done)
 }
 
@@ -200,20 +207,6 @@ fn hidden(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
 
-/// A fragment as it was loaded, with its path and text.
-type Checked = (String, String, Loaded);
-
-/// Loads what was made, as `serve` will; but for what is only whole where it is served.
-fn check(api: &Api, out: &Path, imported: &Imported) -> Vec<Checked> {
-    let is_whole = |file: &&migrate::File| !file.text.contains("${") && !file.text.contains("!file");
-    let fragments = imported.fragments.iter().filter(is_whole).map(|file| {
-        let name = out.join(&file.name).display().to_string();
-        let loaded = load::load_file(api, &Arc::from(&*name), file.text.as_bytes());
-        (name, file.text.clone(), loaded)
-    });
-    fragments.collect()
-}
-
 fn show(
     command: &Import,
     files: &[(PathBuf, String)],
@@ -252,7 +245,7 @@ fn show(
     }
     text.push_str(&lines(remarks));
     text.push_str(&texts.human(found, output::colour(output::for_a_person())));
-    if !found.is_empty() {
+    if found.iter().any(Diagnostic::is_error) {
         text.push_str(&format!("\n`serve` will refuse this: {}\n", count(found)));
     }
     let decisions = remarks.iter().filter(|remark| remark.outcome == Outcome::Decide).count();

@@ -8,6 +8,7 @@ mod bootstrap;
 mod check;
 mod daemon;
 mod diff;
+mod envoy;
 mod fetch;
 mod findings;
 mod gather;

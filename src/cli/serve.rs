@@ -50,15 +50,27 @@ impl Reporter for Log {
             }
         }
         let files = outcome.files_loaded;
+        let still_broken = still_broken(outcome);
         // Microseconds are as fine as it gets.
         let took_ms = (outcome.took.as_secs_f64() * 1e6).round() / 1e3;
         match &outcome.verdict {
             Verdict::Publish(snapshot) => {
                 let (added, changed, removed) = counts(snapshot);
                 let generation = snapshot.generation();
-                tracing::info!(generation, added, changed, removed, files, took_ms, "serving a new snapshot");
+                tracing::info!(
+                    generation,
+                    added,
+                    changed,
+                    removed,
+                    files,
+                    took_ms,
+                    still_broken,
+                    "serving a new snapshot"
+                );
             }
-            Verdict::Unchanged => tracing::info!(files, took_ms, "nothing that is served has changed"),
+            Verdict::Unchanged => {
+                tracing::info!(files, took_ms, still_broken, "nothing that is served has changed");
+            }
             Verdict::Restored(snapshot, holds) => {
                 let (resources, _, _) = counts(snapshot);
                 let why = reasons(holds);
@@ -88,6 +100,22 @@ impl Reporter for Log {
     fn draining(&self) {
         tracing::info!("ending: clients are told to connect again");
     }
+}
+
+/// Files that are listed in a reminder.
+const MAX_REMINDED: usize = 3;
+
+/// A reminder of files that were broken before, and of which nothing was said now.
+pub fn still_broken(outcome: &Outcome) -> Option<String> {
+    let (first, more) =
+        outcome.still_broken.split_at_checked(MAX_REMINDED).unwrap_or((&outcome.still_broken, &[]));
+    let plural = match outcome.still_broken.len() {
+        0 => return None,
+        1 => "1 file is still broken".to_owned(),
+        many => format!("{many} files are still broken"),
+    };
+    let more = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
+    Some(format!("{plural}: {}{more}", first.join(", ")))
 }
 
 /// Why there is nothing to serve: a directory may be missing, closed to us, or really empty.

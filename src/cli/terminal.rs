@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::findings::{Texts, count};
 use super::output;
-use super::serve::{counts, inventory};
+use super::serve::{counts, inventory, still_broken};
 use crate::app::{Address, Outcome, Reporter, Verdict, reasons};
 use crate::diagnostic::Diagnostic;
 use crate::snapshot::{Fate, Snapshot, Store};
@@ -94,8 +94,12 @@ impl Reporter for Terminal {
                 format!("waiting for the first fragment: {}", super::serve::nothing_in(&self.dirs))
             }
         };
+        let reminder = match (&outcome.verdict, still_broken(outcome)) {
+            (Verdict::Publish(_) | Verdict::Unchanged, Some(reminder)) => format!(" ({})", red(&reminder)),
+            _ => String::new(),
+        };
         let clock = chrono::Local::now().format("%H:%M:%S");
-        output::print(&format!("{findings}{clock} {line}\n"));
+        output::print(&format!("{findings}{clock} {line}{reminder}\n"));
     }
 
     fn nothing_new(&self) {

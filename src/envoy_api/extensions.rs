@@ -111,7 +111,7 @@ const PLACES: [(&str, &str, &[&str]); 81] = [
     ("config.common.key_value.v3.KeyValueStoreConfig", "config", &["envoy.common.key_value"]),
     ("config.core.v3.ApiConfigSource", "config_validators", &["envoy.config.validators"]),
     ("config.core.v3.BindConfig", "local_address_selector", &["envoy.upstream.local_address_selector"]),
-    ("config.core.v3.CustomHealthCheck", "typed_config", &["envoy.health_checkers"]),
+    ("config.core.v3.HealthCheck.CustomHealthCheck", "typed_config", &["envoy.health_checkers"]),
     (
         "config.core.v3.Http1ProtocolOptions.HeaderKeyFormat",
         "stateful_formatter",
@@ -324,3 +324,23 @@ const PLACES: [(&str, &str, &[&str]); 81] = [
     ),
     ("type.matcher.v3.StringMatcher", "custom", &["envoy.string_matcher"]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envoy_api::Api;
+
+    #[test]
+    fn every_place_is_a_field_of_the_api() {
+        let api = Api::embedded().expect("the shipped set is whole");
+        let unknown: Vec<_> = PLACES
+            .iter()
+            // Envoy tells of it, and no API that is built in has it.
+            .filter(|(message, ..)| *message != "config.cluster.v3.QueuingPolicies")
+            .filter(|(message, field, _)| {
+                api.message(&format!("envoy.{message}")).is_none_or(|ty| ty.field(field).is_none())
+            })
+            .collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+}

@@ -188,12 +188,18 @@ impl<'a> Decoder<'a> {
 }
 
 /// Messages that stand for an extension: its name and its configuration.
-const EXTENSION_POINTS: [&str; 5] = [
+const EXTENSION_POINTS: [&str; 11] = [
     "envoy.config.accesslog.v3.AccessLog",
+    "envoy.config.cluster.v3.Filter",
+    "envoy.config.core.v3.HealthCheck.CustomHealthCheck",
     "envoy.config.core.v3.TransportSocket",
     "envoy.config.listener.v3.Filter",
     "envoy.config.listener.v3.ListenerFilter",
+    "envoy.config.route.v3.RetryPolicy.RetryHostPredicate",
+    "envoy.config.route.v3.RetryPolicy.RetryPriority",
+    "envoy.config.trace.v3.Tracing.Http",
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+    "envoy.extensions.filters.network.thrift_proxy.v3.ThriftFilter",
 ];
 
 /// The type that configures the extension of this name in this place.

@@ -78,10 +78,11 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
         let message = "the file uses every private-use character (U+E000 to U+F8FF), so that variables cannot be replaced";
         reader.decoder.findings.error("too-many-characters", Span::default(), message);
     }
+    let is_blank = parsed.documents.iter().all(Node::is_null);
     reader.documents(&parsed.documents, text);
     let sensitive = reader.decoder.findings.sensitive.spans();
     let diagnostics = reader.decoder.findings.finish();
-    Loaded { items: reader.items, diagnostics, sensitive, drawn: fill.drawn }
+    Loaded { items: reader.items, diagnostics, sensitive, drawn: fill.drawn, is_blank }
 }
 
 impl<'a> Reader<'a> {

@@ -18,6 +18,7 @@ mod decode;
 mod env_file;
 pub mod events;
 mod fill;
+mod find;
 mod findings;
 mod fragment;
 mod inputs;
@@ -49,6 +50,7 @@ use crate::resource::{Resource, Selector};
 
 pub use catalog::{Catalog, Home, Key};
 pub use env_file::{EnvFileError, parse_env_file};
+pub use find::{Step, Wanted, find};
 pub use fragment::XDS_ENVELOPE;
 pub use inputs::{Drawn, FileContent, Files, Inputs, VariableUse, Variables};
 pub use lints::{ListenAddress, Protocol};
@@ -72,6 +74,8 @@ pub struct Loaded {
     pub sensitive: Vec<Span>,
     /// What it drew on besides its text.
     pub drawn: Drawn,
+    /// Whether there is nothing in it but comments and blanks.
+    pub is_blank: bool,
 }
 
 impl Loaded {
@@ -117,7 +121,13 @@ pub fn load_file(api: &Api, file: &Arc<str>, text: &[u8]) -> Loaded {
 pub fn load_filled(api: &Api, file: &Arc<str>, text: &[u8], inputs: &Inputs<'_>) -> Loaded {
     match utf8(file, text) {
         Ok(text) => fragment::load(api, file, text, inputs),
-        Err(finding) => Loaded { diagnostics: vec![*finding], ..Loaded::default() },
+        Err(finding) => {
+            // What stands before it tells what of the line nobody is to be shown.
+            let end = finding.span.map_or(0, |span| span.start as usize);
+            let before = std::str::from_utf8(&text[..end]).unwrap_or_default();
+            let Loaded { sensitive, .. } = fragment::load(api, file, before, inputs);
+            Loaded { diagnostics: vec![*finding], sensitive, ..Loaded::default() }
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use super::suggest;
 use crate::diagnostic::Severity;
 
 /// Codes that can be set: judgements about what was read without doubt, and remarks.
-const ADJUSTABLE: [&str; 36] = [
+const ADJUSTABLE: [&str; 41] = [
+    "bad-cipher",
     "bad-cluster",
     "bad-format",
     "bad-header",
@@ -29,6 +30,7 @@ const ADJUSTABLE: [&str; 36] = [
     "duplicate-domain",
     "duplicate-filter-chain-match",
     "duplicate-virtual-host",
+    "duplicate-upgrade",
     "empty-entry",
     "empty-fragment",
     "empty-range",
@@ -37,6 +39,8 @@ const ADJUSTABLE: [&str; 36] = [
     "glob-not-pattern",
     "large-body",
     "large-regex",
+    "misplaced-part",
+    "missing-part",
     "missing-typed-config",
     "no-filter-chain",
     "not-an-ip-address",
@@ -44,6 +48,7 @@ const ADJUSTABLE: [&str; 36] = [
     "rewrite-conflict",
     "secret-over-ads",
     "unnamed-listener",
+    "unknown-provider",
     "unreachable-route",
     "wrong-extension",
     "xds-envelope",

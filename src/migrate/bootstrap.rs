@@ -15,7 +15,7 @@ use crate::envoy_api::Api;
 pub(super) const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
 const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
 const LISTENER: &str = "envoy.config.listener.v3.Listener";
-const CONFIG_SOURCE: &str = "envoy.config.core.v3.ConfigSource";
+pub(super) const CONFIG_SOURCE: &str = "envoy.config.core.v3.ConfigSource";
 const SDS_SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig";
 
 /// What of `static_resources` must stay in the bootstrap, by name, and why.

@@ -1,5 +1,7 @@
 //! A running Envoy's `/config_dump`: its bootstrap, and what came over xDS from another server.
 
+mod endpoints;
+
 use std::collections::BTreeSet;
 
 use super::bootstrap;
@@ -22,6 +24,9 @@ const PLACES: [(&str, &str, &[&str], Kind); 7] = [
     ("ScopedRoutesConfigDump", "dynamic_scoped_route_configs", &["scoped_route_configs"], Kind::ScopedRoute),
 ];
 
+/// Where a cluster says who is asked for its endpoints.
+const EDS_SOURCE: [&str; 2] = ["eds_cluster_config", "eds_config"];
+
 /// What Envoy itself writes into its node; nobody configured it.
 const OF_ENVOY: [&str; 6] = [
     "user_agent_name",
@@ -38,39 +43,58 @@ const REDACTED: [&str; 2] = ["[redacted]", "W3JlZGFjdGVkXQ=="];
 /// The bootstrap and the dynamic resources of a dump; nothing if there is no bootstrap in it.
 pub(super) fn take(api: &Api, root: &Node, source: usize, report: &mut Report) -> Option<(Node, Vec<Item>)> {
     let parts = root.get("configs").map(Node::elements).unwrap_or_default();
-    let mut found = None;
+    let part_of = |name: &str| {
+        parts
+            .iter()
+            .find(|part| part.text_at("@type").is_some_and(|url| url.rsplit('.').next() == Some(name)))
+    };
+    let mut root = part_of("BootstrapConfigDump")?.get("bootstrap").filter(|root| root.is_map())?.clone();
+    let has_cds = root.at(&["dynamic_resources", "cds_config"]).is_some();
     let mut items = Vec::new();
-    for part in parts {
-        let name = part.text_at("@type").and_then(|url| url.rsplit('.').next()).unwrap_or_default();
-        if name == "BootstrapConfigDump" {
-            found = part.get("bootstrap").cloned();
+    for (dump, list, path, kind) in PLACES {
+        let Some(part) = part_of(dump) else { continue };
+        let key = list.replace("dynamic_active", "dynamic_warming");
+        if part.get(&key).is_some_and(|warming| key != list && !warming.children().is_empty()) {
+            report.decide(part.line, format!("some {} were still warming: left out", kind.fragment_key()));
         }
-        for (dump, list, path, kind) in PLACES {
-            if dump != name {
-                continue;
-            }
-            let key = list.replace("dynamic_active", "dynamic_warming");
-            if part.get(&key).is_some_and(|warming| key != list && !warming.children().is_empty()) {
-                report
-                    .decide(part.line, format!("some {} were still warming: left out", kind.fragment_key()));
-            }
-            for entry in part.get(list).map(Node::elements).unwrap_or_default() {
-                for resource in entry.at(path).map(Node::elements).unwrap_or_default() {
-                    items.push(item(kind, resource, source));
+        let is_versioned = part.text_at("version_info").is_some_and(|version| !version.is_empty());
+        for entry in part.get(list).map(Node::elements).unwrap_or_default() {
+            // Nobody sent what has no version among what has, or where nobody is asked.
+            let is_made = kind == Kind::Cluster && !entry.has("version_info") && (is_versioned || !has_cds);
+            for resource in entry.at(path).map(Node::elements).unwrap_or_default() {
+                let item = item(kind, resource, source);
+                if is_made {
+                    let name = &item.name;
+                    report.changed(entry.line, format!("cluster `{name}` left out: Envoy makes it itself"));
+                } else {
+                    items.push(item);
                 }
             }
         }
     }
-    let mut root = found?;
     root.remove("@type");
     if let Some(node) = root.get_mut("node") {
         for key in OF_ENVOY {
             node.remove(key);
         }
     }
+    endpoints::keep_asked_for(&root, part_of("EndpointsConfigDump").copied(), &mut items, source, report);
     redirect(api, &mut items, report);
     for item in &items {
-        note_redacted(&item.child.value, item, report);
+        note_redacted(&item.child.value, &format!("{} `{}`", item.kind.noun(), item.name), report);
+    }
+    for entry in root.entries() {
+        match &*entry.key {
+            "static_resources" => {
+                for list in entry.value.entries() {
+                    for resource in list.value.elements() {
+                        let name = resource.text_at("name").unwrap_or("without a name");
+                        note_redacted(resource, &format!("the one of {} `{name}`", list.key), report);
+                    }
+                }
+            }
+            key => note_redacted(&entry.value, &format!("`{key}` of the bootstrap"), report),
+        }
     }
     Some((root, items))
 }
@@ -88,10 +112,11 @@ fn redirect(api: &Api, items: &mut [Item], report: &mut Report) {
     for item in items {
         let ty = item.kind.message();
         typed::walk(api, ty, &mut item.child.value, &mut |ty, node| {
-            let Some((kind, name, key)) = reference(ty, node) else { return };
+            let Some((kind, name, path)) = reference(ty, node) else { return };
             let line = node.line;
-            let Some(source) = node.get_mut(key) else { return };
-            if source.has("ads") || source.has("self") {
+            let found = path.iter().try_fold(&mut *node, |node, key| node.get_mut(key));
+            let Some(source) = found else { return };
+            if is_ads(source) {
                 if !known.contains(&(kind, name.clone())) {
                     let hint = match kind {
                         Kind::Endpoint => " (ask for /config_dump?include_eds)",
@@ -114,20 +139,25 @@ fn redirect(api: &Api, items: &mut [Item], report: &mut Report) {
     }
 }
 
-/// What a message asks for by a config source, and the source's key.
-pub(super) fn reference(ty: &MessageType, node: &Node) -> Option<(Kind, String, &'static str)> {
+/// Whether a config source is the ADS stream.
+fn is_ads(source: &Node) -> bool {
+    source.has("ads") || source.has("self")
+}
+
+/// What a message asks for by a config source, and the way to the source.
+fn reference(ty: &MessageType, node: &Node) -> Option<(Kind, String, &'static [&'static str])> {
     let text = |key: &str| node.text_at(key).map(str::to_owned);
     Some(match &*ty.name {
         "envoy.extensions.filters.network.http_connection_manager.v3.Rds" => {
-            (Kind::Route, text("route_config_name")?, "config_source")
+            (Kind::Route, text("route_config_name")?, &["config_source"])
         }
         "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig" => {
             node.get("sds_config")?;
-            (Kind::Secret, text("name")?, "sds_config")
+            (Kind::Secret, text("name")?, &["sds_config"])
         }
-        "envoy.config.cluster.v3.Cluster.EdsClusterConfig" => {
-            node.get("eds_config")?;
-            (Kind::Endpoint, text("service_name")?, "eds_config")
+        "envoy.config.cluster.v3.Cluster" => {
+            node.at(&EDS_SOURCE)?;
+            (Kind::Endpoint, endpoints::asked_by(node)?, &EDS_SOURCE)
         }
         _ => return None,
     })
@@ -138,16 +168,12 @@ pub(super) fn over_ads() -> Node {
     bootstrap::snippet("{ resource_api_version: V3, ads: {} }")
 }
 
-fn note_redacted(node: &Node, item: &Item, report: &mut Report) {
+fn note_redacted(node: &Node, place: &str, report: &mut Report) {
     if node.as_text().is_some_and(|text| REDACTED.contains(&text)) {
-        let message = format!(
-            "Envoy does not tell secrets: write the real value into {} `{}`",
-            item.kind.noun(),
-            item.name
-        );
+        let message = format!("Envoy does not tell secrets: write the real value into {place}");
         report.decide(node.line, message);
     }
     for child in node.children() {
-        note_redacted(&child.value, item, report);
+        note_redacted(&child.value, place, report);
     }
 }

@@ -429,7 +429,7 @@ transport_socket:
     "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
     common_tls_context:
       alpn_protocols: ["open", "a\nb\n"]
-      tls_certificates: [ { private_key: { inline_bytes: c2VjcmV0 } } ]
+      tls_certificates: [ { certificate_chain: { filename: /a.pem }, private_key: { inline_bytes: c2VjcmV0 } } ]
 "#;
         let (bytes, findings) = load::load_message(&api, CLUSTER, &file, text.as_bytes());
         let bytes = bytes.unwrap_or_else(|| panic!("{findings:?}"));

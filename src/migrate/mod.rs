@@ -11,9 +11,11 @@ mod compare;
 mod connection;
 mod dump;
 mod dynamic;
+mod foreign;
 mod message;
 mod names;
 mod placeholders;
+mod probe;
 mod read;
 mod render;
 mod report;
@@ -27,11 +29,13 @@ mod write;
 
 use std::sync::Arc;
 
-use crate::diagnostic::Position;
+use crate::diagnostic::{Diagnostic, Position};
 use crate::envoy_api::Api;
+use crate::load;
 
 pub use compare::{Change, Difference, Field, compare, compare_shown, describe};
 pub use connection::{CLUSTER, ClientTls, Connection, Endpoint};
+pub use probe::{Beside, probe};
 pub use render::{RenderError, Rendered, render};
 pub use report::{Outcome, Remark};
 pub use shown::{Shown, show};
@@ -72,6 +76,8 @@ pub struct Imported {
     pub fragments: Vec<File>,
     /// The minimal bootstrap, if a source was or held one.
     pub bootstrap: Option<String>,
+    /// The clusters that stay in it.
+    pub external: Vec<String>,
     /// What was done, stayed, and is to be decided.
     pub remarks: Vec<Remark>,
 }
@@ -101,6 +107,10 @@ pub enum ImportError {
 
 /// How many values the aliases of a source may expand to.
 const ALIAS_BUDGET: usize = 1_000_000;
+
+/// What a bridge fills in, Envoy does not.
+const PLACEHOLDERS_STAY: &str =
+    "the bootstrap keeps placeholders, and Envoy fills in none: expand it as you did, with `envsubst`";
 
 /// Turns sources into fragments and a bootstrap.
 ///
@@ -134,7 +144,12 @@ pub fn import(api: &Api, sources: &[Source], options: &Options) -> Result<Import
         }
         None => None,
     };
-    Ok(Imported { fragments, bootstrap, remarks: remarks.finish() })
+    if let (Some(base), true) = (&taken.bootstrap, bootstrap.as_deref().is_some_and(placeholders::has_any)) {
+        let mut report = Report::of(&sources[base.source].name);
+        report.decide(0, PLACEHOLDERS_STAY);
+        remarks.append(report);
+    }
+    Ok(Imported { fragments, bootstrap, external: taken.external, remarks: remarks.finish() })
 }
 
 /// Brings a file of the v2 API to v3, and leaves everything else in it as it is.
@@ -179,6 +194,15 @@ pub fn resources_of(api: &Api, source: &Source) -> Result<Vec<String>, ImportErr
 pub fn is_older(api: &Api, source: &Source) -> bool {
     let Ok(document) = read_source(source) else { return false };
     document.root.get("configs").is_some() || take::era(api, &source.name, &document) == v2::Era::V2
+}
+
+/// What is wrong with a configuration of today's API, a bootstrap or a filesystem-xDS file.
+pub fn findings(api: &Api, name: &Arc<str>, text: &str) -> Vec<Diagnostic> {
+    let is_xds = read::read(text).is_ok_and(|document| document.root.has("resources"));
+    match is_xds {
+        true => load::load_file(api, name, text.as_bytes()).diagnostics,
+        false => load::load_message(api, bootstrap::BOOTSTRAP, name, text.as_bytes()).1,
+    }
 }
 
 fn read_source(source: &Source) -> Result<Document, ImportError> {

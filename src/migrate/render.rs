@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::bootstrap::{BOOTSTRAP, CONFIG_SOURCE};
 use super::message::{self, Malformed};
 use super::report::{Remark, Report};
 use super::tree::{Child, Node};
@@ -58,6 +59,23 @@ pub fn render<'r>(
 ) -> Result<Rendered, RenderError> {
     let file: Arc<str> = bootstrap.map_or_else(|| "render".into(), |source| source.name.clone());
     let mut report = Report::of(&file);
+    let document = assemble(api, resources, bootstrap, &mut report)?;
+    note_unanswered(api, &document.root, &mut report);
+    let text = write::document(&document.head, &document.root, &document.anchors);
+    let text = text.ok_or_else(|| ImportError::Unusable {
+        file,
+        message: "its aliases expand without bound".to_owned(),
+    })?;
+    Ok(Rendered { text, remarks: report.finish() })
+}
+
+/// The same as a tree.
+pub(super) fn assemble<'r>(
+    api: &Api,
+    resources: impl IntoIterator<Item = &'r Resource>,
+    bootstrap: Option<&Source>,
+    report: &mut Report,
+) -> Result<Document, RenderError> {
     let mut all: BTreeMap<(Kind, String), Node> = BTreeMap::new();
     let mut order: Vec<(Kind, String)> = Vec::new();
     for resource in resources {
@@ -68,7 +86,7 @@ pub fn render<'r>(
         order.push((kind, name.clone()));
         all.insert((kind, name), node);
     }
-    let mut inliner = Inliner { api, all, used: BTreeSet::new(), report: &mut report };
+    let mut inliner = Inliner { api, all, used: BTreeSet::new(), report };
     let mut lists: BTreeMap<&str, Vec<Child>> = BTreeMap::new();
     for (kind, name) in &order {
         let key = match kind {
@@ -92,13 +110,9 @@ pub fn render<'r>(
     let layers: Vec<&Node> =
         all.iter().filter(|((kind, _), _)| *kind == Kind::Runtime).map(|(_, node)| node).collect();
     let mut document = base(bootstrap)?;
-    fill(&mut document.root, lists, &layers, &mut report);
-    let text = write::document(&document.head, &document.root, &document.anchors);
-    let text = text.ok_or_else(|| ImportError::Unusable {
-        file,
-        message: "its aliases expand without bound".to_owned(),
-    })?;
-    Ok(Rendered { text, remarks: report.finish() })
+    fill(&mut document.root, lists, &layers, report);
+    drop_unanswered(&mut document.root, report);
+    Ok(document)
 }
 
 /// The bootstrap without its way to the bridge.
@@ -126,6 +140,45 @@ fn base(source: Option<&Source>) -> Result<Document, RenderError> {
         });
     }
     Ok(document)
+}
+
+/// Runtime layers that no fragment holds: without a server they would never come, and Envoy would not
+/// start.
+fn drop_unanswered(root: &mut Node, report: &mut Report) {
+    let layers = root.get_mut("layered_runtime").and_then(|runtime| runtime.get_mut("layers"));
+    let Some(layers) = layers.and_then(Node::edit) else { return };
+    layers.retain(|layer| {
+        let source = layer.value.at(&["rtds_layer", "rtds_config"]);
+        let is_unanswered = source.is_some_and(is_ads);
+        if is_unanswered {
+            let name = layer.value.at(&["rtds_layer", "name"]).and_then(Node::as_text).unwrap_or_default();
+            report.decide(
+                layer.line,
+                format!(
+                    "the runtime layer `{name}` was asked for over ADS, and no fragment holds it: left out"
+                ),
+            );
+        }
+        !is_unanswered
+    });
+}
+
+/// What still asks over ADS, where nobody answers now.
+fn note_unanswered(api: &Api, root: &Node, report: &mut Report) {
+    let mut found = 0;
+    typed::look(api, BOOTSTRAP, root, &mut |ty, node| {
+        found += usize::from(&*ty.name == CONFIG_SOURCE && is_ads(node));
+    });
+    if found > 0 {
+        let message = format!(
+            "{found} config sources still name ADS, which is gone: Envoy will not start until what they ask for is written out"
+        );
+        report.decide(0, message);
+    }
+}
+
+fn is_ads(source: &Node) -> bool {
+    source.has("ads") || source.has("self")
 }
 
 fn fill(root: &mut Node, lists: BTreeMap<&str, Vec<Child>>, runtimes: &[&Node], report: &mut Report) {
@@ -263,8 +316,7 @@ impl Inliner<'_> {
 
     /// All virtual hosts of this route configuration, which were asked for one by one.
     fn virtual_hosts(&mut self, node: &mut Node) {
-        let over_ads = |source: &Node| source.has("ads") || source.has("self");
-        if !node.at(&["vhds", "config_source"]).is_some_and(over_ads) {
+        if !node.at(&["vhds", "config_source"]).is_some_and(is_ads) {
             return;
         }
         node.remove("vhds");
@@ -283,14 +335,17 @@ impl Inliner<'_> {
 
     /// All scopes, each with its route configuration.
     fn scopes(&mut self, node: &mut Node) {
-        let over_ads = |source: &Node| source.has("ads") || source.has("self");
-        if !node.at(&["scoped_rds", "scoped_rds_config_source"]).is_some_and(over_ads) {
+        if !node.at(&["scoped_rds", "scoped_rds_config_source"]).is_some_and(is_ads) {
+            return;
+        }
+        let keys: Vec<(Kind, String)> =
+            self.all.keys().filter(|(kind, _)| *kind == Kind::ScopedRoute).cloned().collect();
+        if keys.is_empty() {
+            // Envoy refuses an empty list of scopes.
             return;
         }
         node.remove("scoped_rds");
         node.remove("rds_config_source");
-        let keys: Vec<(Kind, String)> =
-            self.all.keys().filter(|(kind, _)| *kind == Kind::ScopedRoute).cloned().collect();
         let mut scopes = Vec::new();
         for key in keys {
             let mut scope = self.all[&key].clone();
@@ -313,12 +368,6 @@ impl Inliner<'_> {
         let list = Node::map([("scoped_route_configurations", Node::list(scopes))]);
         node.set("scoped_route_configurations_list", list);
     }
-}
-
-/// Whether a text is a bootstrap for this API; for the tests of what is written.
-#[cfg(test)]
-fn findings(api: &Api, text: &str) -> Vec<crate::diagnostic::Diagnostic> {
-    crate::load::load_message(api, super::bootstrap::BOOTSTRAP, &"x".into(), text.as_bytes()).1
 }
 
 #[cfg(test)]
@@ -385,6 +434,30 @@ runtimes:
         {
             assert!(rendered.text.contains(part), "{part} is not in\n{}", rendered.text);
         }
-        assert_eq!(findings(&api, &rendered.text), [], "{}", rendered.text);
+        let found = crate::migrate::findings(&api, &"x".into(), &rendered.text);
+        assert_eq!(found, [], "{}", rendered.text);
+    }
+
+    #[test]
+    fn what_nobody_answers_any_more_is_left_out_or_told() {
+        let api = Api::embedded().expect("linked");
+        let text = r#"
+dynamic_resources:
+  ads_config: { api_type: DELTA_GRPC, grpc_services: [{ envoy_grpc: { cluster_name: bridge } }] }
+layered_runtime:
+  layers:
+  - { name: kept, static_layer: { a: 1 } }
+  - { name: r, rtds_layer: { name: r, rtds_config: { ads: {}, resource_api_version: V3 } } }
+static_resources:
+  clusters:
+  - { name: bridge }
+  - { name: local, type: EDS, eds_cluster_config: { eds_config: { ads: {} } } }
+"#;
+        let source = Source { name: "boot.yaml".into(), text: text.to_owned() };
+        let rendered = render(&api, [], Some(&source)).expect("rendered");
+        assert!(!rendered.text.contains("rtds_layer") && rendered.text.contains("name: kept"));
+        let said: Vec<&str> = rendered.remarks.iter().map(|remark| &*remark.message).collect();
+        assert!(said[0].starts_with("1 config sources still name ADS"), "{said:?}");
+        assert!(said[1].starts_with("the runtime layer `r` was asked for over ADS"), "{said:?}");
     }
 }

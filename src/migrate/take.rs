@@ -11,10 +11,13 @@ use super::split::{Item, Names, take_comments};
 use super::tree::{Anchors, Child, Node};
 use super::typed;
 use super::v2::{self, Era};
-use super::{ALIAS_BUDGET, ImportError, Options, Source, dump};
+use super::{ALIAS_BUDGET, ImportError, Options, Source, dump, foreign};
 use crate::envoy_api::Api;
 use crate::load::naming;
 use crate::resource::Kind;
+
+/// What stands in a list of resources.
+const ANY: &str = "google.protobuf.Any";
 
 /// All that was taken from the sources.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ pub(super) struct Taken {
     pub bootstrap: Option<Base>,
     /// The anchors of each source.
     pub anchors: Vec<Anchors>,
+    /// The clusters that stay in the bootstrap.
+    pub external: Vec<String>,
 }
 
 /// A bootstrap without what was taken from it.
@@ -149,6 +154,7 @@ impl Taken {
         };
         bootstrap::minimal(root, &wanted, report);
         self.note_external(api, &staying, at, report);
+        self.external = staying.clusters.into_keys().collect();
     }
 
     /// The name of a resource; a listener without one is given the one that `serve` would give it.
@@ -331,11 +337,13 @@ pub(super) fn upgrade(
     }
     if !is_xds {
         v2::upgrade(api, BOOTSTRAP, &mut document.root, era, report);
+        foreign::note(api, BOOTSTRAP, &document.root, report);
         return Ok(());
     }
     let Some(list) = document.root.get_mut("resources") else { return Ok(()) };
     for node in list.elements_mut() {
-        v2::upgrade(api, "google.protobuf.Any", node, era, report);
+        v2::upgrade(api, ANY, node, era, report);
+        foreign::note(api, ANY, node, report);
     }
     Ok(())
 }
@@ -356,7 +364,7 @@ fn resources(root: &Node) -> Vec<&Node> {
 
 fn era_of_resource(api: &Api, node: &Node) -> Era {
     let inner = node.text_at("@type").map(typed::type_of).unwrap_or_default();
-    if v2::is_old_type(api, inner) { Era::V2 } else { v2::era(api, "google.protobuf.Any", node) }
+    if v2::is_old_type(api, inner) { Era::V2 } else { v2::era(api, ANY, node) }
 }
 
 /// The root with every alias written out.

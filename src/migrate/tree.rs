@@ -290,8 +290,11 @@ impl Node {
         children.insert(at, entry);
     }
 
-    /// The mapping under a key, made if there is none.
+    /// The mapping under a key, made if there is none; what is no mapping itself becomes one.
     pub fn map_at(&mut self, key: &str) -> &mut Node {
+        if !self.is_map() {
+            *self = Node::map([]);
+        }
         if self.get(key).is_none_or(|node| !node.is_map()) {
             self.set(key, Node::map([]));
         }

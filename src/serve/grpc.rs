@@ -256,8 +256,11 @@ impl tokio_stream::Stream for Exchange {
         if let Poll::Ready(end) = this.poll_requests(context) {
             return this.end(end);
         }
-        if let Poll::Ready(Some(true)) = Pin::new(&mut this.drain).poll_next(context) {
-            return this.end(Some(ending()));
+        // Until nothing is ready: only then is this task woken by what comes.
+        while let Poll::Ready(Some(draining)) = Pin::new(&mut this.drain).poll_next(context) {
+            if draining {
+                return this.end(Some(ending()));
+            }
         }
         if this.silence.as_mut().is_some_and(|silence| silence.as_mut().poll(context).is_ready()) {
             this.reason = Some("no request came in time".into());
@@ -334,7 +337,7 @@ impl Exchange {
         if self.stream.only.is_none() || self.session.has_started() {
             return;
         }
-        let family = self.shared.families.join(&self.stream.peer, &identity.node);
+        let family = self.shared.families.join(self.peer.id(), &identity.node);
         self.siblings = Some(WatchStream::new(family.subscribe()));
         self.session.join(family);
     }

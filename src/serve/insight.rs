@@ -10,7 +10,7 @@ use super::holding::{Due, Held, Holding};
 use super::siblings::{Siblings, StreamId};
 use super::wire::Identity;
 use crate::resource::{Kind, Name};
-use crate::snapshot::{Snapshot, View};
+use crate::snapshot::{Found, Snapshot, View};
 
 /// Names of a gap that are looked at; of what is beyond, only the number is told.
 const MAX_LOOKED_AT: usize = 4096;
@@ -37,6 +37,8 @@ pub struct Lacking {
     pub refused: BTreeSet<Name>,
     /// What it is not sent because several audiences of it have their own.
     pub contested: Vec<Name>,
+    /// What it asks for by name and what does not exist for it, as far as that is no usual question.
+    pub missing: Vec<Name>,
     /// An answer of the client is awaited, or the stream has not looked at the newest yet.
     pub is_pending: bool,
 }
@@ -77,6 +79,7 @@ impl Insight {
         for kind in Kind::ALL {
             let Some(holding) = shared.holdings.get(kind, self.id) else { continue };
             let mut lacking = within(holding, &newest, kind);
+            lacking.missing = missing(holding, &newest, kind);
             for (_, name) in ahead.iter().filter(|(of, _)| *of == kind) {
                 let covered = |view: &View| {
                     view.get(kind, name).is_some_and(|found| holding.subscription.covers_resource(found))
@@ -125,4 +128,20 @@ fn within(holding: &Holding, view: &View, kind: Kind) -> Lacking {
     }
     lacking.behind += sent.map_or(0, |sent| sent.len().saturating_sub(MAX_LOOKED_AT));
     lacking
+}
+
+/// Names that the client waits for in vain. Virtual hosts are asked for by whatever requests name, and a client
+/// before the first load waits for everything.
+fn missing(holding: &Holding, view: &View, kind: Kind) -> Vec<Name> {
+    if kind == Kind::VirtualHost || !view.snapshot().is_loaded() {
+        return Vec::new();
+    }
+    let names = holding.subscription.names().take(MAX_LOOKED_AT);
+    let mut missing: Vec<Name> = names
+        .filter(|name| matches!(view.find(kind, name), Found::Nothing))
+        .take(MAX_NAMES)
+        .cloned()
+        .collect();
+    missing.sort();
+    missing
 }

@@ -4,11 +4,13 @@
 //! is an [`Identity`](super::Identity); which of it is believed is the affair of [`super::access`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A connected client. One for all requests of its connection.
 #[derive(Debug)]
 pub struct Peer {
+    /// Tells connections apart; an address may not, of a unix socket.
+    id: u64,
     /// `127.0.0.1:40404`, `unix uid 0 pid 17`.
     pub address: Arc<str>,
     /// What is known of it for sure.
@@ -39,7 +41,9 @@ pub enum Proof {
 impl Peer {
     /// A client that has just connected.
     pub fn new(address: impl Into<Arc<str>>, proof: Proof) -> Peer {
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
         Peer {
+            id: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             address: address.into(),
             proof,
             has_spoken: AtomicBool::new(false),
@@ -72,6 +76,11 @@ impl Peer {
     /// Whether any request came yet.
     pub fn has_spoken(&self) -> bool {
         self.has_spoken.load(Ordering::Relaxed)
+    }
+
+    /// A number that no other connection has.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Open discovery streams on this connection, to be counted.

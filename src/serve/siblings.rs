@@ -113,7 +113,7 @@ impl Siblings {
 }
 
 /// A connection, and the node that speaks on it, as text.
-type Speaker = (Arc<str>, String);
+type Speaker = (u64, String);
 
 /// All clients that have streams of single types.
 #[derive(Debug, Default)]
@@ -121,10 +121,10 @@ pub(crate) struct Families(Mutex<HashMap<Speaker, Weak<Siblings>>>);
 
 impl Families {
     /// The siblings of a stream from this connection, of this node.
-    pub fn join(&self, connection: &Arc<str>, node: &Node) -> Arc<Siblings> {
+    pub fn join(&self, connection: u64, node: &Node) -> Arc<Siblings> {
         let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // All that a node says of itself decides what it sees.
-        let key = (connection.clone(), format!("{node:?}"));
+        let key = (connection, format!("{node:?}"));
         if let Some(family) = families.get(&key).and_then(Weak::upgrade) {
             return family;
         }

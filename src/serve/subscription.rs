@@ -31,6 +31,11 @@ impl Subscription {
         self.names.len()
     }
 
+    /// The names that are wanted by name.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.names.iter()
+    }
+
     /// Whether this name was given, wildcard aside.
     pub fn contains(&self, name: &Name) -> bool {
         self.names.contains(name)

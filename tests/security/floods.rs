@@ -7,9 +7,9 @@ use xds_bridge::resource::Kind;
 use xds_bridge::serve::Variant::{Delta, Sotw};
 
 use super::certificates::Ca;
-use super::common::bridge::{Address, program};
-use super::common::wait_until;
+use super::common::bridge::{Address, program, run};
 use super::common::xds::Client;
+use super::common::{free_port, wait_until};
 use super::raw::{Raw, goaway};
 use super::{Home, SOON, receives};
 
@@ -77,7 +77,8 @@ fn handshakes_that_do_not_end_hold_nobody_up_and_are_cut() {
 #[test]
 fn a_flood_of_connections_is_turned_away_and_leaves_room_for_others() {
     let home = Home::new();
-    let most = ["--max-connections", "30", "--max-connections-per-client", "20"];
+    let admin = format!("127.0.0.1:{}", free_port());
+    let most = ["--max-connections", "30", "--max-connections-per-client", "20", "--admin", &admin];
     let daemon = home.serve(&[&["--listen", "127.0.0.1:0", "--listen", "unix:x.sock"], &most[..]].concat());
     let [tcp, unix] = &daemon.addresses()[..] else { panic!("two addresses") };
     let client = Client::try_connect(tcp, None).expect("the first of all");
@@ -88,6 +89,8 @@ fn a_flood_of_connections_is_turned_away_and_leaves_room_for_others() {
     let kept: Vec<Raw> = flood.drain(..19).collect();
     flood.iter_mut().for_each(|raw| assert_eq!(raw.expect_close(), [0u8; 0]));
     daemon.serves(unix);
+    let reload = run(["reload", "--admin", &admin]);
+    assert!(reload.status.success(), "who looks into it: {}", String::from_utf8_lossy(&reload.stderr));
     stream.expect_silence();
     assert_eq!(daemon.lines("connections are turned away").len(), 1, "one line a minute");
     drop((flood, kept));

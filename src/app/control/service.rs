@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_stream::wrappers::{IntervalStream, ReceiverStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
@@ -21,7 +21,7 @@ use super::{
     DUMP, DumpRequest, HISTORY, HistoryRequest, HistoryResponse, Job, Nothing, RELOAD, ReloadRequest,
     ReloadResponse, SERVICE, STATUS, WATCH,
 };
-use crate::admin::{Client, Summary};
+use crate::admin::{Client, MAX_CLIENTS, Summary};
 use crate::source::Handle;
 
 /// How often it is looked whether clients have answered.
@@ -34,6 +34,9 @@ const TELL_AGES: Duration = Duration::from_secs(5);
 /// The longest that a reload waits for clients.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
+/// Dumps at a time: each has a thread for as long as its reader takes.
+const DUMPS: usize = 4;
+
 /// Resources of a dump that are made before the first is taken.
 const AHEAD: usize = 64;
 
@@ -43,6 +46,7 @@ pub struct Control {
     jobs: mpsc::Sender<Job>,
     files: Handle,
     window: Arc<Window>,
+    dumps: Arc<Semaphore>,
 }
 
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -51,7 +55,7 @@ type Answers<A> = Pin<Box<dyn Stream<Item = Result<A, GrpcStatus>> + Send>>;
 impl Control {
     /// Hands jobs to the thread at the other end, and wakes it; all else is seen through the window.
     pub fn new(jobs: mpsc::Sender<Job>, files: Handle, window: Arc<Window>) -> Control {
-        Control { jobs, files, window }
+        Control { jobs, files, window, dumps: Arc::new(Semaphore::new(DUMPS)) }
     }
 
     /// Whether a path belongs to this service.
@@ -100,7 +104,8 @@ impl Control {
             let bound = Duration::from_millis(request.timeout_millis).min(LONGEST_WAIT);
             let (clients, summary) = self.settled(bound).await?;
             response.summary = Some(summary);
-            response.clients = clients.into_iter().filter(|client| client.state != "in_sync").collect();
+            let lacking = clients.into_iter().filter(|client| client.state != "in_sync");
+            response.clients = lacking.take(MAX_CLIENTS).collect();
         }
         Ok(response)
     }
@@ -141,8 +146,10 @@ impl Control {
     }
 
     async fn dump(self, request: DumpRequest) -> Result<Answers<super::Dumped>, GrpcStatus> {
+        let turn = self.dumps.clone().acquire_owned().await;
         let (send, receive) = tokio::sync::mpsc::channel(AHEAD);
         tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             self.window.dump(&request, |resource| send.blocking_send(Ok(resource)).is_ok());
         });
         Ok(Box::pin(ReceiverStream::new(receive)))

@@ -15,6 +15,9 @@ const WHO: [&str; 3] = ["san_uri", "san_dns", "unix_uid"];
 /// The keys of what it may claim.
 const CLAIMS: [&str; 2] = ["ids", "clusters"];
 
+/// What is said of a user that is a list.
+const NO_USER: &str = "expected a user's name or number";
+
 /// Rules, each with what was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients(Vec<(Written, ClientRule)>);
@@ -91,12 +94,14 @@ impl Written {
                 let written = written.as_mut()?;
                 if let Some(who) = WHO.into_iter().find(|who| *who == entry.key) {
                     // A user may be a number.
+                    let user = || entry.value.text().map(str::to_owned);
                     let text = match who {
-                        "unix_uid" => entry.value.text().map(str::to_owned),
+                        "unix_uid" => {
+                            findings.take(entry.value.span, user().ok_or_else(|| NO_USER.to_owned()))
+                        }
                         _ => <String as Kind>::from_node(&entry.value, findings),
-                    };
-                    let text = text.ok_or_else(|| "expected a user's name or number".to_owned());
-                    return findings.take(entry.value.span, text.and_then(|text| written.set_who(who, text)));
+                    }?;
+                    return findings.take(entry.value.span, written.set_who(who, text));
                 }
                 let Some(at) = CLAIMS.iter().position(|claim| *claim == entry.key) else {
                     findings.unknown_key(entry.key_span, &entry.key, WHO.into_iter().chain(CLAIMS));

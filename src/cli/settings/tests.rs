@@ -151,6 +151,34 @@ fn variables_of_fragments_may_be_all_some_or_none() {
 }
 
 #[test]
+fn rules_for_clients_are_mappings_or_texts_and_each_mistake_has_its_place() {
+    let file = "clients:\n- { san_uri: 'spiffe://x/{id}', ids: [a, b] }\n- { unix_uid: 0, clusters: c }\n";
+    let flags: [(&str, &[&str]); 1] =
+        [("clients", &["san_uri=spiffe://x/{id} ids=a,b", "unix_uid=0 clusters=c"])];
+    let (read, given) = (case(&[], &[], file), case(&flags, &[], ""));
+    assert_eq!((read.wrong, given.wrong), (vec![], vec![]));
+    let rules = read.settings.clients.value.rules();
+    assert_eq!(rules, given.settings.clients.value.rules());
+    assert_eq!(rules[1].who, app::Who::UnixUid(0));
+    assert_eq!(rules[0].ids, Some(vec!["a".to_owned(), "b".to_owned()]));
+    let file = "clients:\n- { san_url: x }\n- {}\n- { san_uri: x, san_dns: z }\n- { san_uri: 'a{node}' }\n\
+                - { unix_uid: no-such-user }\n- 7\n- { san_dns: x, ids: 7 }\nmax_streams: 0\n";
+    let flags: [(&str, &[&str]); 1] = [("clients", &["ids=a", "who=x"])];
+    let wrong = case(&flags, &[], file).wrong.join("\n");
+    let expected = r#"--client: error[wrong-setting]: "who=x" is no part of a rule: there are san_uri=, san_dns=, unix_uid=, ids=, clusters=
+--client: error[wrong-setting]: who is it? give one of san_uri, san_dns, unix_uid
+s.yaml:2:5: error[unknown-setting]: there is no setting `san_url` (did you mean `san_uri`?)
+s.yaml:3:3: error[wrong-setting]: who is it? give one of san_uri, san_dns, unix_uid
+s.yaml:4:26: error[wrong-setting]: a rule is for one identity: `san_uri` or `san_dns`, not both
+s.yaml:5:3: error[wrong-setting]: in "a{node}" only {id} and {cluster} may stand in braces
+s.yaml:6:3: error[wrong-setting]: there is no user "no-such-user" on this machine; a number works, too
+s.yaml:7:3: error[wrong-type]: expected a mapping such as { san_dns: x.example.org, ids: [edge-*] }, got something else
+s.yaml:8:22: error[wrong-type]: expected a text, got a number: put it in quotes
+s.yaml:9:14: error[wrong-setting]: 0 would let nobody in"#;
+    assert_eq!(wrong, expected);
+}
+
+#[test]
 fn the_usual_admin_address_may_be_taken_and_a_given_one_may_not() {
     assert!(matches!(case(&[], &[], "").settings.daemon().admin, Admin::Usual(_)));
     assert!(matches!(case(&[], &[], "admin: 127.0.0.1:18001").settings.daemon().admin, Admin::At(_)));

@@ -96,6 +96,10 @@ fn of_client(client: &Client) -> String {
     for why in &client.why {
         text.push_str(&format!("  {}\n", clean(why)));
     }
+    for of in client.streams.iter().flat_map(|stream| &stream.types).filter(|of| !of.missing.is_empty()) {
+        let names = of.missing.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", ");
+        text.push_str(&format!("  asks for {} that are not there: {names}\n", of.kind));
+    }
     for stream in &client.streams {
         text.push_str(&of_stream(stream));
     }

@@ -37,6 +37,7 @@ const HTTP: Chain = Chain {
         "buffer",
         "cache",
         "cdn_loop",
+        "composite",
         "compressor",
         "connect_grpc_bridge",
         "cors",

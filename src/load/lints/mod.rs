@@ -10,8 +10,10 @@ mod extensions;
 mod filters;
 mod formats;
 mod listeners;
+mod needs;
 mod re2;
 mod routes;
+mod tls;
 
 use super::decode::Decoder;
 use super::scalar::{self, Typed, typed};
@@ -27,6 +29,11 @@ impl Decoder<'_> {
     /// Looks at a message of which all fields have been read.
     pub(super) fn lint(&mut self, ty: &MessageType, node: &Node<'_>) {
         let Some(rest) = ty.name.strip_prefix("envoy.") else { return };
+        // A part that seems to be missing may just be misspelt, which has been said.
+        let entries = node.entries().unwrap_or_default();
+        if entries.iter().all(|entry| entry.key == "@type" || ty.field(&entry.key).is_some()) {
+            self.lint_parts(rest, node);
+        }
         match rest {
             "config.route.v3.RouteConfiguration" => {
                 self.lint_domains(elements(node, "virtual_hosts"));
@@ -40,9 +47,23 @@ impl Decoder<'_> {
             "config.route.v3.Route" | "config.route.v3.WeightedCluster.ClusterWeight" => {
                 self.lint_headers(node);
             }
-            "config.route.v3.RouteAction" => self.lint_rewrites(node),
+            "config.route.v3.RouteAction" => {
+                self.lint_rewrites(node);
+                self.lint_upgrades(node);
+                self.lint_times(node, &["timeout", "idle_timeout"]);
+            }
+            "config.route.v3.RouteAction.MaxStreamDuration" => {
+                let fields = ["max_stream_duration", "grpc_timeout_header_max", "grpc_timeout_header_offset"];
+                self.lint_times(node, &fields);
+            }
+            "config.route.v3.RetryPolicy" => {
+                self.lint_times(node, &["per_try_timeout", "per_try_idle_timeout"]);
+            }
             "config.route.v3.WeightedCluster" => self.lint_weights(node),
             "config.core.v3.ApiConfigSource" => self.lint_transport_version(node),
+            "config.core.v3.HttpProtocolOptions" => {
+                self.lint_times(node, &["idle_timeout", "max_connection_duration", "max_stream_duration"]);
+            }
             "config.core.v3.CidrRange" => self.lint_range(node),
             "config.core.v3.SubstitutionFormatString" => {
                 self.lint_formats(node, &["text_format", "text_format_source", "json_format"]);
@@ -56,14 +77,41 @@ impl Decoder<'_> {
             }
             "type.v3.FractionalPercent" => self.lint_percent(node),
             "type.matcher.v3.RegexMatcher" => self.lint_regex(node),
-            "config.cluster.v3.Cluster" => self.lint_cluster(node),
-            "config.listener.v3.Listener" => self.lint_listener(node),
+            "config.cluster.v3.Cluster" => {
+                self.lint_cluster(node);
+                self.lint_cluster_parts(node);
+            }
+            "config.listener.v3.Listener" => {
+                self.lint_listener(node);
+                self.lint_times(node, &["listener_filters_timeout"]);
+            }
             "config.listener.v3.FilterChain" => self.lint_network_filters(node),
             "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager" => {
                 self.lint_http_filters(node);
+                self.lint_upgrades(node);
+                self.lint_connection_manager(node);
+                self.lint_times(node, &["stream_idle_timeout", "request_timeout", "drain_timeout"]);
             }
+            "extensions.filters.http.ext_authz.v3.HttpService" => self.lint_path_prefix(node),
+            "extensions.filters.http.jwt_authn.v3.JwtAuthentication" => self.lint_providers(node),
+            "extensions.transport_sockets.tls.v3.UpstreamTlsContext" => self.lint_client_certificate(node),
+            "extensions.transport_sockets.tls.v3.TlsParameters" => self.lint_ciphers(node),
             "extensions.upstreams.http.v3.HttpProtocolOptions"
             | "extensions.filters.http.router.v3.Router" => self.lint_upstream_filters(node),
+            _ => {}
+        }
+    }
+
+    /// Looks at what must stand in a message.
+    fn lint_parts(&mut self, name: &str, node: &Node<'_>) {
+        match name {
+            "config.core.v3.ApiConfigSource" => self.lint_api_source(node),
+            "config.listener.v3.Listener" => self.lint_listener_parts(node),
+            "extensions.filters.http.ext_proc.v3.ExternalProcessor" => self.lint_one_service(node),
+            "extensions.filters.network.redis_proxy.v3.RedisProxy" => self.lint_redis(node),
+            "extensions.transport_sockets.tls.v3.CommonTlsContext" => self.lint_trust(node),
+            "extensions.transport_sockets.tls.v3.DownstreamTlsContext" => self.lint_server_certificate(node),
+            "extensions.transport_sockets.tls.v3.TlsCertificate" => self.lint_certificate_pair(node),
             _ => {}
         }
     }

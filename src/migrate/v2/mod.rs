@@ -57,9 +57,18 @@ pub fn era(api: &Api, message: &str, node: &Node) -> Era {
 /// Whether a type belongs to the old API.
 pub fn is_old_type(api: &Api, name: &str) -> bool {
     api.message(name).is_none()
-        && (api.v3_of(name).is_some()
+        && (v3_of(api, name).is_some()
             || name.starts_with("envoy.")
                 && name.split('.').any(|part| part == "v2" || part.starts_with("v2alpha")))
+}
+
+/// The message of today that was this one, also where Envoy's annotations do not lead back so far:
+/// those of `v2alpha` became `v2` under the same name, and ext_authz begins at a `v3` of its own.
+fn v3_of<'a>(api: &'a Api, old: &str) -> Option<&'a MessageType> {
+    let plain = old.replace(".v2alpha1.", ".v2.").replace(".v2alpha.", ".v2.");
+    let later =
+        plain.replace("envoy.config.filter.http.ext_authz.v2.", "envoy.config.filter.http.ext_authz.v3.");
+    [old, &*plain, &*later].into_iter().find_map(|name| api.v3_of(name))
 }
 
 /// Whether a file is of the first API, whose addresses are URLs.
@@ -101,8 +110,8 @@ impl Upgrade<'_> {
             rules.message(&ty.name, node);
             self.versions(ty, node);
             self.per_filter(ty, node);
-            self.left_over(ty, node);
         }
+        self.left_over(ty, node);
     }
 
     /// A type by its name of today.
@@ -113,7 +122,7 @@ impl Upgrade<'_> {
             return gzip::to_compressor(node, self.report);
         }
         let line = node.get("@type").map_or(node.line, |node| node.line);
-        if let Some(ty) = self.api.v3_of(old).filter(|_| self.api.message(old).is_none()) {
+        if let Some(ty) = v3_of(self.api, old).filter(|_| self.api.message(old).is_none()) {
             self.report.changed(line, format!("{old} is {} now", ty.name));
             let url = format!("type.googleapis.com/{}", ty.name);
             if let Some(node) = node.get_mut("@type") {
@@ -319,8 +328,9 @@ impl Upgrade<'_> {
                 || matches!(child.value.form, Form::Alias(..));
             if !is_known && !child.value.is_null() {
                 let short = ty.name.rsplit('.').next().unwrap_or(&ty.name);
+                let since = if self.era == Era::V2 { " any more" } else { "" };
                 let message =
-                    format!("{short} has no field `{}` any more{}", child.key, advice(&ty.name, &child.key));
+                    format!("{short} has no field `{}`{since}{}", child.key, advice(&ty.name, &child.key));
                 self.report.decide(child.line, message);
             }
         }
@@ -359,12 +369,32 @@ fn advice(message: &str, field: &str) -> &'static str {
             ": write its routes as filter chains with a `filter_chain_match` each, or as `cluster`"
         }
         ("UdpListenerConfig", "config" | "udp_listener_name") => ": QUIC is configured by `quic_options` now",
-        ("Policy", "disable_overprovisioning") => ": use `overprovisioning_factor: 100`",
         ("PrivateKeyProvider", "config") => ": use `typed_config`",
         (_, "deprecated_v1") => ": what is in it is of the v1 API (2016-2017), write it anew",
         ("RouteAction", "websocket_config") => {
             ": use `upgrade_configs`, and the settings of a tcp_proxy elsewhere"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_found_where_the_annotations_do_not_lead_back_so_far() {
+        let api = Api::embedded().expect("linked");
+        for (old, new) in [
+            ("http.ext_authz.v2.ExtAuthz", "http.ext_authz.v3.ExtAuthz"),
+            ("http.ext_authz.v2alpha.ExtAuthz", "http.ext_authz.v3.ExtAuthz"),
+            ("http.ext_authz.v2.ExtAuthzPerRoute", "http.ext_authz.v3.ExtAuthzPerRoute"),
+            ("http.jwt_authn.v2alpha.JwtAuthentication", "http.jwt_authn.v3.JwtAuthentication"),
+            ("network.kafka_broker.v2alpha1.KafkaBroker", "network.kafka_broker.v3.KafkaBroker"),
+        ] {
+            let found = v3_of(&api, &format!("envoy.config.filter.{old}")).map(|ty| &*ty.name);
+            assert_eq!(found, Some(&*format!("envoy.extensions.filters.{new}")), "{old}");
+        }
+        assert!(v3_of(&api, "envoy.config.filter.http.squash.v2.Squash").is_none());
     }
 }

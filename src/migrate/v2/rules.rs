@@ -8,12 +8,16 @@ pub(super) struct Rules<'r> {
     pub report: &'r mut Report,
 }
 
+const FORWARD_PROXY: &str = "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig";
+
 /// Fields that only got another name.
 const RENAMED: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteAction", "host_rewrite", "host_rewrite_literal"),
     ("envoy.config.route.v3.RouteAction", "auto_host_rewrite_header", "host_rewrite_header"),
     ("envoy.config.cluster.v3.Cluster", "drain_connections_on_host_removal", "ignore_health_on_host_removal"),
     ("envoy.config.listener.v3.FilterChainMatch", "sni_domains", "server_names"),
+    (FORWARD_PROXY, "host_rewrite", "host_rewrite_literal"),
+    (FORWARD_PROXY, "auto_host_rewrite_header", "host_rewrite_header"),
 ];
 
 /// Fields that said what is so now in any case, or that nobody reads.
@@ -55,7 +59,9 @@ impl Rules<'_> {
             "config.core.v3.ApiConfigSource" => self.api_config_source(node),
             "config.core.v3.HealthCheck" => self.health_check(node),
             "config.core.v3.HealthCheck.HttpHealthCheck" => self.http_health_check(node),
+            "config.endpoint.v3.ClusterLoadAssignment.Policy" => self.overprovisioning(node),
             "config.listener.v3.Listener" => self.listener(node),
+            "config.listener.v3.FilterChainMatch" => self.filter_chain_match(node),
             "config.route.v3.RouteMatch" => self.route_match(node),
             "config.route.v3.RouteAction" => self.route_action(node),
             "config.route.v3.RouteAction.RequestMirrorPolicy" => self.mirror(node),
@@ -231,6 +237,25 @@ impl Rules<'_> {
         let Some(entry) = node.remove("deprecated_v1") else { return };
         self.report.changed(entry.line, "`deprecated_v1.bind_to_port` is `bind_to_port` now");
         self.put(node, "bind_to_port", old, &entry);
+    }
+
+    fn filter_chain_match(&mut self, node: &mut Node) {
+        if node.text_at("source_type").is_some_and(|text| text.eq_ignore_ascii_case("LOCAL")) {
+            let source = node.get_mut("source_type").expect("it was looked at just now");
+            self.report.changed(source.line, "`LOCAL` is `SAME_IP_OR_LOOPBACK` now");
+            source.set_text("SAME_IP_OR_LOOPBACK");
+        }
+    }
+
+    /// A factor of 100 % is none.
+    fn overprovisioning(&mut self, node: &mut Node) {
+        let Some(entry) = node.discard("disable_overprovisioning") else { return };
+        self.report
+            .changed(entry.line, "`disable_overprovisioning` is an `overprovisioning_factor` of 100 now");
+        if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+            node.remove("overprovisioning_factor");
+            node.set("overprovisioning_factor", Node::plain("100"));
+        }
     }
 
     fn route_match(&mut self, node: &mut Node) {

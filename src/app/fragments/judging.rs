@@ -1,0 +1,74 @@
+//! Whether the good content of all files may be served: contradictions, what dangles, what would go.
+//!
+//! Comes in: the mix that would be served, and what somebody has accepted. Goes out: findings, and the
+//! reasons to hold the change back. Changes nothing.
+
+use std::sync::Arc;
+
+use super::Fragments;
+use crate::app::guard::{self, Removal};
+use crate::app::look::Look;
+use crate::app::mix::Mix;
+use crate::app::policy::{Accept, OnError};
+use crate::app::standing::Hold;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::load::{self, References};
+use crate::source::DirState;
+
+impl Fragments {
+    /// Whether it is not known what all files are to give, not even from before.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.broken.iter().any(|name| !self.good.contains_key(name))
+            || self.surroundings.is_incomplete()
+            || self.sources.dirs.iter().any(|dir| matches!(dir.state, DirState::Unreadable(_)))
+    }
+
+    /// What is wrong with files that are good each for themselves, and what of that holds them back.
+    pub(super) fn judge(&self, mix: &Mix, accept: Accept) -> (Vec<Diagnostic>, Vec<Hold>) {
+        let first = !self.builder.current().is_loaded();
+        let mut holds = Vec::new();
+        let mut findings = mix.places.catalog.clashes(&mix.touched);
+        if !findings.is_empty() {
+            holds.push(Hold::Contradiction);
+        }
+        let unresolved = self.unresolved(mix, first, accept);
+        if !first && unresolved.iter().any(Diagnostic::is_error) {
+            holds.push(Hold::Unresolved);
+        }
+        findings.extend(unresolved);
+        findings.extend(guard::unreadable(&self.sources));
+        if !first && !accept.removals {
+            let gone = self.pending.iter().filter(|name| !self.sources.files.contains_key(*name));
+            let gone: Vec<&Arc<Look>> = gone.filter_map(|name| self.served.get(name)).collect();
+            let (before, now) = (&self.places.catalog, &mix.places.catalog);
+            let removal = Removal { before, now, touched: &mix.touched, gone: &gone, sources: &self.sources };
+            let accidents = removal.findings();
+            if !accidents.is_empty() {
+                holds.push(Hold::Removal);
+            }
+            findings.extend(accidents);
+        }
+        if self.policy.on_error == OnError::Hold && !self.broken.is_empty() {
+            holds.push(Hold::Errors);
+        }
+        (findings, holds)
+    }
+
+    /// References that nothing satisfies; an error if it is new and requests depend on it.
+    pub(super) fn unresolved(&self, mix: &Mix, first: bool, accept: Accept) -> Vec<Diagnostic> {
+        let (before, now) = (&self.places.catalog, &mix.places.catalog);
+        let references = References { before, now, external: &self.policy.external_clusters };
+        // What is missing may stand in a file that could not be read.
+        let at_first = if self.is_incomplete() { Severity::Warning } else { self.policy.unresolved };
+        let severity = |dangling: &load::Dangling<'_>| match dangling.is_urgent() {
+            true if first => at_first,
+            true if !accept.unresolved => Severity::Error,
+            _ => Severity::Warning,
+        };
+        let dangling = references.dangling(&mix.touched);
+        let weighed: Vec<_> = dangling.iter().map(|dangling| (*dangling, severity(dangling))).collect();
+        let mut findings = references.findings(&weighed);
+        findings.extend(references.unused_endpoints(&mix.touched));
+        findings
+    }
+}
