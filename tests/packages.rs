@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[path = "../packaging/version.rs"]
-#[allow(dead_code, clippy::print_stdout, reason = "as a build script it is run by cargo")]
+#[allow(dead_code, reason = "as a build script it is run by cargo")]
 mod version;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
