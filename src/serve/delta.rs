@@ -26,6 +26,10 @@ pub(crate) fn start(
             continue;
         }
         let held = match initial.remove(&*name) {
+            // Equal ones, nearly all of them at a reconnect, never enter the gap.
+            Some(version) if view.is_some_and(|view| view.version(kind, &name) == Some(parse(&version))) => {
+                continue;
+            }
             Some(version) => Held::Known(Some(brought(&version))),
             None => Held::Asked(None),
         };
@@ -39,6 +43,8 @@ pub(crate) fn start(
                 let held = match initial.remove(&**resource.name()) {
                     Some(version) if parse(&version) == view.version_of(resource) => continue,
                     Some(version) => Some(brought(&version)),
+                    // It was named as well, and is dealt with above.
+                    None if holding.subscription.contains(resource.name()) => continue,
                     None => None,
                 };
                 holding.gap.entry(resource.name().clone()).or_insert(Held::Known(held));

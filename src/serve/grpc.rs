@@ -19,12 +19,13 @@ use tokio::time::Sleep;
 use tokio_stream::Stream as _;
 use tokio_stream::wrappers::WatchStream;
 use tonic::body::Body;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, StreamingService};
 use tonic::transport::server::{TcpConnectInfo, UdsConnectInfo};
 use tonic::{Status, Streaming};
 
 use super::journal::{Event, Journal, Stream};
+use super::names::Pool;
 use super::session::{Refusal, Rules, Session};
 use super::siblings::Families;
 use super::wire::{DeltaDiscoveryRequest, DiscoveryRequest, Request, Response, Variant};
@@ -36,6 +37,13 @@ pub const MAX_REQUEST: usize = 128 * 1024 * 1024;
 
 /// Requests taken in one turn before other streams get theirs.
 const REQUESTS_PER_TURN: usize = 64;
+
+/// What each direction of a stream allocates before anything is said, in bytes: an ACK or one changed
+/// resource fits. More is allocated when it is needed.
+const FIRST_BUFFER: usize = 512;
+
+/// So much of responses is put into one buffer before it is handed on, in bytes; tonic's own default.
+const BUFFERED: usize = 32 * 1024;
 
 /// The full name of the aggregated service.
 pub const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
@@ -79,6 +87,7 @@ struct Shared {
     drain: watch::Receiver<bool>,
     streams: AtomicU64,
     families: Families,
+    names: Arc<Pool>,
 }
 
 impl Discovery {
@@ -97,6 +106,7 @@ impl Discovery {
             drain,
             streams: AtomicU64::new(0),
             families: Families::default(),
+            names: Arc::default(),
         };
         Discovery { shared: Arc::new(shared) }
     }
@@ -173,8 +183,10 @@ impl StreamingService<Request> for Opening {
             identity: None,
         };
         shared.journal.note(&stream, &Event::Opened);
+        let mut session = Session::new(variant, only, shared.rules.clone());
+        session.share(shared.names.clone());
         let exchange = Exchange {
-            session: Session::new(variant, only, shared.rules.clone()),
+            session,
             requests: requests.into_inner(),
             wake: WatchStream::new(shared.store.subscribe()),
             drain: WatchStream::new(shared.drain.clone()),
@@ -349,6 +361,10 @@ impl<R> Encoder for Wire<R> {
         response.encode(out);
         Ok(())
     }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(FIRST_BUFFER, BUFFERED)
+    }
 }
 
 impl<R: prost::Message + Default + Into<Request>> Decoder for Wire<R> {
@@ -359,6 +375,10 @@ impl<R: prost::Message + Default + Into<Request>> Decoder for Wire<R> {
         let request = R::decode(bytes)
             .map_err(|error| Status::invalid_argument(format!("this is no discovery request: {error}")))?;
         Ok(Some(request.into()))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(FIRST_BUFFER, BUFFERED)
     }
 }
 

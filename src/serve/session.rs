@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::holding::{Holding, InFlight};
 use super::journal::{Event, Rejection};
+use super::names::Pool;
 use super::phases::{Dependencies, Pace};
 use super::plan::{self, Plan, Step, take_steps};
 use super::siblings::{Holdings, Shared, Siblings, StreamId};
@@ -72,6 +73,8 @@ pub struct Session {
     /// The one type of a single service; none is ADS.
     only: Option<Kind>,
     rules: Arc<Rules>,
+    /// Where sets of names are shared with other streams.
+    pool: Arc<Pool>,
     identity: Option<Arc<Identity>>,
     started: bool,
     siblings: Arc<Siblings>,
@@ -92,6 +95,7 @@ impl Session {
             variant,
             only,
             rules,
+            pool: Arc::default(),
             identity: None,
             started: false,
             siblings,
@@ -101,6 +105,11 @@ impl Session {
             nonces: 0,
             events: Vec::new(),
         }
+    }
+
+    /// Lets this stream share with others what they ask for alike.
+    pub(crate) fn share(&mut self, pool: Arc<Pool>) {
+        self.pool = pool;
     }
 
     /// Makes this stream, before its first request, one of several of the same client.
@@ -158,6 +167,7 @@ impl Session {
             }
             Names::Sotw(names) => sotw::replace(holding, view, kind, names),
         }
+        holding.subscription.share(&self.pool);
         let wanted = (holding.subscription.is_wildcard(), holding.subscription.named());
         if first || wanted != before {
             self.events.push(Event::Subscribed { kind, wildcard: wanted.0, names: wanted.1 });

@@ -3,8 +3,7 @@
 //! One type serves both variants; they differ only in how requests change it. Keeps the wildcard
 //! rules (protocol rule 5): an empty first list means everything, as long as no name was given.
 
-use std::collections::HashSet;
-
+use super::names::{NameSet, Pool};
 use crate::resource::{Kind, Name, Resource};
 use crate::snapshot::View;
 
@@ -17,7 +16,7 @@ pub(crate) struct Subscription {
     wildcard: bool,
     /// A name was given once: from then on an empty list means nothing.
     named_once: bool,
-    names: HashSet<Name>,
+    names: NameSet,
 }
 
 impl Subscription {
@@ -61,7 +60,7 @@ impl Subscription {
         if &**name == WILDCARD {
             return !std::mem::replace(&mut self.wildcard, true);
         }
-        self.names.insert(name.clone());
+        self.names.insert(name);
         false
     }
 
@@ -79,12 +78,16 @@ impl Subscription {
     pub fn replace(&mut self, names: Vec<Name>) -> (Vec<Name>, bool) {
         self.named_once |= !names.is_empty();
         let wildcard = !self.named_once || names.iter().any(|name| &**name == WILDCARD);
-        let list: HashSet<Name> = names.into_iter().filter(|name| &**name != WILDCARD).collect();
-        let added = list.iter().filter(|name| !self.names.contains(*name)).cloned().collect();
-        self.names = list;
+        let list = names.into_iter().filter(|name| &**name != WILDCARD).collect();
+        let added = self.names.replace(list);
         let newly_wild = wildcard && !self.wildcard;
         self.wildcard = wildcard;
         (added, newly_wild)
+    }
+
+    /// Shares the names with others that ask alike.
+    pub fn share(&mut self, pool: &Pool) {
+        self.names.share(pool);
     }
 }
 
