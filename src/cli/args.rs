@@ -141,7 +141,7 @@ pub struct Waits {
     /// [default: 10s]
     #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_DRAIN", value_parser = duration)]
     pub drain: Option<Duration>,
-    /// How long a client may stay silent before it gets what waits for its ACK [default: 15s]
+    /// How long a client may stay silent before it gets what waits for its ACK [default: 20s]
     #[arg(long, value_name = "TIME", env = "XDS_BRIDGE_ACK_DEADLINE", value_parser = duration)]
     pub ack_deadline: Option<Duration>,
 }

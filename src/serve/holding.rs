@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::subscription::Subscription;
 use crate::resource::{Digest, Kind, Name, Reference, Resource};
@@ -85,13 +85,17 @@ pub(crate) struct Holding {
     pub in_flight: Option<InFlight>,
     /// Nonce of the last response, also after its ACK.
     pub last_nonce: Option<String>,
-    /// Since when something of this type waits for other types.
-    pub waiting_since: Option<Instant>,
     /// When the client is to be told next that what it holds goes on being valid.
     pub next_beat: Option<Instant>,
 }
 
 impl Holding {
+    /// The response that still waits for its answer. A client that stays silent past the deadline is
+    /// taken to have it: nothing waits for it any longer.
+    pub fn awaited(&self, now: Instant, deadline: Duration) -> Option<&InFlight> {
+        self.in_flight.as_ref().filter(|in_flight| in_flight.at + deadline > now)
+    }
+
     /// What is to be done about `name`, held as `held`, given the current view.
     pub fn due<'a>(&self, view: &'a View, kind: Kind, name: &Name, held: &Held) -> Due<'a> {
         match view.find(kind, name) {
@@ -144,6 +148,16 @@ impl Holding {
         if before.is_some() || new.get(kind, name).filter(covers).is_some() {
             let kept = before.map(|r| Kept { version: old.version_of(r), resource: Some(r.clone()) });
             self.gap.insert(name.clone(), Held::Known(kept));
+        }
+    }
+
+    /// What is sent although the view has something else, or nothing, enters the gap as held.
+    pub fn enter_lingering(&mut self, view: &View, kind: Kind, sent: &BTreeMap<Name, Sent>) {
+        for (name, sent) in sent {
+            if let Some(version) = sent.version.filter(|version| view.version(kind, name) != Some(*version)) {
+                let kept = Kept { version, resource: sent.resource.clone() };
+                self.gap.insert(name.clone(), Held::Known(Some(kept)));
+            }
         }
     }
 

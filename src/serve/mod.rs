@@ -11,6 +11,7 @@ mod grpc;
 mod heartbeat;
 mod holding;
 mod journal;
+mod lingering;
 mod names;
 mod phases;
 mod plan;

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::holding::{Due, Held, Holding, Kept};
+use super::lingering::Lingering;
 use super::siblings::Holdings;
 use crate::resource::{Kind, Name, Resource};
 use crate::snapshot::{Found, View};
@@ -29,7 +30,7 @@ pub struct Pace {
     /// How long a cluster outlives the listener that named it, at an Envoy: connections of before keep the
     /// old routes until they are drained (`--drain-time-s`), an ACK says nothing of them.
     pub drain: Duration,
-    /// After this time a client that stays silent gets what waits for its ACK.
+    /// After this time without an answer to a response, nothing waits for it any longer.
     pub deadline: Duration,
 }
 
@@ -43,8 +44,9 @@ impl Default for Pace {
             resume: Duration::from_millis(50),
             // In it, Envoy closes what is busy; what is quiet may take all of its drain time.
             drain: Duration::from_secs(10),
-            // An Envoy that applies 20 000 clusters was seen to take 8 s to its ACK.
-            deadline: Duration::from_secs(15),
+            // An Envoy that applies 20 000 clusters was seen to take 8 s to its ACK, and one waits for
+            // endpoints that never come, with its ACK, for 15 s (`initial_fetch_timeout`).
+            deadline: Duration::from_secs(20),
         }
     }
 }
@@ -54,7 +56,7 @@ impl Default for Pace {
 pub(crate) enum Gate {
     /// It may.
     Open,
-    /// Not yet: an event on this stream will open it, or the deadline.
+    /// Not yet: something else must go out before, and will.
     Waiting,
     /// Not yet: it opens at this time by itself.
     Until(Instant),
@@ -119,6 +121,7 @@ pub(crate) struct Dependencies<'a> {
     pub holdings: &'a Holdings,
     pub acks: &'a RecentAcks,
     pub draining: &'a Draining,
+    pub lingering: &'a Lingering,
     pub pace: &'a Pace,
     pub now: Instant,
 }
@@ -196,8 +199,9 @@ impl Dependencies<'_> {
     }
 
     fn gate_of_arrival_at(&self, holding: &Holding, kind: Kind, name: &Name) -> Gate {
-        if holding.in_flight.as_ref().is_some_and(|in_flight| in_flight.sent.contains_key(name)) {
-            return Gate::Waiting;
+        let awaited = holding.awaited(self.now, self.pace.deadline);
+        if let Some(in_flight) = awaited.filter(|in_flight| in_flight.sent.contains_key(name)) {
+            return Gate::Until(in_flight.at + self.pace.deadline);
         }
         let Some(held) = holding.gap.get(name) else { return Gate::Open };
         match holding.due(self.view, kind, name, held) {
@@ -210,16 +214,31 @@ impl Dependencies<'_> {
     /// What of one kind is still named by something that the client holds and that is about to go.
     pub fn still_used(&self, kind: Kind) -> StillUsed {
         let mut used = StillUsed::default();
+        let mut leaving = Vec::new();
         for user in users_of(kind) {
             for holding in self.holdings.of(*user) {
-                self.note_used(&mut used, holding, *user, kind);
+                self.note_used(&mut used, &mut leaving, holding, *user, kind);
             }
+        }
+        // Clusters that name clusters and are to go themselves need those as long as they stay. They may
+        // go together, also where they name each other.
+        let stays = |used: &StillUsed, name| used.gate(name).and(self.draining.gate(name)) != Gate::Open;
+        while let Some(at) = leaving.iter().position(|(name, _)| stays(&used, name)) {
+            let (_, resource) = leaving.swap_remove(at);
+            used.waiting.extend(resource.references_to(kind).cloned());
         }
         used
     }
 
-    fn note_used(&self, used: &mut StillUsed, holding: &Holding, user: Kind, kind: Kind) {
-        if let Some(in_flight) = &holding.in_flight {
+    fn note_used<'a>(
+        &self,
+        used: &mut StillUsed,
+        leaving: &mut Vec<(&'a Name, &'a Resource)>,
+        holding: &'a Holding,
+        user: Kind,
+        kind: Kind,
+    ) {
+        if let Some(in_flight) = holding.awaited(self.now, self.pace.deadline) {
             for sent in in_flight.sent.values() {
                 used.note(sent.before.as_ref(), user, kind, false);
                 used.waiting.extend(sent.resource.iter().flat_map(|r| r.references_to(kind).cloned()));
@@ -227,8 +246,14 @@ impl Dependencies<'_> {
         }
         for (name, held) in &holding.gap {
             let refused = matches!(held, Held::Rejected { .. });
-            if !matches!(holding.due(self.view, user, name, held), Due::Settled) {
-                used.note(held.kept(), user, kind, refused);
+            match holding.due(self.view, user, name, held) {
+                Due::Settled => {}
+                Due::Remove if user == kind => {
+                    let resource = held.kept().and_then(|kept| kept.resource.as_deref());
+                    let names_some = |r: &&Resource| r.references_to(kind).next().is_some();
+                    leaving.extend(resource.filter(names_some).map(|resource| (name, resource)));
+                }
+                _ => used.note(held.kept(), user, kind, refused),
             }
         }
     }

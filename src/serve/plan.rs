@@ -16,37 +16,26 @@ use crate::resource::{Digest, Kind, Name, Resource};
 pub(crate) fn plan(dependencies: &Dependencies<'_>, holding: &Holding, kind: Kind, room: usize) -> Plan {
     let mut plan = Plan::default();
     let Dependencies { view, pace, now, .. } = *dependencies;
-    if holding.in_flight.is_some() || (holding.gap.is_empty() && !holding.answer_due) {
+    if holding.gap.is_empty() && !holding.answer_due {
         return plan;
     }
-    let deadline = pace.deadline;
-    let overdue = holding.waiting_since.is_some_and(|since| since + deadline <= now);
+    if let Some(in_flight) = holding.awaited(now, pace.deadline) {
+        plan.wait_until(in_flight.at + pace.deadline);
+        return plan;
+    }
     let mut used: Option<StillUsed> = None;
     let mut size = 0;
     for (name, held) in &holding.gap {
-        let (gate, step) = match holding.due(view, kind, name, held) {
-            Due::Settled => {
-                plan.settled.push(name.clone());
-                continue;
-            }
-            Due::Withheld => continue,
-            Due::Send(resource, version) => {
-                (dependencies.gate_to_send(resource), Step::Send(resource.clone(), version))
-            }
-            Due::Remove if held.kept().is_none() => (Gate::Open, Step::Remove { held: false }),
-            Due::Remove => {
-                let used = used.get_or_insert_with(|| dependencies.still_used(kind));
-                let draining =
-                    if kind == Kind::Cluster { dependencies.draining.gate(name) } else { Gate::Open };
-                (used.gate(name).and(draining), Step::Remove { held: true })
-            }
+        let due = holding.due(view, kind, name, held);
+        let Some((gate, step)) = weigh(dependencies, holding, (kind, name), held, &due, &mut used) else {
+            plan.settled.extend(matches!(due, Due::Settled).then(|| name.clone()));
+            continue;
         };
         match gate {
             Gate::Open => {}
-            Gate::Waiting if overdue => {}
+            // An event opens it, which may be that the deadline of another type has passed.
             Gate::Waiting => {
-                plan.wait_until(holding.waiting_since.unwrap_or(now) + deadline);
-                plan.waiting = true;
+                plan.wait_until(now + pace.deadline);
                 continue;
             }
             Gate::Until(at) => {
@@ -64,14 +53,45 @@ pub(crate) fn plan(dependencies: &Dependencies<'_>, holding: &Holding, kind: Kin
     plan
 }
 
+/// What to say of one name, and whether it may be said now.
+fn weigh(
+    dependencies: &Dependencies<'_>,
+    holding: &Holding,
+    (kind, name): (Kind, &Name),
+    held: &Held,
+    due: &Due<'_>,
+    used: &mut Option<StillUsed>,
+) -> Option<(Gate, Step)> {
+    let lingering = || {
+        let covered = holding.subscription.covers(name);
+        let (resource, version) = dependencies.lingering.find(kind, name, held).filter(|_| covered)?;
+        Some((Gate::Open, Step::Send(resource.clone(), *version)))
+    };
+    match due {
+        Due::Settled => lingering(),
+        Due::Withheld => None,
+        Due::Send(resource, version) => {
+            let gate = dependencies.gate_to_send(resource);
+            let instead = if gate == Gate::Waiting { lingering() } else { None };
+            Some(instead.unwrap_or_else(|| (gate, Step::Send(Arc::clone(resource), *version))))
+        }
+        Due::Remove => Some(lingering().unwrap_or_else(|| {
+            if held.kept().is_none() {
+                return (Gate::Open, Step::Remove { held: false });
+            }
+            let used = used.get_or_insert_with(|| dependencies.still_used(kind));
+            let draining = if kind == Kind::Cluster { dependencies.draining.gate(name) } else { Gate::Open };
+            (used.gate(name).and(draining), Step::Remove { held: true })
+        })),
+    }
+}
+
 /// What is to be sent of one type.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub steps: Vec<(Name, Step)>,
     /// Names of the gap that need nothing any more.
     pub settled: Vec<Name>,
-    /// Something waits for an event.
-    pub waiting: bool,
     /// Something may go out at this time by itself.
     pub wake_at: Option<Instant>,
 }

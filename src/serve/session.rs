@@ -14,7 +14,7 @@ use super::journal::{Event, Rejection};
 use super::names::Pool;
 use super::phases::{Dependencies, Pace};
 use super::plan::{self, Plan, Step, take_steps};
-use super::siblings::{Holdings, Shared, Siblings, StreamId};
+use super::siblings::{Shared, Siblings, StreamId};
 use super::wire::{Identity, Names, Request, Response, Variant};
 use super::{delta, heartbeat, sotw};
 use crate::resource::{Digest, Kind, Name};
@@ -195,7 +195,7 @@ impl Session {
             Some(old) if old.snapshot().generation() >= snapshot.generation() => old.clone(),
             Some(old) => {
                 let new = old.of(snapshot.clone(), node);
-                advance(&mut shared.holdings, old, &new);
+                advance(&mut shared, old, &new);
                 self.report_contested(Some(old), &new);
                 new
             }
@@ -373,6 +373,7 @@ impl Session {
                     shared.draining.keep(named, now + self.rules.pace.drain);
                 }
                 if kind == Kind::Cluster {
+                    shared.lingering.clear();
                     for name in
                         in_flight.sent.into_iter().filter(|(_, sent)| sent.version.is_some()).map(|(n, _)| n)
                     {
@@ -384,6 +385,9 @@ impl Session {
             Some(message) => {
                 let Some(in_flight) = holding.reject() else { return true };
                 let names = in_flight.sent.into_iter().map(|(name, sent)| (name, sent.version)).collect();
+                if kind == Kind::Cluster {
+                    shared.lingering.clear();
+                }
                 self.events.push(Event::Rejected(Rejection { kind, message, names }));
             }
         }
@@ -399,14 +403,13 @@ impl Session {
         now: Instant,
     ) -> Option<Response> {
         let variant = self.variant;
+        let lingering = !shared.lingering.is_empty();
         let holding = shared.holdings.get_mut(kind, self.id)?;
         for name in &plan.settled {
             holding.gap.remove(name);
         }
-        // Waiting begins with the first thing that waits, and ends when none does.
-        holding.waiting_since = plan.waiting.then_some(holding.waiting_since.unwrap_or(now));
         // An answer that is due may be empty, but not as long as something of it only waits.
-        let answer = holding.answer_due && plan.wake_at.is_none() && holding.in_flight.is_none();
+        let answer = holding.answer_due && plan.wake_at.is_none();
         if plan.steps.is_empty() && !answer {
             return None;
         }
@@ -424,6 +427,9 @@ impl Session {
         let sent = take_steps(holding, plan.steps);
         if !telling && !answer {
             return None;
+        }
+        if lingering {
+            holding.enter_lingering(view, kind, &sent);
         }
         let starting_over: Vec<Name> = match (variant, kind) {
             (Variant::Sotw, Kind::Cluster) => {
@@ -499,14 +505,18 @@ fn dependencies<'a>(shared: &'a Shared, view: &'a View, rules: &'a Rules, now: I
         holdings: &shared.holdings,
         acks: &shared.acks,
         draining: &shared.draining,
+        lingering: &shared.lingering,
         pace: &rules.pace,
         now,
     }
 }
 
 /// From one view to the next: what changed and was held enters the gap as it was held.
-fn advance(holdings: &mut Holdings, old: &View, new: &View) {
-    for (kind, name) in &new.changed_since(old) {
+fn advance(shared: &mut Shared, old: &View, new: &View) {
+    let changed = new.changed_since(old);
+    let Shared { holdings, lingering, .. } = shared;
+    lingering.keep(holdings, old, &changed);
+    for (kind, name) in &changed {
         for holding in holdings.of_mut(*kind) {
             holding.enter(old, new, *kind, name);
         }

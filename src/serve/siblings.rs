@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 use super::holding::Holding;
+use super::lingering::Lingering;
 use super::phases::{Draining, RecentAcks};
 use crate::resource::{Kind, Node};
 use crate::snapshot::View;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub holdings: Holdings,
     pub acks: RecentAcks,
     pub draining: Draining,
+    pub lingering: Lingering,
     last_stream: StreamId,
 }
 

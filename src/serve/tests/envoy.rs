@@ -35,7 +35,11 @@ struct Envoy {
     stream: Stream,
     held: BTreeMap<(Kind, String), Arc<Resource>>,
     watched: BTreeMap<Kind, BTreeSet<String>>,
+    nonces: BTreeMap<Kind, String>,
     waiting: Vec<Response>,
+    /// Clusters that wait for their endpoints. As long as there are any, clusters are not acknowledged.
+    warming: BTreeSet<String>,
+    unacknowledged: Option<Response>,
     serving: bool,
 }
 
@@ -51,7 +55,16 @@ impl Envoy {
                 stream.ask(Listener, &[], "");
             }
         }
-        Envoy { stream, held: BTreeMap::new(), watched: BTreeMap::new(), waiting: Vec::new(), serving: false }
+        Envoy {
+            stream,
+            held: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            nonces: BTreeMap::new(),
+            waiting: Vec::new(),
+            warming: BTreeSet::new(),
+            unacknowledged: None,
+            serving: false,
+        }
     }
 
     fn receive(&mut self) -> bool {
@@ -67,22 +80,51 @@ impl Envoy {
         }
         let response = self.waiting.remove(0);
         let kind = Kind::from_type_url(&response.type_url).expect("a type of ours");
+        let before = self.held.clone();
         if self.stream.variant == Variant::Sotw && matches!(kind, Cluster | Listener) {
             self.held.retain(|(held, _), _| *held != kind);
         }
         for item in &response.items {
-            self.held.insert((kind, item.name.to_string()), item.resource.clone().expect("a body"));
+            let key = (kind, item.name.to_string());
+            let resource = item.resource.clone().expect("a body");
+            match kind {
+                Cluster if before.get(&key) != Some(&resource) => {
+                    self.warming.insert(key.1.clone());
+                }
+                Endpoint => {
+                    self.warming.remove(&key.1);
+                }
+                _ => {}
+            }
+            self.held.insert(key, resource);
         }
         for name in &response.removed {
             self.held.remove(&(kind, name.to_string()));
+            self.warming.remove(&**name);
         }
+        let held = &self.held;
+        self.warming.retain(|name| held.contains_key(&(Cluster, name.clone())));
         self.check();
-        let watched: Vec<String> = self.watched.get(&kind).into_iter().flatten().cloned().collect();
-        let names: Vec<&str> = watched.iter().map(String::as_str).collect();
-        self.stream.answer(&response, None, &names);
+        self.nonces.insert(kind, response.nonce.clone());
         self.watch(Cluster, Endpoint);
+        if kind == Cluster {
+            self.unacknowledged = Some(response);
+        } else {
+            self.acknowledge(&response, kind);
+        }
+        if self.warming.is_empty()
+            && let Some(clusters) = self.unacknowledged.take()
+        {
+            self.acknowledge(&clusters, Cluster);
+        }
         self.watch(Listener, Route);
         true
+    }
+
+    fn acknowledge(&mut self, response: &Response, kind: Kind) {
+        let watched: Vec<String> = self.watched.get(&kind).into_iter().flatten().cloned().collect();
+        let names: Vec<&str> = watched.iter().map(String::as_str).collect();
+        self.stream.answer(response, None, &names);
     }
 
     fn watch(&mut self, from: Kind, kind: Kind) {
@@ -107,7 +149,8 @@ impl Envoy {
             }
             Variant::Sotw => {
                 let all: Vec<&str> = wanted.iter().map(String::as_str).collect();
-                self.stream.ask(kind, &all, "");
+                let nonce = self.nonces.get(&kind).cloned().unwrap_or_default();
+                self.stream.ask(kind, &all, &nonce);
             }
         }
         // Dropped subscriptions are forgotten, as Envoy forgets them.
@@ -158,6 +201,7 @@ proptest! {
             }
         }
         prop_assert!(envoy.serving);
+        prop_assert!(envoy.warming.is_empty(), "{:?} warm for ever", envoy.warming);
         // It ends with exactly the last configuration: nothing old is left behind.
         let held: BTreeMap<_, _> = envoy.held.iter().map(|(key, r)| (key.clone(), r.digest())).collect();
         let expected: BTreeMap<_, _> = current.iter().map(|(key, r)| (key.clone(), r.digest())).collect();

@@ -68,7 +68,8 @@ struct Known {
     refused_versions: BTreeSet<(String, Digest)>,
     /// Removals that were refused: the client goes on holding what it held.
     refused_removals: BTreeSet<String>,
-    waiting: Option<Response>,
+    /// The response that was not answered yet, and when it came.
+    waiting: Option<(Response, Instant)>,
 }
 
 impl Known {
@@ -209,8 +210,13 @@ impl Client {
         let Some(response) = self.stream.next() else { return false };
         let variant = self.stream.variant;
         let kind = Kind::from_type_url(&response.type_url).expect("a type that was asked for");
+        let now = self.stream.now;
+        if let Some((earlier, at)) = self.known(kind).waiting.take() {
+            assert!(at + Pace::default().deadline <= now, "a second response of {kind} in flight");
+            // The client took it and never said so.
+            self.apply(kind, &earlier, true);
+        }
         let known = self.known(kind);
-        assert!(known.waiting.is_none(), "a second response of {kind} in flight");
         let said = shown(&response);
         let distinct: BTreeSet<&str> = said.iter().map(|name| name.trim_start_matches('-')).collect();
         assert_eq!(distinct.len(), said.len(), "a name twice in {said:?}");
@@ -241,14 +247,26 @@ impl Client {
         for name in response.items.iter().map(|item| &item.name).chain(&response.removed) {
             known.asked.remove(&**name);
         }
-        known.waiting = Some(response);
+        known.waiting = Some((response, now));
         true
     }
 
     fn answer(&mut self, kind: Kind, ack: bool) {
+        let Some((response, _)) = self.known(kind).waiting.take() else { return };
+        self.apply(kind, &response, ack);
+        let known = self.known(kind);
+        let mut names: Vec<String> = known.names.iter().cloned().collect();
+        if known.wildcard && known.named_once {
+            names.push("*".into());
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.stream.answer(&response, (!ack).then_some("no"), &names);
+        self.forgive();
+    }
+
+    fn apply(&mut self, kind: Kind, response: &Response, ack: bool) {
         let variant = self.stream.variant;
         let known = self.known(kind);
-        let Some(response) = known.waiting.take() else { return };
         let before = known.held.clone();
         if variant == Variant::Sotw && ack && kind == Kind::Cluster {
             known.held.clear();
@@ -291,13 +309,6 @@ impl Client {
                 known.refused.remove(&**name);
             }
         }
-        let mut names: Vec<String> = known.names.iter().cloned().collect();
-        if known.wildcard && known.named_once {
-            names.push("*".into());
-        }
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.stream.answer(&response, (!ack).then_some("no"), &names);
-        self.forgive();
     }
 
     fn reconnect(&mut self) {

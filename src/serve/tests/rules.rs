@@ -540,6 +540,116 @@ fn rule_23_a_cluster_that_a_listener_named_itself_outlives_its_connections() {
     assert_eq!(stream.take(Cluster), ["-old"]);
 }
 
+/// What a real client does: listener aside, all of a route to one cluster.
+fn service(name: &str, content: u8) -> [Edit; 3] {
+    let route = resource(Route, "r", content, &[(Cluster, name)]);
+    [put(eds(name, 1)), plain(Endpoint, name, 1), put(route)]
+}
+
+fn without(name: &str) -> [Edit; 2] {
+    [remove(Cluster, name), remove(Endpoint, name)]
+}
+
+/// A stream over a route to `c0`, all of it acknowledged.
+fn serving_c0(variant: Variant) -> Stream {
+    let mut stream = Stream::ads(variant, service("c0", 0));
+    for (kind, names) in [(Cluster, vec![]), (Endpoint, vec!["c0"]), (Route, vec!["r"])] {
+        match variant {
+            Delta => stream.subscribe(kind, &names, &[]),
+            Sotw => stream.ask(kind, &names, ""),
+        }
+        let response = stream.expect(kind);
+        stream.answer(&response, None, &names);
+    }
+    stream
+}
+
+#[test]
+fn rule_23_endpoints_that_a_cluster_in_flight_needs_are_there_also_when_they_have_gone() {
+    for variant in [Delta, Sotw] {
+        let mut stream = serving_c0(variant);
+        stream.publish(service("c1", 1).into_iter().chain(without("c0")));
+        let clusters = stream.expect(Cluster);
+        // An Envoy acknowledges `c1` when it is warm, for which it needs the endpoints, of which by now
+        // there is nothing left.
+        stream.publish(service("c2", 2).into_iter().chain(without("c1")));
+        stream.expect_nothing();
+        match variant {
+            Delta => stream.subscribe(Endpoint, &["c1"], &[]),
+            Sotw => stream.ask(Endpoint, &["c0", "c1"], ""),
+        }
+        let endpoints = stream.expect(Endpoint);
+        assert_eq!(shown(&endpoints), ["c1"]);
+        stream.answer(&endpoints, None, &["c0", "c1"]);
+        stream.expect_nothing();
+        stream.ack(&clusters);
+        let clusters = stream.expect(Cluster);
+        assert_eq!(shown(&clusters), if variant == Delta { vec!["c2", "-c1"] } else { vec!["c0", "c2"] });
+        stream.expect_nothing();
+        stream.ack(&clusters);
+        // Whoever goes on asking for `c1` is told, as far as the variant can tell.
+        if variant == Delta {
+            assert_eq!(stream.take(Endpoint), ["-c1"]);
+        }
+        stream.expect_nothing();
+    }
+}
+
+#[test]
+fn rule_24_the_deadline_of_an_answer_does_not_let_pass_what_was_never_sent() {
+    for variant in [Delta, Sotw] {
+        let mut stream = serving_c0(variant);
+        stream.publish(service("c1", 1).into_iter().chain(without("c0")));
+        stream.expect(Cluster);
+        stream.wait(Pace::default().deadline - Duration::from_millis(1));
+        stream.publish(service("c2", 2).into_iter().chain(without("c1")));
+        stream.expect_nothing();
+        stream.wait(Duration::from_millis(1));
+        // No answer came: the next clusters go out all the same, and the route that needs them waits.
+        let clusters = stream.expect(Cluster);
+        assert_eq!(shown(&clusters), if variant == Delta { vec!["c2", "-c1"] } else { vec!["c0", "c2"] });
+        stream.expect_nothing();
+        let next = stream.session.next(stream.now);
+        assert_eq!(next.wake_at, Some(stream.now + Pace::default().deadline));
+        stream.wait(Pace::default().deadline);
+        assert_eq!(shown(&stream.expect(Route)), ["r"]);
+        stream.expect_nothing();
+    }
+}
+
+#[test]
+fn rule_24_a_cluster_is_not_removed_while_the_next_one_stands_refused() {
+    for variant in [Delta, Sotw] {
+        let mut stream = serving_c0(variant);
+        stream.publish(service("c1", 1).into_iter().chain(without("c0")));
+        let refused = stream.expect(Cluster);
+        stream.nack(&refused);
+        stream.wait(Pace::default().deadline * 2);
+        stream.expect_nothing();
+        stream.wait(Pace::default().deadline * 2);
+        stream.expect_nothing();
+    }
+}
+
+#[test]
+fn rule_22_clusters_that_name_clusters_go_before_them_or_together() {
+    let of = |name: &str, to: &str| put(resource(Cluster, name, 1, &[(Cluster, to)]));
+    let route = |content, to: &str| put(resource(Route, "r", content, &[(Cluster, to)]));
+    let edits = [of("whole", "part"), plain(Cluster, "part", 1), of("x", "y"), of("y", "x"), of("z", "z")];
+    let mut stream =
+        Stream::ads(Delta, edits.into_iter().chain([plain(Cluster, "other", 1), route(1, "whole")]));
+    stream.subscribe(Cluster, &[], &[]);
+    stream.subscribe(Route, &["r"], &[]);
+    stream.take(Cluster);
+    stream.take(Route);
+    let gone = ["whole", "part", "x", "y", "z"].map(|name| remove(Cluster, name));
+    stream.publish(gone.into_iter().chain([route(2, "other")]));
+    assert_eq!(stream.take(Cluster), ["-x", "-y", "-z"]);
+    assert_eq!(stream.take(Route), ["r"]);
+    assert_eq!(stream.take(Cluster), ["-part", "-whole"]);
+    stream.expect_nothing();
+}
+
 #[test]
 fn rule_24_a_client_that_never_asks_for_endpoints_holds_nothing_up_for_long() {
     let edits = [put(eds("c", 1)), plain(Endpoint, "c", 1), put(resource(Route, "r", 1, &[(Cluster, "c")]))];
