@@ -194,17 +194,22 @@ impl Client {
                 self.message.extend_from_slice(payload);
                 self.take_messages();
             }
-            frame::HEADERS if flags & frame::END_STREAM != 0 => return Err(broken("the server ended the stream")),
+            frame::HEADERS if flags & frame::END_STREAM != 0 => {
+                return Err(broken("the server ended the stream"));
+            }
             frame::RESET | frame::GOAWAY => return Err(broken("the server refused the stream")),
             frame::SETTINGS if flags & frame::ACK == 0 => {
                 for setting in payload.chunks_exact(6).filter(|setting| setting[..2] == [0, 4]) {
-                    let window = i64::from(u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]));
+                    let window =
+                        i64::from(u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]));
                     self.windows[1] += window - self.initial_window;
                     self.initial_window = window;
                 }
                 put_frame(&mut self.out, frame::SETTINGS, frame::ACK, 0, &[]);
             }
-            frame::PING if flags & frame::ACK == 0 => put_frame(&mut self.out, frame::PING, frame::ACK, 0, payload),
+            frame::PING if flags & frame::ACK == 0 => {
+                put_frame(&mut self.out, frame::PING, frame::ACK, 0, payload)
+            }
             frame::WINDOW_UPDATE => {
                 let bytes: [u8; 4] = payload.try_into().map_err(|_| broken("a frame of another size"))?;
                 self.windows[usize::from(!is_connection)] += i64::from(u32::from_be_bytes(bytes));

@@ -1,8 +1,9 @@
 //! The fragments: clusters with their endpoints in equal files, and one listener with its routes.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use super::fragment::{self, EDGE};
 
 /// A directory of fragments that the benchmark changes.
 pub struct Files {
@@ -59,65 +60,6 @@ impl Files {
 
     fn text(&self, file: usize) -> String {
         let range = file * self.per_file..((file + 1) * self.per_file).min(self.generations.len());
-        let mut text = String::from("clusters:\n");
-        for cluster in range.clone() {
-            let _ = write!(
-                text,
-                "- name: {name}\n  type: EDS\n  connect_timeout: 1s\n  lb_policy: LEAST_REQUEST\n  \
-                 eds_cluster_config:\n    eds_config: {{ads: {{}}, resource_api_version: V3}}\n  \
-                 circuit_breakers:\n    thresholds:\n    - max_connections: 1024\n      max_requests: 4096\n",
-                name = name(cluster)
-            );
-        }
-        text.push_str("endpoints:\n");
-        for cluster in range {
-            let _ = write!(
-                text,
-                "- cluster_name: {name}\n  endpoints:\n  - lb_endpoints:\n",
-                name = name(cluster)
-            );
-            for host in 0..2 {
-                let (a, b) = (cluster / 250, cluster % 250);
-                let port = 8000 + self.generations[cluster] % 50_000 + host;
-                let _ = writeln!(
-                    text,
-                    "    - endpoint: {{address: {{socket_address: {{address: 10.{}.{}.{b}, port_value: {port}}}}}}}",
-                    a / 250,
-                    a % 250,
-                );
-            }
-        }
-        text
+        fragment::text(range, |cluster| self.generations[cluster])
     }
 }
-
-/// The name of a cluster and of its endpoints.
-pub fn name(cluster: usize) -> String {
-    format!("service-{cluster:06}")
-}
-
-/// The name of the one route configuration.
-pub const ROUTES: &str = "edge";
-
-const EDGE: &str = "\
-listeners:
-- name: edge
-  address: {socket_address: {address: 0.0.0.0, port_value: 10000}}
-  filter_chains:
-  - filters:
-    - name: envoy.filters.network.http_connection_manager
-      typed_config:
-        '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-        stat_prefix: edge
-        rds: {route_config_name: edge, config_source: {ads: {}, resource_api_version: V3}}
-        http_filters:
-        - name: envoy.filters.http.router
-          typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
-routes:
-- name: edge
-  virtual_hosts:
-  - name: all
-    domains: ['*']
-    routes:
-    - {match: {prefix: /}, route: {cluster: service-000000}}
-";

@@ -9,6 +9,8 @@
 mod client;
 mod files;
 mod floor;
+#[path = "../shared/fragment.rs"]
+mod fragment;
 mod server;
 mod wire;
 
@@ -128,9 +130,9 @@ fn free_port() -> u16 {
 fn fleet(options: &Options, port: u16, initial: [Vec<u8>; 4]) -> Arc<Fleet> {
     let mut names: [Vec<u8>; 4] = Default::default();
     for cluster in 0..options.clusters {
-        wire::put_bytes(&mut names[1], 3, files::name(cluster).as_bytes());
+        wire::put_bytes(&mut names[1], 3, fragment::name(cluster).as_bytes());
     }
-    wire::put_bytes(&mut names[3], 3, files::ROUTES.as_bytes());
+    wire::put_bytes(&mut names[3], 3, fragment::ROUTES.as_bytes());
     Arc::new(Fleet {
         port,
         sotw: options.sotw,
@@ -260,7 +262,10 @@ async fn reconnect(server: &Server, fleet: &Arc<Fleet>, options: &Options) {
         }
         out
     });
-    assert!(!fleet.sotw && initial.iter().all(|list| !list.is_empty()), "only delta clients tell what they hold");
+    assert!(
+        !fleet.sotw && initial.iter().all(|list| !list.is_empty()),
+        "only delta clients tell what they hold"
+    );
     let again = self::fleet(options, fleet.port, initial);
     fleet.disconnect();
     server.idle().await;

@@ -39,7 +39,8 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(20)).await;
             let now = self.cpu();
             // A tick now and then is housekeeping.
-            if now > last + Duration::from_millis(10) || (now > last && since.elapsed() < Duration::from_millis(60))
+            if now > last + Duration::from_millis(10)
+                || (now > last && since.elapsed() < Duration::from_millis(60))
             {
                 (last, since) = (now, Instant::now());
             }

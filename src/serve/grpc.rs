@@ -4,9 +4,11 @@
 //! when the connection can take them, not before: a client that does not read costs what it holds,
 //! and coalesces by itself.
 
+mod body;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future as _, Ready, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,13 +21,13 @@ use tokio::time::Sleep;
 use tokio_stream::Stream as _;
 use tokio_stream::wrappers::WatchStream;
 use tonic::body::Body;
-use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, StreamingService};
+use tonic::codec::{BufferSettings, DecodeBuf, Decoder};
 use tonic::transport::server::{TcpConnectInfo, UdsConnectInfo};
 use tonic::{Status, Streaming};
 
+use self::body::Answer;
+use super::common::Common;
 use super::journal::{Event, Journal, Stream};
-use super::names::Pool;
 use super::session::{Refusal, Rules, Session};
 use super::siblings::Families;
 use super::wire::{DeltaDiscoveryRequest, DiscoveryRequest, Request, Response, Variant};
@@ -38,12 +40,12 @@ pub const MAX_REQUEST: usize = 128 * 1024 * 1024;
 /// Requests taken in one turn before other streams get theirs.
 const REQUESTS_PER_TURN: usize = 64;
 
-/// What each direction of a stream allocates before anything is said, in bytes: an ACK or one changed
-/// resource fits. More is allocated when it is needed.
+/// What a stream allocates for requests before one has come, in bytes: an ACK fits. More is allocated when
+/// it is needed; a larger buffer would be kept by every idle stream.
 const FIRST_BUFFER: usize = 512;
 
-/// So much of responses is put into one buffer before it is handed on, in bytes; tonic's own default.
-const BUFFERED: usize = 32 * 1024;
+/// The header that says how messages are compressed.
+const ENCODING: &str = "grpc-encoding";
 
 /// The full name of the aggregated service.
 pub const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
@@ -87,7 +89,7 @@ struct Shared {
     drain: watch::Receiver<bool>,
     streams: AtomicU64,
     families: Families,
-    names: Arc<Pool>,
+    common: Arc<Common>,
 }
 
 impl Discovery {
@@ -106,13 +108,11 @@ impl Discovery {
             drain,
             streams: AtomicU64::new(0),
             families: Families::default(),
-            names: Arc::default(),
+            common: Arc::default(),
         };
         Discovery { shared: Arc::new(shared) }
     }
 }
-
-type Answer = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
 impl<B> tower_service::Service<http::Request<B>> for Discovery
 where
@@ -121,33 +121,41 @@ where
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = Ready<Result<http::Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<B>) -> Answer {
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let Some(method) = self.shared.methods.get(request.uri().path()).copied() else {
-            return Box::pin(async {
-                Ok(Status::unimplemented("no such streaming discovery method").into_http())
-            });
+            return ready(Ok(Status::unimplemented("no such streaming discovery method").into_http()));
         };
-        let opening = Opening { shared: self.shared.clone(), method, peer: peer_of(&request) };
-        Box::pin(async move {
-            Ok(match method.variant {
-                Variant::Delta => grpc::<DeltaDiscoveryRequest>().streaming(opening, request).await,
-                Variant::Sotw => grpc::<DiscoveryRequest>().streaming(opening, request).await,
-            })
-        })
+        if let Some(encoding) = request.headers().get(ENCODING).filter(|encoding| *encoding != "identity") {
+            let status =
+                Status::unimplemented(format!("requests are compressed with {encoding:?}, not taken here"));
+            return ready(Ok(status.into_http()));
+        }
+        let peer = peer_of(&request);
+        let requests = match method.variant {
+            Variant::Delta => requests::<DeltaDiscoveryRequest, B>(request.into_body()),
+            Variant::Sotw => requests::<DiscoveryRequest, B>(request.into_body()),
+        };
+        let exchange = Exchange::open(self.shared.clone(), method, peer, requests);
+        let mut response = http::Response::new(Body::new(Answer::new(exchange, self.shared.common.clone())));
+        let content_type = http::HeaderValue::from_static("application/grpc");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
+        ready(Ok(response))
     }
 }
 
-fn grpc<R>() -> Grpc<Wire<R>>
+fn requests<R, B>(body: B) -> Streaming<Request>
 where
     R: prost::Message + Default + Into<Request> + Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
-    Grpc::new(Wire::default()).max_decoding_message_size(MAX_REQUEST).max_encoding_message_size(usize::MAX)
+    Streaming::new_request(Reader::<R>::default(), body, None, Some(MAX_REQUEST))
 }
 
 fn peer_of<B>(request: &http::Request<B>) -> Arc<str> {
@@ -157,47 +165,6 @@ fn peer_of<B>(request: &http::Request<B>) -> Arc<str> {
     match request.extensions().get::<UdsConnectInfo>().and_then(|uds| uds.peer_cred) {
         Some(cred) => format!("unix uid {} pid {}", cred.uid(), cred.pid().unwrap_or_default()).into(),
         None => "unix".into(),
-    }
-}
-
-/// A stream that is being opened.
-struct Opening {
-    shared: Arc<Shared>,
-    method: Method,
-    peer: Arc<str>,
-}
-
-impl StreamingService<Request> for Opening {
-    type Response = Response;
-    type ResponseStream = Exchange;
-    type Future = std::future::Ready<Result<tonic::Response<Exchange>, Status>>;
-
-    fn call(&mut self, requests: tonic::Request<Streaming<Request>>) -> Self::Future {
-        let shared = self.shared.clone();
-        let Method { variant, only } = self.method;
-        let stream = Stream {
-            id: shared.streams.fetch_add(1, Ordering::Relaxed) + 1,
-            peer: self.peer.clone(),
-            variant,
-            only,
-            identity: None,
-        };
-        shared.journal.note(&stream, &Event::Opened);
-        let mut session = Session::new(variant, only, shared.rules.clone());
-        session.share(shared.names.clone());
-        let exchange = Exchange {
-            session,
-            requests: requests.into_inner(),
-            wake: WatchStream::new(shared.store.subscribe()),
-            drain: WatchStream::new(shared.drain.clone()),
-            siblings: None,
-            timer: None,
-            stream,
-            shared,
-            ended: false,
-            reason: None,
-        };
-        std::future::ready(Ok(tonic::Response::new(exchange)))
     }
 }
 
@@ -256,6 +223,31 @@ impl tokio_stream::Stream for Exchange {
 }
 
 impl Exchange {
+    fn open(
+        shared: Arc<Shared>,
+        Method { variant, only }: Method,
+        peer: Arc<str>,
+        requests: Streaming<Request>,
+    ) -> Exchange {
+        let id = shared.streams.fetch_add(1, Ordering::Relaxed) + 1;
+        let stream = Stream { id, peer, variant, only, identity: None };
+        shared.journal.note(&stream, &Event::Opened);
+        let mut session = Session::new(variant, only, shared.rules.clone());
+        session.share(shared.common.clone());
+        Exchange {
+            session,
+            requests,
+            wake: WatchStream::new(shared.store.subscribe()),
+            drain: WatchStream::new(shared.drain.clone()),
+            siblings: None,
+            timer: None,
+            stream,
+            shared,
+            ended: false,
+            reason: None,
+        }
+    }
+
     /// Takes what the client has sent; ready when the stream is to end, with a status if it broke
     /// the protocol.
     fn poll_requests(&mut self, context: &mut Context<'_>) -> Poll<Option<Status>> {
@@ -325,49 +317,16 @@ impl From<Refusal> for Status {
     }
 }
 
-/// Reads requests of one variant, writes responses of either.
-struct Wire<R>(std::marker::PhantomData<fn() -> R>);
+/// Reads requests of one variant.
+struct Reader<R>(std::marker::PhantomData<fn() -> R>);
 
-impl<R> Default for Wire<R> {
+impl<R> Default for Reader<R> {
     fn default() -> Self {
-        Wire(std::marker::PhantomData)
+        Reader(std::marker::PhantomData)
     }
 }
 
-impl<R> Codec for Wire<R>
-where
-    R: prost::Message + Default + Into<Request> + Send + 'static,
-{
-    type Encode = Response;
-    type Decode = Request;
-    type Encoder = Wire<R>;
-    type Decoder = Wire<R>;
-
-    fn encoder(&mut self) -> Wire<R> {
-        Wire::default()
-    }
-
-    fn decoder(&mut self) -> Wire<R> {
-        Wire::default()
-    }
-}
-
-impl<R> Encoder for Wire<R> {
-    type Item = Response;
-    type Error = Status;
-
-    fn encode(&mut self, response: Response, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(response.encoded_len());
-        response.encode(out);
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(FIRST_BUFFER, BUFFERED)
-    }
-}
-
-impl<R: prost::Message + Default + Into<Request>> Decoder for Wire<R> {
+impl<R: prost::Message + Default + Into<Request>> Decoder for Reader<R> {
     type Item = Request;
     type Error = Status;
 
@@ -378,7 +337,7 @@ impl<R: prost::Message + Default + Into<Request>> Decoder for Wire<R> {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(FIRST_BUFFER, BUFFERED)
+        BufferSettings::new(FIRST_BUFFER, FIRST_BUFFER)
     }
 }
 

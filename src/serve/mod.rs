@@ -6,6 +6,7 @@
 //! from a queue of changes. Knows nothing of files or YAML, and cannot publish.
 
 mod clients;
+mod common;
 mod delta;
 mod grpc;
 mod heartbeat;
@@ -16,6 +17,7 @@ mod names;
 mod phases;
 mod plan;
 mod session;
+mod shelf;
 mod siblings;
 mod sotw;
 mod subscription;

@@ -1,14 +1,13 @@
 //! Sets of names that many clients ask for alike, kept once.
 //!
 //! Envoys of one fleet ask for the same ten thousand endpoint assignments. A [`NameSet`] is a reference
-//! to a set that all who ask alike share, and the few names by which it differs from that; the [`Pool`]
-//! finds the shared set. So what a stream costs does not grow with the number of names. Nothing is
-//! trusted to a digest alone: sets are compared before they are shared.
+//! to a set that all who ask alike share, and the few names by which it differs from that. So what a stream
+//! costs does not grow with the number of names.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::HashSet;
+use std::sync::Arc;
 
+use super::shelf::Shelf;
 use crate::resource::Name;
 
 /// So many names of its own a set may have, besides a share of the shared ones: to build a shared set
@@ -20,17 +19,13 @@ const SHARE: usize = 64;
 
 /// A set that is shared, and its fingerprint.
 #[derive(Debug, Default)]
-struct Shared {
+pub(crate) struct Shared {
     names: HashSet<Name>,
     fingerprint: u64,
 }
 
-/// The sets that are in use, by fingerprint.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    sets: Mutex<HashMap<u64, Weak<Shared>>>,
-    hasher: RandomState,
-}
+/// The sets that are in use.
+pub(crate) type Pool = Shelf<Shared>;
 
 /// A set of names.
 #[derive(Debug, Default)]
@@ -49,7 +44,7 @@ impl NameSet {
     }
 
     /// Whether this name is there.
-    pub fn contains(&self, name: &Name) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         self.more.contains(name) || (self.shared.names.contains(name) && !self.less.contains(name))
     }
 
@@ -84,37 +79,28 @@ impl NameSet {
     pub fn share(&mut self, pool: &Pool) {
         let own = self.more.len() + self.less.len();
         if own > FEW + self.shared.names.len() / SHARE {
-            self.shared = pool.find(self);
+            self.shared = self.find(pool);
             (self.more, self.less) = Default::default();
         }
     }
 
+    /// The shared set with just these names.
+    fn find(&self, pool: &Pool) -> Arc<Shared> {
+        // Independent of order.
+        let sum = |names: &HashSet<Name>| {
+            names.iter().fold(0u64, |sum, name| sum.wrapping_add(pool.fingerprint(name)))
+        };
+        let (more, less) = (sum(&self.more), sum(&self.less));
+        let fingerprint = self.shared.fingerprint.wrapping_add(more).wrapping_sub(less);
+        let is_same = |known: &Shared| {
+            known.names.len() == self.len() && self.iter().all(|name| known.names.contains(name))
+        };
+        let made = || Shared { names: self.iter().cloned().collect(), fingerprint };
+        pool.find(fingerprint, is_same).unwrap_or_else(|| pool.put(fingerprint, made()))
+    }
+
     fn iter(&self) -> impl Iterator<Item = &Name> {
         self.shared.names.iter().filter(|name| !self.less.contains(*name)).chain(&self.more)
-    }
-}
-
-impl Pool {
-    /// The shared set with just these names.
-    fn find(&self, set: &NameSet) -> Arc<Shared> {
-        // Independent of order, and made so that clients cannot choose it.
-        let sum = |names: &HashSet<Name>| {
-            names.iter().fold(0u64, |sum, name| sum.wrapping_add(self.hasher.hash_one(name)))
-        };
-        let (more, less) = (sum(&set.more), sum(&set.less));
-        let fingerprint = set.shared.fingerprint.wrapping_add(more).wrapping_sub(less);
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = sets.get(&fingerprint).and_then(Weak::upgrade);
-        let is_same = |known: &Arc<Shared>| {
-            known.names.len() == set.len() && set.iter().all(|name| known.names.contains(name))
-        };
-        if let Some(known) = known.filter(is_same) {
-            return known;
-        }
-        sets.retain(|_, set| set.strong_count() > 0);
-        let shared = Arc::new(Shared { names: set.iter().cloned().collect(), fingerprint });
-        sets.insert(fingerprint, Arc::downgrade(&shared));
-        shared
     }
 }
 
@@ -163,7 +149,7 @@ mod tests {
             set.replace(names(start * 1000..(start + 1) * 1000));
             set.share(&pool);
         }
-        assert!(pool.sets.lock().expect("not poisoned").len() <= 2);
+        assert_eq!(pool.len(), 1);
     }
 
     proptest! {

@@ -5,13 +5,12 @@
 //! nothing ([`super::phases`]). Delta and state of the world differ only in how requests change the
 //! subscription and in what a response must carry (`delta`, `sotw`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::common::Common;
 use super::holding::{Holding, InFlight};
 use super::journal::{Event, Rejection};
-use super::names::Pool;
 use super::phases::{Dependencies, Pace};
 use super::plan::{self, Plan, Step, take_steps};
 use super::siblings::{Shared, Siblings, StreamId};
@@ -73,8 +72,8 @@ pub struct Session {
     /// The one type of a single service; none is ADS.
     only: Option<Kind>,
     rules: Arc<Rules>,
-    /// Where sets of names are shared with other streams.
-    pool: Arc<Pool>,
+    /// What is shared with streams that are alike.
+    common: Arc<Common>,
     identity: Option<Arc<Identity>>,
     started: bool,
     siblings: Arc<Siblings>,
@@ -95,7 +94,7 @@ impl Session {
             variant,
             only,
             rules,
-            pool: Arc::default(),
+            common: Arc::default(),
             identity: None,
             started: false,
             siblings,
@@ -107,9 +106,9 @@ impl Session {
         }
     }
 
-    /// Lets this stream share with others what they ask for alike.
-    pub(crate) fn share(&mut self, pool: Arc<Pool>) {
-        self.pool = pool;
+    /// Lets this stream share with others what they have alike.
+    pub(crate) fn share(&mut self, common: Arc<Common>) {
+        self.common = common;
     }
 
     /// Makes this stream, before its first request, one of several of the same client.
@@ -167,7 +166,7 @@ impl Session {
             }
             Names::Sotw(names) => sotw::replace(holding, view, kind, names),
         }
-        holding.subscription.share(&self.pool);
+        holding.subscription.share(&self.common.names);
         let wanted = (holding.subscription.is_wildcard(), holding.subscription.named());
         if first || wanted != before {
             self.events.push(Event::Subscribed { kind, wildcard: wanted.0, names: wanted.1 });
@@ -281,7 +280,7 @@ impl Session {
             };
             let mut response = self.response(kind.type_url().into(), view.type_version(kind));
             holding.last_nonce = Some(response.nonce.clone());
-            holding.in_flight = Some(InFlight { sent: BTreeMap::new(), at: now });
+            holding.in_flight = Some(InFlight { sent: Arc::default(), at: now });
             response.items = items;
             next.response = Some(response);
             return next;
@@ -374,17 +373,13 @@ impl Session {
                 }
                 if kind == Kind::Cluster {
                     shared.lingering.clear();
-                    for name in
-                        in_flight.sent.into_iter().filter(|(_, sent)| sent.version.is_some()).map(|(n, _)| n)
-                    {
-                        shared.acks.insert(name, now);
-                    }
+                    shared.acks.insert(in_flight.sent, now);
                 }
                 self.events.push(Event::Acknowledged { kind, after, mended });
             }
             Some(message) => {
                 let Some(in_flight) = holding.reject() else { return true };
-                let names = in_flight.sent.into_iter().map(|(name, sent)| (name, sent.version)).collect();
+                let names = in_flight.sent.iter().map(|(name, sent)| (name.clone(), sent.version)).collect();
                 if kind == Kind::Cluster {
                     shared.lingering.clear();
                 }
@@ -443,7 +438,7 @@ impl Session {
         let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
-        holding.in_flight = Some(InFlight { sent, at: now });
+        holding.in_flight = Some(InFlight { sent: self.common.sent(sent), at: now });
         response.items = content.items;
         if !supports_ttl {
             response.items.iter_mut().for_each(|item| item.ttl = None);

@@ -31,12 +31,12 @@ impl Subscription {
     }
 
     /// Whether this name was given, wildcard aside.
-    pub fn contains(&self, name: &Name) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
     /// Whether this name is wanted.
-    pub fn covers(&self, name: &Name) -> bool {
+    pub fn covers(&self, name: &str) -> bool {
         self.wildcard || self.names.contains(name)
     }
 
