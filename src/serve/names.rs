@@ -153,9 +153,10 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn it_is_a_set_however_it_is_shared(
-            steps in proptest::collection::vec((0u8..4, 0u32..300, 1u32..120), 1..60),
+            steps in proptest::collection::vec((0u8..4, 0u32..300, 1u32..120), 1..30),
         ) {
             let pool = Pool::default();
             let (mut set, mut model) = (NameSet::default(), HashSet::new());

@@ -305,7 +305,10 @@ impl Response {
     /// Length of what `encode` writes, in bytes.
     pub fn encoded_len(&self) -> usize {
         let items = Item::encoded_len_all(&self.items, self.variant);
-        let removed: usize = self.removed.iter().map(|name| field_len(name.len())).sum();
+        let removed: usize = match self.variant {
+            Variant::Delta => self.removed.iter().map(|name| field_len(name.len())).sum(),
+            Variant::Sotw => 0,
+        };
         let texts = [VERSION_LEN, self.type_url.len(), self.nonce.len(), field_len(self.server.len())];
         items + removed + texts.into_iter().map(field_len).sum::<usize>()
     }
