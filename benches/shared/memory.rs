@@ -68,12 +68,6 @@ impl Configuration {
         }
         outcome
     }
-
-    /// One changed endpoint.
-    pub fn change(&mut self, file: usize) -> Outcome {
-        let name = self.write(file);
-        self.update(&[name])
-    }
 }
 
 /// One client that takes everything.
