@@ -208,7 +208,7 @@ impl Client {
                 put_frame(&mut self.out, frame::SETTINGS, frame::ACK, 0, &[]);
             }
             frame::PING if flags & frame::ACK == 0 => {
-                put_frame(&mut self.out, frame::PING, frame::ACK, 0, payload)
+                put_frame(&mut self.out, frame::PING, frame::ACK, 0, payload);
             }
             frame::WINDOW_UPDATE => {
                 let bytes: [u8; 4] = payload.try_into().map_err(|_| broken("a frame of another size"))?;

@@ -6,6 +6,8 @@
 //! Any server that reads such files and speaks ADS can be measured: what goes out is rename → client,
 //! CPU and memory of the server, and what a bare loop over as many sockets takes in the same run.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it measured")]
+
 mod client;
 mod files;
 mod floor;
