@@ -303,7 +303,7 @@ impl Armed {
     /// The watcher ends, as if its thread had died; it has when this returns.
     pub(super) fn break_watcher(&mut self) {
         self.watcher = None;
-        let patience = Instant::now() + Duration::from_secs(20);
+        let patience = Instant::now() + std::time::Duration::from_secs(20);
         while self.is_open() {
             assert!(Instant::now() < patience, "the watcher's thread goes on");
             std::thread::yield_now();
