@@ -28,3 +28,19 @@ fmt:
 deny:
     cargo deny --version || cargo install --locked cargo-deny
     cargo deny check
+
+# A package for Debian and Ubuntu, in target/packages
+deb: release
+    packaging/deb.sh target/release/xds-bridge target/packages
+
+# A package for Fedora, RHEL and SUSE, in target/packages; needs rpmbuild
+rpm: release
+    packaging/rpm.sh target/release/xds-bridge target/packages
+
+# Install, upgrade, remove and purge the Debian package in a root of its own
+try-package: release
+    packaging/try.sh target/release/xds-bridge
+
+# The program as it is shipped
+release:
+    cargo build --release --locked

@@ -146,14 +146,11 @@ fn a_listener_that_only_envoy_refuses_is_found_for_the_nodes_that_receive_it() {
 #[test]
 fn a_route_configuration_is_blamed_and_not_the_listener_that_asks_for_it() {
     let dir = good();
-    let twice = "[{ upgrade_type: CONNECT }, { upgrade_type: CONNECT, enabled: false }]";
-    put(dir.path(), "routes.yaml", &ROUTES.replace("[{ upgrade_type: CONNECT }]", twice));
+    let unknown = "response_headers_to_add: [{ header: { key: x, value: '%UNHEARD_OF%' } }]\n      route:";
+    put(dir.path(), "routes.yaml", &ROUTES.replace("route:", unknown));
     put(dir.path(), "other.yaml", "nodes: [{ id: other }]\nclusters:\n- { name: other, type: STATIC }\n");
     let (place, _) = only(dir.path(), &binary(NEWEST));
-    assert_eq!(
-        place,
-        "routes.yaml:11 routes[0].virtual_hosts[0].routes[0].route.upgrade_configs[0].upgrade_type"
-    );
+    assert_eq!(place, "routes.yaml:3 ");
 }
 
 #[test]

@@ -6,6 +6,8 @@
 #[path = "../fuzz/session.rs"]
 mod session;
 
+use std::path::Path;
+
 use proptest::prelude::*;
 
 proptest! {
@@ -23,4 +25,18 @@ proptest! {
     ) {
         session::session(&bytes.repeat(times));
     }
+}
+
+#[test]
+fn the_kept_sequences_break_nothing_nor_do_their_beginnings() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/session");
+    let mut count = 0;
+    for entry in std::fs::read_dir(corpus).expect("the corpus is kept") {
+        let bytes = std::fs::read(entry.expect("an entry").path()).expect("readable");
+        for end in 0..=bytes.len() {
+            session::session(&bytes[..end]);
+        }
+        count += 1;
+    }
+    assert!(count > 3, "the corpus has gone");
 }

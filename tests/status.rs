@@ -414,6 +414,7 @@ extension_configs:
     '@type': type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy
     stat_prefix: x
     settings: {op_timeout: 1s}
+    prefix_routes: {catch_all_route: {cluster: c}}
     downstream_auth_passwords: [{inline_string: \"${PASSWORD}\"}]
 ";
 

@@ -164,8 +164,8 @@ impl Tls {
         match built {
             Ok(new) => {
                 let ends = humantime::format_rfc3339_seconds(new.not_after);
-                tracing::info!(file = %self.files.certificate.display(), %ends, "took over new certificates; connections stay");
                 self.current.store(Arc::new(new));
+                tracing::info!(file = %self.files.certificate.display(), %ends, "took over new certificates; connections stay");
                 self.taken.fetch_add(1, Ordering::Relaxed);
                 *looked = Looked { used: now, bad: None };
             }

@@ -14,7 +14,7 @@ pub use daemon::{Completions, History, Man, Reload, Status};
 
 /// Serves a directory of Envoy configuration fragments to every Envoy, over incremental xDS
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 110)]
+#[command(version = env!("XDS_BRIDGE_VERSION"), max_term_width = 110)]
 pub struct Args {
     /// Settings file [default: /etc/xds-bridge/xds-bridge.yaml, if it exists]
     #[arg(long, global = true, value_name = "FILE", env = "XDS_BRIDGE_SETTINGS", help_heading = "Settings")]

@@ -19,13 +19,13 @@ use crate::envoy_api::{Api, EnumId, MessageId, Scalar, ValueType, WellKnown};
 /// The schema of a fragment.
 pub fn fragment(api: &Api) -> Json {
     let mut schema = Schema { api, defs: BTreeMap::new(), known: BTreeSet::new(), open: Vec::new() };
-    let Json::Object(mut top) = schema.top() else { unreachable!("the top is an object") };
+    let mut top = schema.top();
     while let Some((name, def)) = schema.open.pop() {
         let content = schema.define(&def);
         schema.defs.insert(name, content);
     }
-    top.insert("$defs".into(), Json::Object(schema.defs.into_iter().collect()));
-    Json::Object(top)
+    top["$defs"] = schema.defs.into_iter().collect::<Map<_, _>>().into();
+    top
 }
 
 /// Extensions that belong to a place; empty: any.

@@ -19,12 +19,16 @@ pub(crate) fn start(
     mut initial: HashMap<String, String>,
 ) {
     holding.subscription.start_delta(subscribe.is_empty());
-    for name in subscribe {
-        let name = intern(view, kind, name);
-        holding.subscription.subscribe(&name);
-        if &*name == WILDCARD {
-            continue;
-        }
+    let names: Vec<Name> = subscribe.into_iter().map(|name| intern(view, kind, name)).collect();
+    for name in &names {
+        holding.subscription.subscribe(name);
+    }
+    if view.is_some_and(|view| is_up_to_date(holding, view, kind, &initial)) {
+        // Nearly all clients that come again.
+        holding.answer_due = holding.subscription.is_wildcard();
+        return;
+    }
+    for name in names.into_iter().filter(|name| **name != *WILDCARD) {
         let held = match initial.remove(&*name) {
             Some(version) => Held::Known(Some(brought(&version))),
             None => Held::Asked(None),
@@ -48,6 +52,20 @@ pub(crate) fn start(
             initial.into_iter().map(|(name, version)| (name.into(), Held::Known(Some(brought(&version)))));
         holding.gap.extend(gone);
     }
+}
+
+/// Whether the client brings all that it asks for, as it is, and nothing else.
+fn is_up_to_date(holding: &Holding, view: &View, kind: Kind, initial: &HashMap<String, String>) -> bool {
+    let (wildcard, named) = (holding.subscription.is_wildcard(), holding.subscription.named());
+    let asked = match (wildcard, named) {
+        (true, 0) => view.count(kind),
+        (true, _) => return false,
+        (false, named) => named,
+    };
+    let is_equal = |name: &str, version: &str| {
+        holding.subscription.covers(name) && view.version(kind, name) == Some(parse(version))
+    };
+    initial.len() == asked && initial.iter().all(|(name, version)| is_equal(name, version))
 }
 
 /// A later request: each name given is answered, also one that the client is thought to hold.

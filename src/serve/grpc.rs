@@ -4,11 +4,12 @@
 //! when the connection can take them, not before: a client that does not read costs what it holds,
 //! and coalesces by itself.
 
+mod body;
 mod budget;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future as _, Ready, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,13 +22,13 @@ use tokio::time::Sleep;
 use tokio_stream::Stream as _;
 use tokio_stream::wrappers::WatchStream;
 use tonic::body::Body;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, StreamingService};
+use tonic::codec::{BufferSettings, DecodeBuf, Decoder};
 use tonic::{Status, Streaming};
 
-use budget::{Budget, Counted};
-
+use self::body::Answer;
+use self::budget::{Budget, Counted};
 use super::admission::{Admission, OpenStreams, Seat};
+use super::common::Common;
 use super::journal::{Event, Journal, Stream};
 use super::peer::{Peer, Proof};
 use super::session::{Refusal, Rules, Session};
@@ -45,6 +46,13 @@ const MAX_UNFINISHED: usize = 4 * MAX_REQUEST;
 
 /// Requests taken in one turn before other streams get theirs.
 const REQUESTS_PER_TURN: usize = 64;
+
+/// What a stream allocates for requests before one has come, in bytes: an ACK fits. More is allocated when
+/// it is needed; a larger buffer would be kept by every idle stream.
+const FIRST_BUFFER: usize = 512;
+
+/// The header that says how messages are compressed.
+const ENCODING: &str = "grpc-encoding";
 
 /// The full name of the aggregated service.
 pub const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
@@ -91,6 +99,7 @@ struct Shared {
     drain: watch::Receiver<bool>,
     streams: AtomicU64,
     families: Families,
+    common: Arc<Common>,
 }
 
 impl Discovery {
@@ -113,12 +122,11 @@ impl Discovery {
             drain,
             streams: AtomicU64::new(0),
             families: Families::default(),
+            common: Arc::default(),
         };
         Discovery { shared: Arc::new(shared) }
     }
 }
-
-type Answer = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
 impl<B> tower_service::Service<http::Request<B>> for Discovery
 where
@@ -127,35 +135,45 @@ where
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = Ready<Result<http::Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<B>) -> Answer {
-        let peer = peer_of(&request);
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let Some(method) = self.shared.methods.get(request.uri().path()).copied() else {
-            return Box::pin(async {
-                Ok(Status::unimplemented("no such streaming discovery method").into_http())
-            });
+            return ready(Ok(Status::unimplemented("no such streaming discovery method").into_http()));
         };
-        let request = request.map(|body| Counted::new(body, self.shared.unfinished.clone()));
-        let opening = Opening { shared: self.shared.clone(), method, peer };
-        Box::pin(async move {
-            Ok(match method.variant {
-                Variant::Delta => grpc::<DeltaDiscoveryRequest>().streaming(opening, request).await,
-                Variant::Sotw => grpc::<DiscoveryRequest>().streaming(opening, request).await,
-            })
-        })
+        if let Some(encoding) = request.headers().get(ENCODING).filter(|encoding| *encoding != "identity") {
+            let status =
+                Status::unimplemented(format!("requests are compressed with {encoding:?}, not taken here"));
+            return ready(Ok(status.into_http()));
+        }
+        let peer = peer_of(&request);
+        let body = Counted::new(request.into_body(), self.shared.unfinished.clone());
+        let requests = match method.variant {
+            Variant::Delta => requests::<DeltaDiscoveryRequest, _>(body),
+            Variant::Sotw => requests::<DiscoveryRequest, _>(body),
+        };
+        let exchange = match Exchange::open(self.shared.clone(), method, peer, requests) {
+            Ok(exchange) => exchange,
+            Err(status) => return ready(Ok(status.into_http())),
+        };
+        let mut response = http::Response::new(Body::new(Answer::new(exchange, self.shared.common.clone())));
+        let content_type = http::HeaderValue::from_static("application/grpc");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
+        ready(Ok(response))
     }
 }
 
-fn grpc<R>() -> Grpc<Wire<R>>
+fn requests<R, B>(body: B) -> Streaming<Request>
 where
     R: prost::Message + Default + Into<Request> + Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
-    Grpc::new(Wire::default()).max_decoding_message_size(MAX_REQUEST).max_encoding_message_size(usize::MAX)
+    Streaming::new_request(Reader::<R>::default(), body, None, Some(MAX_REQUEST))
 }
 
 /// What clients are told at the end.
@@ -167,63 +185,6 @@ fn ending() -> Status {
 fn peer_of<B>(request: &http::Request<B>) -> Arc<Peer> {
     let known = request.extensions().get::<Arc<Peer>>().cloned();
     known.unwrap_or_else(|| Arc::new(Peer::new("unknown", Proof::Nothing)))
-}
-
-/// A stream that is being opened.
-struct Opening {
-    shared: Arc<Shared>,
-    method: Method,
-    peer: Arc<Peer>,
-}
-
-impl StreamingService<Request> for Opening {
-    type Response = Response;
-    type ResponseStream = Exchange;
-    type Future = std::future::Ready<Result<tonic::Response<Exchange>, Status>>;
-
-    fn call(&mut self, requests: tonic::Request<Streaming<Request>>) -> Self::Future {
-        let shared = self.shared.clone();
-        if *shared.drain.borrow() {
-            return std::future::ready(Err(ending()));
-        }
-        let seat = match shared.open.enter(&self.peer, &shared.admission) {
-            Ok(seat) => seat,
-            Err(reason) => {
-                shared.journal.turned_away(&self.peer.address, &reason);
-                return std::future::ready(Err(Status::resource_exhausted(reason)));
-            }
-        };
-        let Method { variant, only } = self.method;
-        let stream = Stream {
-            id: shared.streams.fetch_add(1, Ordering::Relaxed) + 1,
-            peer: self.peer.address.clone(),
-            credential: self.peer.credential().map(Arc::from),
-            variant,
-            only,
-            identity: None,
-        };
-        shared.journal.note(&stream, &Event::Opened);
-        let mut session = Session::new(variant, only, shared.rules.clone());
-        if !shared.admission.secrets_in_clear && !self.peer.is_private() {
-            session.withhold_secrets();
-        }
-        let exchange = Exchange {
-            session,
-            requests: requests.into_inner(),
-            wake: WatchStream::new(shared.store.subscribe()),
-            drain: WatchStream::new(shared.drain.clone()),
-            siblings: None,
-            timer: None,
-            silence: Some(Box::pin(tokio::time::sleep(shared.admission.first_request))),
-            peer: self.peer.clone(),
-            _seat: seat,
-            stream,
-            shared,
-            ended: false,
-            reason: None,
-        };
-        std::future::ready(Ok(tonic::Response::new(exchange)))
-    }
 }
 
 /// One stream: a session between its requests, the store and the connection.
@@ -292,6 +253,51 @@ impl tokio_stream::Stream for Exchange {
 }
 
 impl Exchange {
+    /// A stream, if there is a place for it.
+    fn open(
+        shared: Arc<Shared>,
+        Method { variant, only }: Method,
+        peer: Arc<Peer>,
+        requests: Streaming<Request>,
+    ) -> Result<Exchange, Status> {
+        if *shared.drain.borrow() {
+            return Err(ending());
+        }
+        let seat = shared.open.enter(&peer, &shared.admission).map_err(|reason| {
+            shared.journal.turned_away(&peer.address, &reason);
+            Status::resource_exhausted(reason)
+        })?;
+        let stream = Stream {
+            id: shared.streams.fetch_add(1, Ordering::Relaxed) + 1,
+            peer: peer.address.clone(),
+            credential: peer.credential().map(Arc::from),
+            variant,
+            only,
+            identity: None,
+        };
+        shared.journal.note(&stream, &Event::Opened);
+        let mut session = Session::new(variant, only, shared.rules.clone());
+        session.share(shared.common.clone());
+        if !shared.admission.secrets_in_clear && !peer.is_private() {
+            session.withhold_secrets();
+        }
+        Ok(Exchange {
+            session,
+            requests,
+            wake: WatchStream::new(shared.store.subscribe()),
+            drain: WatchStream::new(shared.drain.clone()),
+            siblings: None,
+            timer: None,
+            silence: Some(Box::pin(tokio::time::sleep(shared.admission.first_request))),
+            peer,
+            _seat: seat,
+            stream,
+            shared,
+            ended: false,
+            reason: None,
+        })
+    }
+
     /// Takes what the client has sent; ready when the stream is to end, with a status if it broke
     /// the protocol.
     fn poll_requests(&mut self, context: &mut Context<'_>) -> Poll<Option<Status>> {
@@ -375,45 +381,16 @@ impl From<Refusal> for Status {
     }
 }
 
-/// Reads requests of one variant, writes responses of either.
-struct Wire<R>(std::marker::PhantomData<fn() -> R>);
+/// Reads requests of one variant.
+struct Reader<R>(std::marker::PhantomData<fn() -> R>);
 
-impl<R> Default for Wire<R> {
+impl<R> Default for Reader<R> {
     fn default() -> Self {
-        Wire(std::marker::PhantomData)
+        Reader(std::marker::PhantomData)
     }
 }
 
-impl<R> Codec for Wire<R>
-where
-    R: prost::Message + Default + Into<Request> + Send + 'static,
-{
-    type Encode = Response;
-    type Decode = Request;
-    type Encoder = Wire<R>;
-    type Decoder = Wire<R>;
-
-    fn encoder(&mut self) -> Wire<R> {
-        Wire::default()
-    }
-
-    fn decoder(&mut self) -> Wire<R> {
-        Wire::default()
-    }
-}
-
-impl<R> Encoder for Wire<R> {
-    type Item = Response;
-    type Error = Status;
-
-    fn encode(&mut self, response: Response, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(response.encoded_len());
-        response.encode(out);
-        Ok(())
-    }
-}
-
-impl<R: prost::Message + Default + Into<Request>> Decoder for Wire<R> {
+impl<R: prost::Message + Default + Into<Request>> Decoder for Reader<R> {
     type Item = Request;
     type Error = Status;
 
@@ -421,6 +398,10 @@ impl<R: prost::Message + Default + Into<Request>> Decoder for Wire<R> {
         let request = R::decode(bytes)
             .map_err(|error| Status::invalid_argument(format!("this is no discovery request: {error}")))?;
         Ok(Some(request.into()))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(FIRST_BUFFER, FIRST_BUFFER)
     }
 }
 

@@ -71,7 +71,8 @@ pub(crate) struct Sent {
 /// The response that waits for its ACK.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    pub sent: BTreeMap<Name, Sent>,
+    /// Shared with those that were sent the same.
+    pub sent: Arc<BTreeMap<Name, Sent>>,
     pub at: Instant,
     /// When the first change that it tells of was seen.
     pub changed: Option<Instant>,
@@ -221,7 +222,7 @@ impl Holding {
     /// client applies the good resources of a refused response, so each may be held or not.
     pub fn reject(&mut self) -> Option<InFlight> {
         let in_flight = self.in_flight.take()?;
-        for (name, sent) in &in_flight.sent {
+        for (name, sent) in &*in_flight.sent {
             // What the client has dropped meanwhile, it starts afresh with if it asks again.
             let resource = sent.resource.as_ref();
             let covered = resource.is_some_and(|resource| self.subscription.covers_resource(resource));

@@ -6,10 +6,11 @@
 //! them. So a change that touches many things comes in the right order by itself, and one refused
 //! resource holds back only what depends on it (protocol rules 22 to 24).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::holding::{Due, Held, Holding, Kept};
+use super::holding::{Due, Held, Holding, Kept, Sent};
 use super::lingering::Lingering;
 use super::siblings::Holdings;
 use crate::resource::{Kind, Name, Resource};
@@ -77,21 +78,27 @@ impl Gate {
     }
 }
 
-/// When each cluster was acknowledged, as long as that still matters.
+/// Which clusters were acknowledged when, as long as that still matters.
 #[derive(Debug, Default)]
-pub(crate) struct RecentAcks(HashMap<Name, Instant>);
+pub(crate) struct RecentAcks(Vec<(Instant, Arc<BTreeMap<Name, Sent>>)>);
 
 impl RecentAcks {
-    pub fn insert(&mut self, cluster: Name, now: Instant) {
-        self.0.insert(cluster, now);
+    pub fn insert(&mut self, clusters: Arc<BTreeMap<Name, Sent>>, now: Instant) {
+        self.0.push((now, clusters));
     }
 
     pub fn forget_old(&mut self, now: Instant, pace: &Pace) {
         let age = pace.settle.max(pace.ask);
-        self.0.retain(|_, at| *at + age > now);
+        self.0.retain(|(at, _)| *at + age > now);
         if self.0.is_empty() {
-            self.0 = HashMap::new();
+            self.0 = Vec::new();
         }
+    }
+
+    /// When a cluster was acknowledged last.
+    fn of(&self, cluster: &Name) -> Option<Instant> {
+        let has = |sent: &BTreeMap<Name, Sent>| sent.get(cluster).is_some_and(|sent| sent.version.is_some());
+        self.0.iter().rev().find(|(_, sent)| has(sent)).map(|(at, _)| *at)
     }
 }
 
@@ -185,8 +192,8 @@ impl Dependencies<'_> {
     }
 
     fn until_after_ack(&self, cluster: &Name, time: Duration) -> Gate {
-        match self.acks.0.get(cluster) {
-            Some(at) if *at + time > self.now => Gate::Until(*at + time),
+        match self.acks.of(cluster) {
+            Some(at) if at + time > self.now => Gate::Until(at + time),
             _ => Gate::Open,
         }
     }

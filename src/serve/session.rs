@@ -5,10 +5,10 @@
 //! nothing ([`super::phases`]). Delta and state of the world differ only in how requests change the
 //! subscription and in what a response must carry (`delta`, `sotw`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::common::Common;
 use super::holding::{Holding, InFlight};
 use super::insight::Insight;
 use super::journal::{Event, Rejection};
@@ -75,6 +75,8 @@ pub struct Session {
     /// The one type of a single service; none is ADS.
     only: Option<Kind>,
     rules: Arc<Rules>,
+    /// What is shared with streams that are alike.
+    common: Arc<Common>,
     identity: Option<Arc<Identity>>,
     started: bool,
     siblings: Arc<Siblings>,
@@ -97,6 +99,7 @@ impl Session {
             variant,
             only,
             rules,
+            common: Arc::default(),
             identity: None,
             started: false,
             siblings,
@@ -107,6 +110,11 @@ impl Session {
             nonces: 0,
             events: Vec::new(),
         }
+    }
+
+    /// Lets this stream share with others what they have alike.
+    pub(crate) fn share(&mut self, common: Arc<Common>) {
+        self.common = common;
     }
 
     /// Makes this stream, before its first request, one of several of the same client.
@@ -172,6 +180,7 @@ impl Session {
             }
             Names::Sotw(names) => sotw::replace(holding, view, kind, names),
         }
+        holding.subscription.share(&self.common.names);
         let wanted = (holding.subscription.is_wildcard(), holding.subscription.named());
         if first || wanted != before {
             self.events.push(Event::Subscribed { kind, wildcard: wanted.0, names: wanted.1 });
@@ -292,7 +301,7 @@ impl Session {
             let mut response = self.response(kind.type_url().into(), view.type_version(kind));
             holding.last_nonce = Some(response.nonce.clone());
             holding.in_flight =
-                Some(InFlight { sent: BTreeMap::new(), at: now, changed: None, overdue: false });
+                Some(InFlight { sent: Arc::default(), at: now, changed: None, overdue: false });
             response.items = items;
             next.response = Some(response);
             return next;
@@ -402,17 +411,13 @@ impl Session {
                 }
                 if kind == Kind::Cluster {
                     shared.lingering.clear();
-                    for name in
-                        in_flight.sent.into_iter().filter(|(_, sent)| sent.version.is_some()).map(|(n, _)| n)
-                    {
-                        shared.acks.insert(name, now);
-                    }
+                    shared.acks.insert(in_flight.sent, now);
                 }
                 self.events.push(Event::Acknowledged { kind, after, since_change, mended });
             }
             Some(message) => {
                 let Some(in_flight) = holding.reject() else { return true };
-                let names = in_flight.sent.into_iter().map(|(name, sent)| (name, sent.version)).collect();
+                let names = in_flight.sent.iter().map(|(name, sent)| (name.clone(), sent.version)).collect();
                 if kind == Kind::Cluster {
                     shared.lingering.clear();
                 }
@@ -476,7 +481,7 @@ impl Session {
         holding.last_nonce = Some(response.nonce.clone());
         // What is left in the gap follows, and is as old.
         let changed = if holding.gap.is_empty() { holding.changed.take() } else { holding.changed };
-        holding.in_flight = Some(InFlight { sent, at: now, changed, overdue: false });
+        holding.in_flight = Some(InFlight { sent: self.common.sent(sent), at: now, changed, overdue: false });
         response.items = content.items;
         if !supports_ttl {
             response.items.iter_mut().for_each(|item| item.ttl = None);

@@ -3,8 +3,7 @@
 //! One type serves both variants; they differ only in how requests change it. Keeps the wildcard
 //! rules (protocol rule 5): an empty first list means everything, as long as no name was given.
 
-use std::collections::HashSet;
-
+use super::names::{NameSet, Pool};
 use crate::resource::{Kind, Name, Resource};
 use crate::snapshot::View;
 
@@ -17,7 +16,7 @@ pub(crate) struct Subscription {
     wildcard: bool,
     /// A name was given once: from then on an empty list means nothing.
     named_once: bool,
-    names: HashSet<Name>,
+    names: NameSet,
 }
 
 impl Subscription {
@@ -37,12 +36,12 @@ impl Subscription {
     }
 
     /// Whether this name was given, wildcard aside.
-    pub fn contains(&self, name: &Name) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
     /// Whether this name is wanted.
-    pub fn covers(&self, name: &Name) -> bool {
+    pub fn covers(&self, name: &str) -> bool {
         self.wildcard || self.names.contains(name)
     }
 
@@ -66,7 +65,7 @@ impl Subscription {
         if &**name == WILDCARD {
             return !std::mem::replace(&mut self.wildcard, true);
         }
-        self.names.insert(name.clone());
+        self.names.insert(name);
         false
     }
 
@@ -84,12 +83,16 @@ impl Subscription {
     pub fn replace(&mut self, names: Vec<Name>) -> (Vec<Name>, bool) {
         self.named_once |= !names.is_empty();
         let wildcard = !self.named_once || names.iter().any(|name| &**name == WILDCARD);
-        let list: HashSet<Name> = names.into_iter().filter(|name| &**name != WILDCARD).collect();
-        let added = list.iter().filter(|name| !self.names.contains(*name)).cloned().collect();
-        self.names = list;
+        let list = names.into_iter().filter(|name| &**name != WILDCARD).collect();
+        let added = self.names.replace(list);
         let newly_wild = wildcard && !self.wildcard;
         self.wildcard = wildcard;
         (added, newly_wild)
+    }
+
+    /// Shares the names with others that ask alike.
+    pub fn share(&mut self, pool: &Pool) {
+        self.names.share(pool);
     }
 }
 
@@ -115,18 +118,18 @@ mod tests {
         assert_eq!(subscription.replace(names(&[])), (vec![], true));
         assert!(subscription.is_wildcard());
         assert_eq!(subscription.replace(names(&["a"])).0, names(&["a"]));
-        assert!(!subscription.covers(&"b".into()));
+        assert!(!subscription.covers("b"));
         subscription.replace(names(&[]));
-        assert!(!subscription.is_wildcard() && !subscription.covers(&"a".into()));
+        assert!(!subscription.is_wildcard() && !subscription.covers("a"));
     }
 
     #[test]
     fn a_star_may_stand_beside_names() {
         let mut subscription = Subscription::default();
         assert_eq!(subscription.replace(names(&["*", "a"])), (names(&["a"]), true));
-        assert!(subscription.covers(&"b".into()) && subscription.contains(&"a".into()));
+        assert!(subscription.covers("b") && subscription.contains("a"));
         subscription.replace(names(&["a"]));
-        assert!(!subscription.covers(&"b".into()));
+        assert!(!subscription.covers("b"));
     }
 
     #[test]
@@ -134,9 +137,9 @@ mod tests {
         let mut subscription = Subscription::default();
         subscription.start_delta(true);
         assert!(!subscription.subscribe(&"a".into()));
-        assert!(subscription.covers(&"b".into()));
+        assert!(subscription.covers("b"));
         subscription.unsubscribe(&WILDCARD.into());
-        assert!(!subscription.covers(&"b".into()) && subscription.covers(&"a".into()));
+        assert!(!subscription.covers("b") && subscription.covers("a"));
         assert!(subscription.subscribe(&WILDCARD.into()));
     }
 }

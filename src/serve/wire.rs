@@ -16,7 +16,7 @@ use prost_types::value::Kind as ValueKind;
 use crate::resource::{Digest, Name, Node, Resource};
 
 /// Which of the two transport variants a stream speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
     /// Incremental.
     Delta,
@@ -284,11 +284,9 @@ impl Response {
     pub fn encode(&self, out: &mut impl BufMut) {
         let version = self.version.to_string();
         put_string(1, &version, out);
+        self.items.iter().for_each(|item| item.encode_as(self.variant, out));
         match self.variant {
             Variant::Delta => {
-                for item in &self.items {
-                    item.encode(out);
-                }
                 put_string(4, &self.type_url, out);
                 put_string(5, &self.nonce, out);
                 for name in &self.removed {
@@ -297,9 +295,6 @@ impl Response {
                 self.put_control_plane(7, out);
             }
             Variant::Sotw => {
-                for item in &self.items {
-                    item.encode_sotw(out);
-                }
                 put_string(4, &self.type_url, out);
                 put_string(5, &self.nonce, out);
                 self.put_control_plane(6, out);
@@ -309,11 +304,11 @@ impl Response {
 
     /// Length of what `encode` writes, in bytes.
     pub fn encoded_len(&self) -> usize {
-        let items: usize = match self.variant {
-            Variant::Delta => self.items.iter().map(Item::encoded_len).sum(),
-            Variant::Sotw => self.items.iter().map(Item::encoded_len_sotw).sum(),
+        let items = Item::encoded_len_all(&self.items, self.variant);
+        let removed: usize = match self.variant {
+            Variant::Delta => self.removed.iter().map(|name| field_len(name.len())).sum(),
+            Variant::Sotw => 0,
         };
-        let removed: usize = self.removed.iter().map(|name| field_len(name.len())).sum();
         let texts = [VERSION_LEN, self.type_url.len(), self.nonce.len(), field_len(self.server.len())];
         items + removed + texts.into_iter().map(field_len).sum::<usize>()
     }
@@ -341,6 +336,22 @@ impl Item {
         let aliases: usize = self.aliases().iter().map(|alias| field_len(alias.len())).sum();
         let element = self.resource.as_ref().map_or(0, |r| r.element().len());
         field_len(VERSION_LEN) + element + field_len(self.name.len()) + aliases + ttl
+    }
+
+    /// As an element of a response.
+    pub(crate) fn encode_as(&self, variant: Variant, out: &mut impl BufMut) {
+        match variant {
+            Variant::Delta => self.encode(out),
+            Variant::Sotw => self.encode_sotw(out),
+        }
+    }
+
+    /// Length of all elements of a response, in bytes.
+    pub(crate) fn encoded_len_all(items: &[Item], variant: Variant) -> usize {
+        match variant {
+            Variant::Delta => items.iter().map(Item::encoded_len).sum(),
+            Variant::Sotw => items.iter().map(Item::encoded_len_sotw).sum(),
+        }
     }
 
     /// As an element of a delta response.

@@ -132,9 +132,13 @@ impl View {
         let digest = resource.digest();
         match resource.kind() {
             Kind::Endpoint => {
+                let digest_of = |user: &Name| Some(self.get(Kind::Cluster, user)?.digest());
+                if self.groups.len() < 2 {
+                    // Of one group they are in order, and each is there once.
+                    return digest.covering(self.users_of(resource.name()).filter_map(digest_of));
+                }
                 let users: BTreeSet<&Name> = self.users_of(resource.name()).collect();
-                let digests = users.into_iter().filter_map(|user| self.get(Kind::Cluster, user));
-                digest.covering(digests.map(|cluster| cluster.digest()))
+                digest.covering(users.into_iter().filter_map(digest_of))
             }
             Kind::VirtualHost => {
                 let route = route_of(resource.name()).and_then(|route| self.get(Kind::Route, &route));

@@ -303,9 +303,9 @@ impl Armed {
     /// The watcher ends, as if its thread had died; it has when this returns.
     pub(super) fn break_watcher(&mut self) {
         self.watcher = None;
-        let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let patience = Instant::now() + std::time::Duration::from_secs(20);
         while self.is_open() {
-            assert!(std::time::Instant::now() < patience, "the watcher's thread goes on");
+            assert!(Instant::now() < patience, "the watcher's thread goes on");
             std::thread::yield_now();
         }
     }
