@@ -149,6 +149,8 @@ pub struct Import {
     /// Where this bridge listens, IP:PORT or unix:PATH [default: the first `listen` of the settings]
     #[arg(long, value_name = "ADDRESS")]
     pub xds: Option<Address>,
+    #[command(flatten)]
+    pub tls: EnvoyTls,
     /// How to show the report
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ReportFormat,

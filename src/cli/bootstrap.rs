@@ -67,7 +67,8 @@ pub fn endpoint(address: &Address) -> Endpoint {
     }
 }
 
-fn tls(given: &EnvoyTls) -> Option<ClientTls> {
+/// TLS to the bridge, if a CA is given.
+pub fn tls(given: &EnvoyTls) -> Option<ClientTls> {
     let text = |path: &PathBuf| path.display().to_string();
     let identity = given.cert.as_ref().zip(given.key.as_ref());
     Some(ClientTls {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::args::{Import, ReportFormat, SplitBy};
-use super::bootstrap::endpoint;
+use super::bootstrap::{endpoint, tls};
 use super::findings::{Texts, count};
 use super::settings::{Given, host_name};
 use super::{Exit, fetch, output};
@@ -47,7 +47,7 @@ pub fn run(given: &Given, command: &Import) -> Result<Exit> {
             SplitBy::None => Split::None,
         },
         dynamic: command.dynamic,
-        connection: Connection::to(endpoint(&address)),
+        connection: Connection { tls: tls(&command.tls), ..Connection::to(endpoint(&address)) },
         node_id: command.node_id.clone().or_else(host_name).unwrap_or_else(|| "envoy".to_owned()),
         node_cluster: command.node_cluster.clone(),
     };

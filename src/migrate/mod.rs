@@ -32,6 +32,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Position};
 use crate::envoy_api::Api;
 use crate::load;
+use crate::resource::Kind;
 
 pub use compare::{Change, Difference, Field, compare, compare_shown, describe};
 pub use connection::{CLUSTER, ClientTls, Connection, Endpoint};
@@ -112,6 +113,9 @@ const ALIAS_BUDGET: usize = 1_000_000;
 const PLACEHOLDERS_STAY: &str =
     "the bootstrap keeps placeholders, and Envoy fills in none: expand it as you did, with `envsubst`";
 
+/// What `serve` does with secrets.
+const SECRETS_OVER_TCP: &str = "secrets are not sent over plain TCP: connect Envoy by a unix socket (--xds unix:PATH) or by TLS (--ca FILE), or serve with --insecure";
+
 /// Turns sources into fragments and a bootstrap.
 ///
 /// # Errors
@@ -149,7 +153,31 @@ pub fn import(api: &Api, sources: &[Source], options: &Options) -> Result<Import
         report.decide(0, PLACEHOLDERS_STAY);
         remarks.append(report);
     }
+    remarks.append(told_none(sources, &fragments, bootstrap.as_deref()));
+    if let Endpoint::Tcp(..) = options.connection.endpoint
+        && options.connection.tls.is_none()
+        && let Some(item) = taken.items.iter().find(|item| item.kind == Kind::Secret)
+    {
+        let mut report = Report::of(&sources[item.source].name);
+        report.decide(0, SECRETS_OVER_TCP);
+        remarks.append(report);
+    }
     Ok(Imported { fragments, bootstrap, external: taken.external, remarks: remarks.finish() })
+}
+
+/// Where a person has to write what an Envoy does not tell.
+fn told_none(sources: &[Source], fragments: &[File], bootstrap: Option<&str>) -> Report {
+    let dump = sources.iter().find(|source| dump::redacted(&source.text).next().is_some());
+    let Some(dump) = dump else { return Report::default() };
+    let mut report = Report::of(&dump.name);
+    let files = fragments.iter().map(|file| (&*file.name, &*file.text));
+    for (name, text) in files.chain(bootstrap.map(|text| ("the bootstrap", text))) {
+        for line in dump::redacted(text) {
+            let place = format!("line {line} of {name}");
+            report.decide(0, format!("Envoy does not tell secrets: write the real value into {place}"));
+        }
+    }
+    report
 }
 
 /// Brings a file of the v2 API to v3, and leaves everything else in it as it is.

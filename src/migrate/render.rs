@@ -163,17 +163,35 @@ fn drop_unanswered(root: &mut Node, report: &mut Report) {
     });
 }
 
-/// What still asks over ADS, where nobody answers now.
+/// What still asks over ADS, where nobody answers now: each by its name and line.
 fn note_unanswered(api: &Api, root: &Node, report: &mut Report) {
-    let mut found = 0;
-    typed::look(api, BOOTSTRAP, root, &mut |ty, node| {
-        found += usize::from(&*ty.name == CONFIG_SOURCE && is_ads(node));
-    });
-    if found > 0 {
+    let mut note = |line: u32, what: &str, part: Node| {
+        let mut asks = None;
+        typed::look(api, BOOTSTRAP, &part, &mut |ty, node| {
+            if &*ty.name == CONFIG_SOURCE && is_ads(node) {
+                asks.get_or_insert(node.line);
+            }
+        });
+        let Some(at) = asks else { return };
         let message = format!(
-            "{found} config sources still name ADS, which is gone: Envoy will not start until what they ask for is written out"
+            "{what} still asks over ADS, which is gone: Envoy will not start until what it asks for is written out"
         );
-        report.decide(0, message);
+        report.decide(if at > 0 { at } else { line }, message);
+    };
+    for entry in root.entries() {
+        if entry.key != "static_resources" {
+            let part = Node::map([(&*entry.key, entry.value.clone())]);
+            note(entry.line, &format!("`{}`", entry.key), part);
+            continue;
+        }
+        for list in entry.value.entries() {
+            for resource in list.value.elements() {
+                let name = resource.text_at("name").unwrap_or("without a name");
+                let only = Node::map([(&*list.key, Node::list([resource.clone()]))]);
+                let what = format!("`{name}` of `{}`", list.key);
+                note(resource.line, &what, Node::map([("static_resources", only)]));
+            }
+        }
     }
 }
 
@@ -457,7 +475,9 @@ static_resources:
         let rendered = render(&api, [], Some(&source)).expect("rendered");
         assert!(!rendered.text.contains("rtds_layer") && rendered.text.contains("name: kept"));
         let said: Vec<&str> = rendered.remarks.iter().map(|remark| &*remark.message).collect();
-        assert!(said[0].starts_with("1 config sources still name ADS"), "{said:?}");
-        assert!(said[1].starts_with("the runtime layer `r` was asked for over ADS"), "{said:?}");
+        assert!(said[0].starts_with("the runtime layer `r` was asked for over ADS"), "{said:?}");
+        assert!(said[1].starts_with("`local` of `clusters` still asks over ADS"), "{said:?}");
+        let lines: Vec<u32> = rendered.remarks.iter().map(|remark| remark.line).collect();
+        assert_eq!(lines, [7, 11]);
     }
 }
