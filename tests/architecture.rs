@@ -51,7 +51,7 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("std::env", &["source", "app", "cli", "main"]),
     // Of its own id `app` tells the service manager.
     ("std::process", &["app/systemd", "cli", "main"]),
-    ("std::net", &["app", "cli", "serve/grpc"]),
+    ("std::net", &["app", "cli", "serve/grpc", "serve/peer"]),
     ("tokio::net", &["app", "serve/grpc"]),
     // One place each knows a crate, so that it can be exchanged.
     ("tonic", &["app", "serve/grpc"]),

@@ -324,8 +324,8 @@ fn bootstrap_names_what_it_was_told() {
     {
         assert!(ended.out.contains(part), "{part}: {}", ended.out);
     }
-    assert!(ended.out.contains("# Plain TCP: no secrets come this way"), "{}", ended.out);
-    // Over a unix socket Envoy may have secrets; its path is whole, wherever Envoy is started.
+    assert!(ended.out.contains("# Plain TCP: secrets come this way only if"), "{}", ended.out);
+    // Over a unix socket any Envoy may have secrets; its path is whole, wherever Envoy is started.
     let unix = home.run(&["bootstrap", "--settings", "unix.yaml"]).out;
     let path = home.0.path().join("x.sock");
     assert!(unix.contains(&format!("pipe: {{ path: \"{}\" }}", path.display())), "{unix}");

@@ -102,7 +102,7 @@ impl Seen {
             self.behind.push("nothing is served yet".to_owned());
         }
         if state.secrets_withheld {
-            let why = "asks for secrets over plain TCP and gets none: let it connect by unix:PATH or TLS";
+            let why = "asks for secrets over plain TCP as another user and gets none: let it connect by unix:PATH or TLS";
             self.behind.push(why.to_owned());
         }
         if let Some(credential) = &state.stream.credential {

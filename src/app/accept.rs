@@ -16,6 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::connection::{Connection, Connections, Host, Seat, Socket};
 use super::limits::Limits;
 use super::listen::Listener;
+use super::neighbour;
 use super::systemd::Pulse;
 use super::tls::{self, Tls};
 use crate::serve::{Peer, Proof};
@@ -149,8 +150,12 @@ impl Door {
                 // Answers are small and awaited; an error means that the client is gone, which shows soon.
                 let _ = socket.set_nodelay(true);
                 let Some(tls) = &self.tls else {
-                    let connection =
-                        Connection::new(Socket::Tcp(socket), Peer::new(address, proof), first_request, seat);
+                    let ends = socket.local_addr().and_then(|here| Ok((here, socket.peer_addr()?)));
+                    let mut peer = Peer::new(address, proof);
+                    if let Ok((here, there)) = ends {
+                        peer = peer.with_ends(here, there, neighbour::is_ours);
+                    }
+                    let connection = Connection::new(Socket::Tcp(socket), peer, first_request, seat);
                     // Nobody serves any more.
                     let _ = served.send(Ok(connection)).await;
                     return;

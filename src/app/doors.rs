@@ -47,7 +47,7 @@ impl Doors {
         self.envoys.iter().filter_map(|(listener, _)| listener.address()).collect()
     }
 
-    /// Addresses to which no secrets go.
+    /// Addresses at which only clients of our own user get secrets.
     pub fn without_secrets(&self, settings: &Settings) -> Vec<Address> {
         let plain = self.envoys.iter().filter(|(listener, tls)| matches!(listener, Listener::Tcp(_)) && !tls);
         let plain = plain.filter_map(|(listener, _)| listener.address());
@@ -80,18 +80,18 @@ impl Doors {
     }
 }
 
-/// Says, once there are secrets, to whom they do not go; once only.
+/// Says, once there are secrets, to whom they go; once only.
 pub fn tell_of_secrets(addresses: &mut Vec<Address>, store: &Store) {
     let secrets = store.current().count(Kind::Secret);
     if secrets == 0 || addresses.is_empty() {
         return;
     }
     let addresses: Vec<String> = std::mem::take(addresses).iter().map(Address::to_string).collect();
-    tracing::warn!(
+    tracing::info!(
         secrets,
         plain = addresses.join(", "),
-        "secrets are not sent over plain TCP: let Envoys connect by unix:PATH, or give a certificate (--tls-cert, \
-         --tls-key), or allow it with --insecure"
+        "over plain TCP secrets go to clients of the bridge's own user and of root only: let others connect by \
+         unix:PATH, or give a certificate (--tls-cert, --tls-key), or allow it with --insecure"
     );
 }
 

@@ -20,6 +20,7 @@ mod listen;
 mod loader;
 mod look;
 mod mix;
+mod neighbour;
 mod outcome;
 mod policy;
 mod process;

@@ -152,8 +152,8 @@ impl Journal for Record {
             Event::SecretsWithheld if self.may_tell_of_secrets(node, peer) => tracing::warn!(
                 node,
                 peer,
-                "a client asks for secrets over plain TCP and gets none: listen on unix:PATH or give a certificate \
-                 (--tls-cert, --tls-key) and let it connect there, or allow it with --insecure"
+                "a client of another user asks for secrets over plain TCP and gets none: listen on unix:PATH or give a \
+                 certificate (--tls-cert, --tls-key) and let it connect there, or allow it with --insecure"
             ),
             Event::Contested(kind, name) => {
                 let at = self.places.load().of(*kind, name).join(", ");

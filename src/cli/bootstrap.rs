@@ -32,8 +32,8 @@ fn text(node_id: &str, command: &Bootstrap, address: &Address) -> String {
     let (id, cluster, port) = (quoted(node_id), quoted(&command.node_cluster), command.admin_port);
     let note = match (address, &connection.tls) {
         (Address::Tcp(_), None) => {
-            "# Plain TCP: no secrets come this way, unless the bridge runs with --insecure. They do by a unix socket\n\
-             # (--xds unix:PATH) and by TLS (--ca FILE).\n"
+            "# Plain TCP: secrets come this way only if Envoy runs as root or as the bridge's own user, or the bridge with\n\
+             # --insecure. They always do by a unix socket (--xds unix:PATH) and by TLS (--ca FILE).\n"
         }
         _ => "",
     };

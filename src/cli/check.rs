@@ -114,8 +114,8 @@ fn tell_of_secrets(looks: &[Arc<Look>], plain: &[String]) {
     let secrets = looks.iter().flat_map(|look| &look.loaded.items).filter(is_secret).count();
     if secrets > 0 && !plain.is_empty() {
         output::print(&format!(
-            "the secrets among them ({secrets}) go over unix sockets and TLS, and not over plain TCP ({}) unless \
-             --insecure is given\n",
+            "the secrets among them ({secrets}) go over unix sockets and TLS; over plain TCP ({}) only to Envoys of the \
+             bridge's own user and of root, unless --insecure is given\n",
             plain.join(", ")
         ));
     }

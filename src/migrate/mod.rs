@@ -114,7 +114,7 @@ const PLACEHOLDERS_STAY: &str =
     "the bootstrap keeps placeholders, and Envoy fills in none: expand it as you did, with `envsubst`";
 
 /// What `serve` does with secrets.
-const SECRETS_OVER_TCP: &str = "secrets are not sent over plain TCP: connect Envoy by a unix socket (--xds unix:PATH) or by TLS (--ca FILE), or serve with --insecure";
+const SECRETS_OVER_TCP: &str = "over plain TCP secrets go only to an Envoy of the bridge's own user or of root: connect others by a unix socket (--xds unix:PATH) or by TLS (--ca FILE), or serve with --insecure";
 
 /// Turns sources into fragments and a bootstrap.
 ///

@@ -12,7 +12,7 @@ use super::peer::Peer;
 pub struct Admission {
     /// Who may claim which node.
     pub access: Access,
-    /// Secrets go out over plain TCP, too.
+    /// Secrets go out over plain TCP, to anybody.
     pub secrets_in_clear: bool,
     /// Open streams in the whole process.
     pub streams: usize,

@@ -34,7 +34,7 @@ pub struct StreamState {
     pub stream: Stream,
     /// What it lacks, once it has asked for anything.
     pub insight: Option<Insight>,
-    /// It asked for secrets, and gets none over plain TCP.
+    /// It asked for secrets, and gets none: another user, over plain TCP.
     pub secrets_withheld: bool,
     /// Since when it is open.
     pub since: Instant,

@@ -315,6 +315,9 @@ impl Exchange {
                         return Poll::Ready(Some(Status::permission_denied(reason)));
                     }
                     self.join_siblings(&request);
+                    if self.session.withholds(&request) && self.peer.is_ours() {
+                        self.session.release_secrets();
+                    }
                     let snapshot = self.shared.store.current();
                     if let Err(refusal) = self.session.on_request(request, &snapshot, Instant::now()) {
                         self.reason = Some(refusal.to_string());

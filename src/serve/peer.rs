@@ -3,8 +3,9 @@
 //! Made by whoever accepts the connection; every request on it carries this. What a client *says* of itself
 //! is an [`Identity`](super::Identity); which of it is believed is the affair of [`super::access`].
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A connected client. One for all requests of its connection.
 #[derive(Debug)]
@@ -15,8 +16,18 @@ pub struct Peer {
     pub address: Arc<str>,
     /// What is known of it for sure.
     pub proof: Proof,
+    neighbour: Option<Neighbour>,
     has_spoken: AtomicBool,
     streams: AtomicUsize,
+}
+
+/// Both ends of a connection of plain TCP, and who can tell whether the other is the bridge's own user.
+#[derive(Debug)]
+struct Neighbour {
+    here: SocketAddr,
+    there: SocketAddr,
+    is_ours: fn(SocketAddr, SocketAddr) -> bool,
+    told: OnceLock<bool>,
 }
 
 /// What a connection proves of its other end.
@@ -46,14 +57,32 @@ impl Peer {
             id: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             address: address.into(),
             proof,
+            neighbour: None,
             has_spoken: AtomicBool::new(false),
             streams: AtomicUsize::new(0),
         }
     }
 
+    /// The same over plain TCP between `here` and `there`; `is_ours` tells whether the other end is that of
+    /// the bridge's own user or of root, and is asked once, when it matters.
+    pub fn with_ends(
+        self,
+        here: SocketAddr,
+        there: SocketAddr,
+        is_ours: fn(SocketAddr, SocketAddr) -> bool,
+    ) -> Peer {
+        Peer { neighbour: Some(Neighbour { here, there, is_ours, told: OnceLock::new() }), ..self }
+    }
+
     /// Whether nobody but this client can read what is sent.
     pub fn is_private(&self) -> bool {
         self.proof != Proof::Nothing
+    }
+
+    /// Whether it is, on this machine, of the bridge's own user or of root, who may read the fragments anyway.
+    pub fn is_ours(&self) -> bool {
+        let tells = |it: &Neighbour| *it.told.get_or_init(|| (it.is_ours)(it.here, it.there));
+        self.neighbour.as_ref().is_some_and(tells)
     }
 
     /// What it proves, for people: `spiffe://example.org/edge`, `uid 101`; none if that is nothing.

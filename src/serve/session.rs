@@ -128,6 +128,17 @@ impl Session {
         self.withheld = Some(false);
     }
 
+    /// Whether what is asked for is withheld.
+    pub(crate) fn withholds(&self, request: &Request) -> bool {
+        let is_secret = |url: &str| url == Kind::Secret.type_url();
+        self.withheld.is_some() && (self.only == Some(Kind::Secret) || is_secret(&request.type_url))
+    }
+
+    /// Sends secrets after all.
+    pub(crate) fn release_secrets(&mut self) {
+        self.withheld = None;
+    }
+
     /// Whether the first request was taken, which alone may say who the client is.
     pub(crate) fn has_started(&self) -> bool {
         self.started
@@ -356,7 +367,8 @@ impl Session {
         }
         match self.only {
             Some(_) => Err(Refusal::PermissionDenied(
-                "xds-bridge sends no secrets over plain TCP: connect by a unix socket or TLS".into(),
+                "xds-bridge sends no secrets over plain TCP to another user: connect by a unix socket or TLS"
+                    .into(),
             )),
             None => Ok(true),
         }

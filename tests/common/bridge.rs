@@ -146,8 +146,6 @@ fn spawn(config: &Path, address: &Address, flags: &[String], home: &Path) -> Pro
     let mut command = program();
     // The usual admin address is one for the whole machine; a flag is stronger than this.
     command.env("XDS_BRIDGE_ADMIN", "none");
-    // Many tests serve secrets over loopback TCP; tests/security.rs holds what happens without this.
-    command.env("XDS_BRIDGE_INSECURE", "true");
     command.arg("serve").arg("--config-dir").arg(config).arg("--listen").arg(address.to_string());
     command.args(flags);
     command.current_dir(home);

@@ -303,10 +303,28 @@ impl Client {
     /// Connects over TCP or a unix socket, with TLS or without; the error is what the connection says.
     pub fn try_connect(address: &Address, tls: Option<Arc<rustls::ClientConfig>>) -> Result<Client, String> {
         let endpoint = Endpoint::from_static("http://localhost");
-        let connector = Connector { address: address.clone(), tls };
+        let connector = Connector { address: address.clone(), tls, socket: None };
         let connected = async { timeout(SOON, endpoint.connect_with_connector(connector)).await };
         let channel = runtime().block_on(connected).expect("connecting is quick, and so is a refusal");
         channel.map(|channel| Client { channel }).map_err(|error| format!("{error:?}"))
+    }
+
+    /// Connects over plain TCP as another user; none if this process may not be one.
+    pub fn connect_as(uid: u32, address: &Address) -> Option<Client> {
+        let Address::Tcp(port) = *address else { panic!("only TCP is spoken here") };
+        // A thread of its own: a socket is of the user that its thread has for files.
+        let connecting = std::thread::spawn(move || {
+            let user = nix::unistd::Uid::from_raw(uid);
+            nix::unistd::setfsuid(user);
+            let may = nix::unistd::setfsuid(user) == user;
+            may.then(|| std::net::TcpStream::connect(("127.0.0.1", port)).expect("it listens"))
+        });
+        let socket = connecting.join().expect("it does not panic")?;
+        let connector = Connector { address: address.clone(), tls: None, socket: Some(Arc::new(socket)) };
+        let endpoint = Endpoint::from_static("http://localhost");
+        let connected = async { timeout(SOON, endpoint.connect_with_connector(connector)).await };
+        let channel = runtime().block_on(connected).expect("it is connected");
+        Some(Client { channel: channel.expect("the daemon speaks HTTP/2") })
     }
 
     /// Opens an aggregated stream.
@@ -403,6 +421,8 @@ impl Client {
 struct Connector {
     address: Address,
     tls: Option<Arc<rustls::ClientConfig>>,
+    /// One that is connected already.
+    socket: Option<Arc<std::net::TcpStream>>,
 }
 
 /// Any of the connections.
@@ -419,8 +439,14 @@ impl tower_service::Service<http::Uri> for Connector {
     }
 
     fn call(&mut self, _: http::Uri) -> Self::Future {
-        let Connector { address, tls } = self.clone();
+        let Connector { address, tls, socket } = self.clone();
         Box::pin(async move {
+            if let Some(socket) = socket {
+                let socket = socket.try_clone()?;
+                socket.set_nonblocking(true)?;
+                let io: Box<dyn Io> = Box::new(tokio::net::TcpStream::from_std(socket)?);
+                return Ok(TokioIo::new(io));
+            }
             let io: Box<dyn Io> = match (address, tls) {
                 (Address::Unix(path), _) => Box::new(tokio::net::UnixStream::connect(path).await?),
                 (Address::Tcp(port), None) => {

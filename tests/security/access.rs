@@ -7,7 +7,7 @@ use xds_bridge::serve::Variant::{self, Delta, Sotw};
 use super::certificates::{Ca, Pair, dns, uri};
 use super::common::bridge::Address;
 use super::common::xds::{Client, Node, Stream};
-use super::{Daemon, Home, SECRET, receives};
+use super::{Home, SECRET, receives};
 
 /// The flags of mutual TLS, with what [`with_certificates`] writes.
 const MTLS: [&str; 8] = [
@@ -145,9 +145,7 @@ fn users_of_a_unix_socket_claim_what_their_rule_allows() {
 }
 
 /// Asks for a cluster and a secret; what comes of the secret.
-fn secret(daemon: &Daemon, address: &Address, variant: Variant, only: Option<Kind>) -> Result<bool, Status> {
-    let client = Client::try_connect(address, None)
-        .unwrap_or_else(|error| panic!("{address}: {error}\n{}", daemon.process.log()));
+fn secret(client: &Client, variant: Variant, only: Option<Kind>) -> Result<bool, Status> {
     let mut stream: Stream = client.open(variant, only)?;
     stream.ask(Kind::Secret, &["s"]);
     if only.is_some() {
@@ -165,31 +163,47 @@ fn secret(daemon: &Daemon, address: &Address, variant: Variant, only: Option<Kin
     Ok(false)
 }
 
+/// A user that is not the one of the tests.
+const OTHER: u32 = 65_533;
+
+fn client(address: &Address) -> Client {
+    Client::try_connect(address, None).unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
 #[test]
-fn secrets_go_over_unix_sockets_and_tls_and_not_over_plain_tcp_unless_it_is_said_aloud() {
+fn secrets_go_over_unix_sockets_and_tls_and_over_plain_tcp_to_no_other_user_unless_it_is_said_aloud() {
     let home = Home::new();
     home.put("config.d/s.yaml", SECRET);
     let listen = ["--listen", "127.0.0.1:0", "--listen", "unix:x.sock"];
     let daemon = home.serve(&listen);
     let [tcp, unix] = &daemon.addresses()[..] else { panic!("two addresses") };
-    for variant in [Delta, Sotw] {
-        assert!(!secret(&daemon, tcp, variant, None).expect("the stream goes on"));
-        assert!(secret(&daemon, unix, variant, None).expect("it goes on"));
-        let status =
-            secret(&daemon, tcp, variant, Some(Kind::Secret)).expect_err("a stream for nothing else ends");
-        assert_eq!(status.code(), Code::PermissionDenied);
-        assert!(status.message().contains("unix socket or TLS"), "{status:?}");
-        assert!(secret(&daemon, unix, variant, Some(Kind::Secret)).expect("it goes on"));
+    for only in [None, Some(Kind::Secret)] {
+        for variant in [Delta, Sotw] {
+            assert!(secret(&client(unix), variant, only).expect("it goes on"));
+            assert!(secret(&client(tcp), variant, only).expect("of the same user"));
+        }
     }
-    assert_eq!(daemon.lines("asks for secrets over plain TCP").len(), 1, "once a client");
-    let told = daemon.lines("secrets are not sent over plain TCP");
+    let told = daemon.lines("over plain TCP secrets go to clients of the bridge's own user");
     assert!(
         told.len() == 1 && told[0].contains(&tcp.to_string()) && told[0].contains("--insecure"),
         "{told:?}"
     );
+    // Only root may play another user. Everybody else has what `neighbour` and the session show by themselves.
+    if let Some(other) = Client::connect_as(OTHER, tcp) {
+        for variant in [Delta, Sotw] {
+            assert!(!secret(&other, variant, None).expect("the stream goes on"));
+            let status =
+                secret(&other, variant, Some(Kind::Secret)).expect_err("a stream for nothing else ends");
+            assert_eq!(status.code(), Code::PermissionDenied);
+            assert!(status.message().contains("unix socket or TLS"), "{status:?}");
+        }
+        assert_eq!(daemon.lines("asks for secrets over plain TCP").len(), 1, "once a client");
+    }
     drop(daemon);
     let daemon = home.serve(&[&listen[..], &["--insecure"]].concat());
-    assert!(secret(&daemon, &daemon.address(), Delta, None).expect("it goes on"));
+    if let Some(other) = Client::connect_as(OTHER, &daemon.address()) {
+        assert!(secret(&other, Delta, None).expect("it goes on"));
+    }
     assert!(!daemon.process.log().contains("hunter2"));
 }
 
@@ -203,7 +217,9 @@ fn some_addresses_may_stay_plain_and_only_on_loopback() {
     let good = ca.sign(&[dns("edge")], false);
     assert_eq!(asks(tls, &ca, Some(&good), "n"), Ok(vec!["a".to_owned()]));
     daemon.serves(plain);
-    assert!(!secret(&daemon, plain, Delta, None).expect("it goes on"), "plain is plain");
+    if let Some(other) = Client::connect_as(OTHER, plain) {
+        assert!(!secret(&other, Delta, None).expect("it goes on"), "plain is plain");
+    }
     let client = Client::try_connect(tls, Some(ca.client(Some(&good)))).expect("it is good");
     let mut stream = client.ads(Delta);
     stream.ask(Kind::Secret, &["s"]);

@@ -221,7 +221,7 @@ settings! {
         "beside the port for Envoys; another bridge on this machine may have it already" => {
         usual: "127.0.0.1:18001, if it is free", value_name: "ADDRESS", on: &["serve", "reload", "status", "history", "diff"],
     }
-    /// Allow plain text beyond loopback addresses, and secrets over plain TCP
+    /// Allow plain text beyond loopback addresses, and secrets over plain TCP to other users
     insecure: bool = false, "whoever reads along would read keys" => {}
     /// Certificate with which TCP addresses speak TLS, PEM; read again when it changes
     tls_cert: Option<PathBuf> = None, "plain text stays on the machine" => {
