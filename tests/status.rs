@@ -303,6 +303,25 @@ fn history_tells_what_became_of_each_change() {
 }
 
 #[test]
+fn a_removal_that_is_held_names_the_route_that_still_needs_it() {
+    let route = "routes: [{name: r, virtual_hosts: [{name: v, domains: ['*'], routes: [\
+        {match: {prefix: /}, route: {cluster: a}}]}]}]\n";
+    let world = World::start(&[("a.yaml", CLUSTER), ("r.yaml", route)]);
+    world.wait_ready();
+    remove(&world.config, "a.yaml");
+    assert_eq!(world.ask(&["reload"]).code, 1);
+    let status = world.json(&["status"]);
+    let fragment = &status["fragments"][0];
+    assert!(fragment["path"].as_str().is_some_and(|path| path.ends_with("a.yaml")), "{fragment:#}");
+    assert!(
+        fragment["findings"][0]["file"].as_str().is_some_and(|file| file.ends_with("r.yaml")),
+        "{fragment:#}"
+    );
+    let shown = world.ask(&["status"]).out;
+    assert!(shown.contains("r.yaml:1:") && shown.contains("no fragment defines the cluster `a`"), "{shown}");
+}
+
+#[test]
 fn a_unix_socket_takes_pages_and_commands_alike() {
     let world =
         World::start_at(&[("a.yaml", CLUSTER)], |dir| format!("unix:{}", dir.join("admin.sock").display()));

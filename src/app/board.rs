@@ -257,12 +257,19 @@ impl Seen {
     /// The fragments that are not served as their files stand, and what is wrong with them.
     pub fn fragments(&self, now: SystemTime) -> Vec<Fragment> {
         let not_good = self.standings.iter().filter(|(_, standing)| standing.state != Condition::Good);
+        let not_good: Vec<_> = not_good.take(MAX_FRAGMENTS).collect();
+        // What is wrong in a file that is served as it stands stays with the first change that is held for it:
+        // the route whose cluster was removed.
+        let is_listed = |finding: &&Finding| not_good.iter().any(|(_, of)| *of.path == *finding.file);
+        let mut elsewhere: Vec<&Finding> = self.across.iter().filter(|finding| !is_listed(finding)).collect();
         let mut fragments = Vec::new();
-        for (name, standing) in not_good.take(MAX_FRAGMENTS) {
+        for &(name, standing) in &not_good {
             let path = &standing.path;
             let own = self.newest.get(name).map(errors).unwrap_or_default();
             let across = self.across.iter().filter(|finding| finding.file == **path && own.is_empty());
-            let findings = own.iter().chain(across).take(MAX_FINDINGS).cloned().collect();
+            let held = matches!(standing.state, Condition::Held(_));
+            let elsewhere = if held { std::mem::take(&mut elsewhere) } else { Vec::new() };
+            let findings = own.iter().chain(across).chain(elsewhere).take(MAX_FINDINGS).cloned().collect();
             fragments.push(Fragment {
                 path: path.to_string(),
                 state: state(&standing.state).to_owned(),

@@ -24,7 +24,7 @@ pub fn run(given: &Given) -> Result<Exit> {
     let settings = settings.daemon();
     let dirs: Vec<String> = settings.source.dirs.iter().map(|dir| dir.display().to_string()).collect();
     let reporter: Arc<dyn Reporter> =
-        if person { Arc::new(Terminal::new(dirs)) } else { Arc::new(Log { dirs }) };
+        if person { Arc::new(Terminal::new(dirs, &settings)) } else { Arc::new(Log { dirs }) };
     app::run(api, &settings, reporter)?;
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::findings::{Texts, count};
 use super::output;
 use super::serve::{counts, inventory, still_broken};
-use crate::app::{Address, Outcome, Reporter, Verdict, reasons};
+use crate::app::{self, Address, Outcome, Reporter, TlsSettings, Verdict, reasons};
 use crate::diagnostic::Diagnostic;
 use crate::snapshot::{Fate, Snapshot, Store};
 
@@ -18,15 +18,19 @@ const MAX_NAMES: usize = 6;
 /// Talks to a person.
 pub struct Terminal {
     dirs: Vec<String>,
+    tls: TlsSettings,
+    plain: Vec<Address>,
     colour: bool,
     loaded: AtomicBool,
 }
 
 impl Terminal {
-    /// For the fragments of these directories.
-    pub fn new(dirs: Vec<String>) -> Terminal {
+    /// For the fragments of these directories, and a daemon with these settings.
+    pub fn new(dirs: Vec<String>, settings: &app::Settings) -> Terminal {
         let colour = output::colour(std::io::stdout().is_terminal());
-        Terminal { dirs, colour, loaded: AtomicBool::new(false) }
+        let plain = settings.listen.iter().filter(|listen| listen.plain);
+        let plain = plain.map(|listen| listen.address.clone()).collect();
+        Terminal { dirs, tls: settings.tls.clone(), plain, colour, loaded: AtomicBool::new(false) }
     }
 
     fn paint(&self, colour: AnsiColor, text: &str) -> String {
@@ -53,8 +57,9 @@ impl Reporter for Terminal {
         }
         if let Some(first) = addresses.first() {
             text.push_str(&format!(
-                "  to connect     {} bootstrap --xds {first} > envoy.yaml && envoy -c envoy.yaml\n\n",
-                program()
+                "  to connect     {} bootstrap --xds {first}{} > envoy.yaml && envoy -c envoy.yaml\n\n",
+                program(),
+                if self.plain.contains(first) { "" } else { tls_flags(first, &self.tls) }
             ));
         }
         output::print(&text);
@@ -118,6 +123,15 @@ fn program() -> String {
     name.unwrap_or_else(|| "xds-bridge".to_owned())
 }
 
+/// What `bootstrap` needs besides the address, with names to be filled in.
+fn tls_flags(address: &Address, tls: &TlsSettings) -> &'static str {
+    match (address, &tls.certificate, &tls.client_ca) {
+        (Address::Unix(_), _, _) | (_, None, _) => "",
+        (Address::Tcp(_), Some(_), None) => " --ca FILE",
+        (Address::Tcp(_), Some(_), Some(_)) => " --ca FILE --cert FILE --key FILE",
+    }
+}
+
 fn time(outcome: &Outcome) -> String {
     let ms = outcome.took.as_secs_f64() * 1e3;
     if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
@@ -140,4 +154,25 @@ fn names(snapshot: &Snapshot) -> String {
         list.push(format!("and {} more", fates.len() - MAX_NAMES));
     }
     list.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_on_how_to_connect_names_the_certificates_that_an_envoy_needs() {
+        let flags = |address: &str, certificate: bool, client_ca: bool| {
+            let tls = TlsSettings {
+                certificate: certificate.then(|| "tls.crt".into()),
+                key: certificate.then(|| "tls.key".into()),
+                client_ca: client_ca.then(|| "ca.crt".into()),
+            };
+            tls_flags(&address.parse().expect("an address"), &tls)
+        };
+        assert_eq!(flags("127.0.0.1:1", false, false), "");
+        assert_eq!(flags("127.0.0.1:1", true, false), " --ca FILE");
+        assert_eq!(flags("127.0.0.1:1", true, true), " --ca FILE --cert FILE --key FILE");
+        assert_eq!(flags("unix:x.sock", true, true), "");
+    }
 }
