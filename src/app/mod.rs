@@ -300,7 +300,12 @@ async fn serve(
                 routes::set_health(&health, ServingStatus::Serving).await;
                 doors::tell_of_secrets(&mut without_secrets, &store);
             }
-            Some(_) = tasks.join_next() => {}
+            Some(end) = tasks.join_next() => {
+                // They end by themselves or not at all: a panic would be the end of renewals, or of the watchdog.
+                if let Err(error) = end {
+                    break Err(AppError::Serve(format!("a task of the daemon broke: {error}")));
+                }
+            }
             Some(end) = servers.join_next() => break Err(serving_ended(end)),
             _ = loader_ended.recv() => break Err(AppError::Serve("the thread that loads files is gone".into())),
         }

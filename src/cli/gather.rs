@@ -99,18 +99,28 @@ fn read_pipe(path: &Path) -> Result<SourceFile> {
     Ok(SourceFile { path, content: Ok(Bytes::from(text)) })
 }
 
+/// The code of a finding about a name that nothing given has.
+const UNRESOLVED: &str = "unresolved-reference";
+
 /// Reads and loads files and directories of fragments. Errors in them are shown on standard error, and
-/// are an error.
+/// are an error; names that nothing has are shown, too.
 pub fn gather(api: &Api, settings: &Settings, paths: Vec<PathBuf>) -> Result<Vec<Arc<Look>>> {
     let variables = settings.variables();
     // What one of them names may be in the bootstrap, or in a file that was not given.
-    let policy = Policy { allow_empty: true, unresolved: Severity::Warning, ..Policy::default() };
+    let policy = Policy {
+        allow_empty: true,
+        unresolved: Severity::Warning,
+        external_clusters: settings.external_clusters(),
+        ..Policy::default()
+    };
     let outcome = Paths::new(paths)?.load(api, policy, variables)?;
-    let mut errors: Vec<Diagnostic> = outcome.diagnostics;
-    errors.retain(Diagnostic::is_error);
-    if errors.is_empty() {
-        return Ok(outcome.looks);
+    let mut findings: Vec<Diagnostic> = outcome.diagnostics;
+    findings.retain(|finding| finding.is_error() || finding.code == UNRESOLVED);
+    if !findings.is_empty() {
+        output::error(&Texts::of(&outcome.looks).human(&findings, false));
     }
-    output::error(&Texts::of(&outcome.looks).human(&errors, false));
-    Err(anyhow!("the fragments have errors: mend them first"))
+    if findings.iter().any(Diagnostic::is_error) {
+        return Err(anyhow!("the fragments have errors: mend them first"));
+    }
+    Ok(outcome.looks)
 }

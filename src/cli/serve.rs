@@ -94,7 +94,7 @@ impl Reporter for Log {
     }
 
     fn nothing_new(&self) {
-        tracing::info!("looked at all fragments: nothing is new");
+        tracing::info!("looked at all fragments: no file has changed");
     }
 
     fn draining(&self) {

@@ -108,7 +108,7 @@ impl Reporter for Terminal {
     }
 
     fn nothing_new(&self) {
-        output::print("looked at all fragments: nothing is new\n");
+        output::print("looked at all fragments: no file has changed\n");
     }
 
     fn draining(&self) {

@@ -312,6 +312,8 @@ impl Exchange {
                 Poll::Ready(Some(Ok(request))) => {
                     if let Err(reason) = self.admit(&request) {
                         self.reason = Some(reason.clone());
+                        // What it claimed, for the record: nothing was believed of it.
+                        self.stream.identity = request.identity.map(Arc::new);
                         return Poll::Ready(Some(Status::permission_denied(reason)));
                     }
                     self.join_siblings(&request);

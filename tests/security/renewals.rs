@@ -83,7 +83,7 @@ fn a_bad_renewal_changes_nothing_and_is_told_once() {
         for _ in 0..2 {
             let seen = daemon.process.log().len();
             daemon.process.signal("HUP");
-            daemon.process.wait_for_line(SOON, seen, "looked at all fragments: nothing is new");
+            daemon.process.wait_for_line(SOON, seen, "looked at all fragments: no file has changed");
         }
         let log = daemon.process.log()[before..].to_owned();
         let told: Vec<&str> = log.lines().filter(|line| line.contains("are not taken over")).collect();
