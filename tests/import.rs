@@ -100,6 +100,21 @@ fn what_is_imported_runs_as_it_did() {
         let running = || without_bridge(dump::running(&envoy.config_dump()));
         wait_until(SOON, "all of it to arrive", || running().len() == before.len());
         assert_same(&before, &running(), &name);
+        // As a person compares them. A key that stands in the configuration itself is not told.
+        let (source, dump) = (
+            moved.home.path().join(format!("source.{}", ending(&name))),
+            moved.home.path().join("after.json"),
+        );
+        fs::write(&dump, envoy.config_dump().to_string()).unwrap();
+        let output = run([Path::new("diff"), &source, &dump]);
+        let (told, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if fs::read_to_string(&dump).unwrap().contains(r#""inline_string":"[redacted]""#) {
+            assert_eq!(output.status.code(), Some(2), "{name}: {told}");
+            assert!(errors.contains("error[bad-private-key]"), "{name}: {errors}");
+        } else {
+            assert_eq!((&*told, output.status.code()), ("no difference\n", Some(0)), "{name}: {errors}");
+        }
     }
 }
 

@@ -74,6 +74,42 @@ fn import_overwrites_nothing_and_leaves_nothing_behind() {
     assert_eq!(tree(home.path()), before);
 }
 
+/// The limit on the size of files stands for a disk that is full: the first file fits, the second does not.
+#[test]
+fn a_write_that_fails_in_the_middle_leaves_nothing_behind() {
+    let many: String = (0..200)
+        .map(|at| {
+            format!("      - lb_endpoints: [{{ endpoint: {{ address: {{ pipe: {{ path: /{at} }} }} }} }}]\n")
+        })
+        .collect();
+    let large = format!("{STATIC}    load_assignment:\n      cluster_name: two\n      endpoints:\n{many}");
+    let home = home(&[("envoy.yaml", &large)]);
+    let before = tree(home.path());
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$0\" import envoy.yaml --out config.d --node-id n"]);
+    let output = command.arg(env!("CARGO_BIN_EXE_xds-bridge")).current_dir(home.path()).output().expect("sh");
+    let errors = text(&output.stderr);
+    assert!(errors.contains("nothing was left behind"), "{errors}{}", text(&output.stdout));
+    assert_eq!((output.status.code(), tree(home.path())), (Some(2), before));
+}
+
+#[test]
+fn what_cannot_be_printed_whole_is_an_error() {
+    let home =
+        home(&[("c/all.yaml", "clusters: [{name: all, connect_timeout: 1s}]\n"), ("old.yaml", STATIC)]);
+    for words in [
+        "exec \"$0\" render c >/dev/full",
+        "exec \"$0\" import --upgrade-only old.yaml >/dev/full",
+        "exec \"$0\" bootstrap --node-id n --xds unix:/x >/dev/full",
+    ] {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", words, env!("CARGO_BIN_EXE_xds-bridge")]).current_dir(home.path());
+        let output = command.output().expect("sh");
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", text(&output.stderr));
+    }
+}
+
 #[test]
 fn a_dry_run_writes_nothing() {
     let home = home(&[("envoy.yaml", STATIC)]);

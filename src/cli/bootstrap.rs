@@ -19,7 +19,7 @@ pub fn run(given: &Given, command: &Bootstrap) -> Result<Exit> {
         Some(id) => id.clone(),
         None => host_name().context("the host has no name to use: give --node-id")?,
     };
-    output::print(&text(&node_id, command, &address));
+    output::document(&text(&node_id, command, &address))?;
     Ok(Exit::Done)
 }
 

@@ -69,7 +69,7 @@ fn upgrade_only(api: &Api, sources: &[Source]) -> Result<Exit> {
     let (text, remarks) = migrate::upgrade(api, source)?;
     let name: Arc<str> = format!("{}, upgraded", source.name).into();
     let found = check::upgraded(api, &name, &text);
-    output::print(&text);
+    output::document(&text)?;
     output::error(&lines(&remarks));
     if !found.is_empty() {
         output::error(&format!("Envoy will refuse what was printed: {}\n", count(&found)));

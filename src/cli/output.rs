@@ -2,10 +2,24 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use anyhow::{Context, Result};
+
 /// Writes to standard output.
 pub fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes to standard output what goes into a file there: all of it, or it is an error. That nobody
+/// reads on is none.
+pub fn document(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output: what is there is not whole")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes to standard error.

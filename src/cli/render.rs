@@ -29,7 +29,7 @@ pub fn run(given: &Given, command: &Render) -> Result<Exit> {
     };
     let resources: Vec<&Resource> = mine.iter().map(|item| &*item.resource).collect();
     let rendered = migrate::render(&api, resources, bootstrap.as_ref())?;
-    output::print(&rendered.text);
+    output::document(&rendered.text)?;
     for remark in &rendered.remarks {
         output::error(&format!("{remark}\n"));
     }

@@ -193,6 +193,10 @@ impl<'a> Reader<'a> {
         Some(match (scalar, raw) {
             (Scalar::String | Scalar::Bytes, Raw::Bytes(bytes)) => {
                 if let Some(secrets) = self.secrets.as_deref_mut().filter(|_| is_secret) {
+                    if *bytes == REDACTED.as_bytes() {
+                        // An Envoy did not tell it: it may be any.
+                        return Some(Node::text(REDACTED));
+                    }
                     let next = secrets.0.len() + 1;
                     let number = secrets.0.entry(bytes.to_vec()).or_insert(next);
                     return Some(Node::text(&format!("{REDACTED} {number}")));

@@ -209,13 +209,18 @@ pub fn resources_of(api: &Api, source: &Source) -> Result<Vec<String>, ImportErr
     let options = Options {
         split: Split::None,
         dynamic: false,
-        connection: Connection::to(Endpoint::Unix(String::new())),
+        connection: Connection::to(Endpoint::Unix("/".to_owned())),
         node_id: String::new(),
         node_cluster: String::new(),
     };
     let imported = import(api, std::slice::from_ref(source), &options)?;
-    let fragments = imported.fragments.into_iter().map(|file| file.text);
-    Ok(fragments.chain(imported.bootstrap).collect())
+    let mut texts: Vec<String> = imported.fragments.into_iter().map(|file| file.text).collect();
+    if let Some(text) = imported.bootstrap {
+        // The way to a bridge was put in just now: it is none of what the source holds.
+        let document = render::base(Some(&Source { name: source.name.clone(), text }))?;
+        texts.extend(write::document(&document.head, &document.root, &document.anchors));
+    }
+    Ok(texts)
 }
 
 /// Whether a source is for an older API, or a config dump: nothing that could be loaded as it is.

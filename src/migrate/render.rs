@@ -116,7 +116,7 @@ pub(super) fn assemble<'r>(
 }
 
 /// The bootstrap without its way to the bridge.
-fn base(source: Option<&Source>) -> Result<Document, RenderError> {
+pub(super) fn base(source: Option<&Source>) -> Result<Document, ImportError> {
     let Some(source) = source else {
         let empty =
             Document { root: Node::map([]), head: Vec::new(), anchors: Default::default(), has_more: false };

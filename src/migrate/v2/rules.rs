@@ -1,5 +1,8 @@
 //! What became of the fields that are gone, message by message.
 
+mod http;
+mod upstream;
+
 use super::super::report::Report;
 use super::super::tree::{Child, Node};
 
@@ -144,92 +147,6 @@ impl Rules<'_> {
         self.put(node, "layered_runtime", Node::map([("layers", Node::list_of(layers))]), &entry);
     }
 
-    /// `Cluster`: hosts, and what depends on the kind of discovery.
-    fn cluster(&mut self, node: &mut Node) {
-        if let Some(entry) = node.remove("hosts") {
-            self.report.changed(entry.line, "`hosts` is `load_assignment` now");
-            let name = node.text_at("name").unwrap_or_default().to_owned();
-            let endpoints = entry.value.clone().into_items().into_iter().map(|mut item| {
-                let address = std::mem::replace(&mut item.value, Node::map([]));
-                item.value = Node::map([("endpoint", Node::map([("address", address)]))]);
-                item
-            });
-            let locality = Node::map([("lb_endpoints", Node::list_of(endpoints.collect()))]);
-            let assignment =
-                Node::map([("cluster_name", Node::text(&name)), ("endpoints", Node::list([locality]))]);
-            self.put(node, "load_assignment", assignment, &entry);
-        }
-        let policy = node.text_at("lb_policy").unwrap_or_default().to_ascii_uppercase();
-        if policy == "ORIGINAL_DST_LB" {
-            let policy = node.get_mut("lb_policy").expect("it was looked at just now");
-            self.report.changed(policy.line, "`ORIGINAL_DST_LB` is `CLUSTER_PROVIDED` now");
-            policy.set_text("CLUSTER_PROVIDED");
-        }
-        let checks = node.get("health_checks").map(Node::elements).unwrap_or_default();
-        if checks.len() > 1 {
-            self.report
-                .decide(checks[1].line, "from Envoy 1.40 on each of several health checks needs a `name`");
-        }
-        if let Some(entry) = node.discard("features") {
-            self.report.changed(entry.line, "`features` removed: Envoy has not read it since 2019");
-        }
-    }
-
-    fn ring_hash(&mut self, node: &mut Node) {
-        if let Some(entry) = node.discard("deprecated_v1") {
-            self.report.changed(
-                entry.line,
-                "`deprecated_v1` removed: the hash is always xxHash unless said otherwise",
-            );
-        }
-    }
-
-    /// `ApiConfigSource`: clusters by name are for REST.
-    fn api_config_source(&mut self, node: &mut Node) {
-        if node.has("cluster_name") {
-            self.rename(node, "cluster_name", "cluster_names");
-        }
-        let kind = node.text_at("api_type").unwrap_or_default().to_ascii_uppercase();
-        if matches!(&*kind, "REST_LEGACY" | "UNSUPPORTED_REST_LEGACY") {
-            self.report
-                .decide(node.line, "the xDS server of the v1 API is asked over REST now: it must speak v3");
-            node.set("api_type", Node::plain("REST"));
-        }
-        if matches!(&*kind, "GRPC" | "DELTA_GRPC") {
-            let Some(entry) = node.remove("cluster_names") else { return };
-            self.report.changed(entry.line, "`cluster_names` is `grpc_services` now");
-            for mut item in Node::items_of(entry) {
-                item.value = Node::map([("envoy_grpc", Node::map([("cluster_name", item.value)]))]);
-                node.push_at("grpc_services", item);
-            }
-        }
-    }
-
-    /// `HealthCheck`: the one for Redis became an extension.
-    fn health_check(&mut self, node: &mut Node) {
-        let Some(mut entry) = node.remove("redis_health_check") else { return };
-        self.report.changed(entry.line, "`redis_health_check` is a `custom_health_check` now");
-        let mut typed = Node::typed("envoy.extensions.health_checkers.redis.v3.Redis");
-        super::append(&mut typed, &mut entry.value);
-        let custom =
-            Node::map([("name", Node::text("envoy.health_checkers.redis")), ("typed_config", typed)]);
-        self.put(node, "custom_health_check", custom, &entry);
-    }
-
-    fn http_health_check(&mut self, node: &mut Node) {
-        if let Some(entry) = node.remove("service_name") {
-            self.report.changed(entry.line, "`service_name` is `service_name_matcher` now");
-            let value = Node::map([("prefix", entry.value.clone())]);
-            self.put(node, "service_name_matcher", value, &entry);
-        }
-        if let Some(entry) = node.discard("use_http2") {
-            self.report.changed(entry.line, "`use_http2` is `codec_client_type` now");
-            if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("true")) {
-                node.set("codec_client_type", Node::plain("HTTP2"));
-            }
-        }
-    }
-
     fn listener(&mut self, node: &mut Node) {
         let Some(old) = node.get("deprecated_v1").and_then(|old| old.get("bind_to_port")).cloned() else {
             return;
@@ -245,54 +162,6 @@ impl Rules<'_> {
             self.report.changed(source.line, "`LOCAL` is `SAME_IP_OR_LOOPBACK` now");
             source.set_text("SAME_IP_OR_LOOPBACK");
         }
-    }
-
-    /// A factor of 100 % is none.
-    fn overprovisioning(&mut self, node: &mut Node) {
-        let Some(entry) = node.discard("disable_overprovisioning") else { return };
-        self.report
-            .changed(entry.line, "`disable_overprovisioning` is an `overprovisioning_factor` of 100 now");
-        if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("true")) {
-            node.remove("overprovisioning_factor");
-            node.set("overprovisioning_factor", Node::plain("100"));
-        }
-    }
-
-    fn route_match(&mut self, node: &mut Node) {
-        self.safe_regex(node, "regex", "safe_regex");
-        let Some(entry) = node.remove("runtime") else { return };
-        self.report.changed(entry.line, "`runtime` is `runtime_fraction` now");
-        let mut fraction = Node::map([]);
-        let value = entry.value.get("default_value").cloned().unwrap_or_else(|| Node::plain("0"));
-        fraction
-            .set("default_value", Node::map([("numerator", value), ("denominator", Node::plain("HUNDRED"))]));
-        if let Some(key) = entry.value.get("runtime_key") {
-            fraction.set("runtime_key", key.clone());
-        }
-        self.put(node, "runtime_fraction", fraction, &entry);
-    }
-
-    fn route_action(&mut self, node: &mut Node) {
-        if let Some(entry) = node.remove("request_mirror_policy") {
-            self.report.changed(entry.line, "`request_mirror_policy` is `request_mirror_policies` now");
-            self.put(node, "request_mirror_policies", Node::list([entry.value.clone()]), &entry);
-        }
-        if let Some(entry) = node.discard("use_websocket") {
-            self.report.changed(entry.line, "`use_websocket` is an entry of `upgrade_configs` now");
-            if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("true")) {
-                let upgrade = Node::map([("upgrade_type", Node::text("websocket"))]);
-                node.push_at("upgrade_configs", Child::item(upgrade));
-            }
-        }
-    }
-
-    /// A runtime key alone meant: nothing, unless the runtime says so, in ten-thousandths.
-    fn mirror(&mut self, node: &mut Node) {
-        let Some(entry) = node.remove("runtime_key") else { return };
-        self.report.changed(entry.line, "`runtime_key` is `runtime_fraction` now");
-        let none = [("numerator", Node::plain("0")), ("denominator", Node::plain("TEN_THOUSAND"))];
-        let fraction = Node::map([("default_value", Node::map(none)), ("runtime_key", entry.value.clone())]);
-        self.put(node, "runtime_fraction", fraction, &entry);
     }
 
     fn zipkin(&mut self, node: &mut Node) {
@@ -335,42 +204,6 @@ impl Rules<'_> {
         }
     }
 
-    fn connection_manager(&mut self, node: &mut Node) {
-        let Some(entry) = node.remove("idle_timeout") else { return };
-        self.report.changed(entry.line, "`idle_timeout` is in `common_http_protocol_options` now");
-        let options = node.map_at("common_http_protocol_options");
-        self.put(options, "idle_timeout", entry.value.clone(), &entry);
-    }
-
-    fn tracing(&mut self, node: &mut Node) {
-        if let Some(entry) = node.discard("operation_name") {
-            let direction = if entry.value.as_text().is_some_and(|text| text.eq_ignore_ascii_case("egress")) {
-                "OUTBOUND"
-            } else {
-                "INBOUND"
-            };
-            self.report.changed(
-                entry.line,
-                format!("`operation_name` removed: the listener's `traffic_direction: {direction}` says it now, if anybody asks"),
-            );
-        }
-        if let Some(entry) = node.remove("request_headers_for_tags") {
-            self.report.changed(entry.line, "`request_headers_for_tags` is `custom_tags` now");
-            for mut item in Node::items_of(entry) {
-                let header = Node::map([("name", item.value.clone())]);
-                item.value = Node::map([("tag", item.value), ("request_header", header)]);
-                node.push_at("custom_tags", item);
-            }
-        }
-    }
-
-    fn client_certificate(&mut self, node: &mut Node) {
-        if let Some(entry) = node.remove("san") {
-            self.report.changed(entry.line, "`san` is `uri` now");
-            self.put(node, "uri", entry.value.clone(), &entry);
-        }
-    }
-
     fn redis_proxy(&mut self, node: &mut Node) {
         let Some(entry) = node.discard("cluster") else { return };
         self.report.changed(entry.line, "`cluster` is `prefix_routes.catch_all_route` now");
@@ -382,23 +215,6 @@ impl Rules<'_> {
         let Some(entry) = node.remove("catch_all_cluster") else { return };
         self.report.changed(entry.line, "`catch_all_cluster` is `catch_all_route` now");
         self.put(node, "catch_all_route", Node::map([("cluster", entry.value.clone())]), &entry);
-    }
-
-    /// Whole percents are fractions now.
-    fn fault(&mut self, node: &mut Node) {
-        let Some(entry) = node.remove("percent") else { return };
-        self.report.changed(entry.line, "`percent` is `percentage` now");
-        let fraction =
-            Node::map([("numerator", entry.value.clone()), ("denominator", Node::plain("HUNDRED"))]);
-        self.put(node, "percentage", fraction, &entry);
-    }
-
-    fn health_check_filter(&mut self, node: &mut Node) {
-        let Some(entry) = node.discard("endpoint") else { return };
-        self.report.changed(entry.line, "`endpoint` is a match of the header `:path` now");
-        let matcher = Node::map([("exact", entry.value)]);
-        let header = Node::map([("name", Node::text(":path")), ("string_match", matcher)]);
-        node.push_at("headers", Child::item(header));
     }
 
     fn authenticated(&mut self, node: &mut Node) {
