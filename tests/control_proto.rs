@@ -103,9 +103,8 @@ fn client() -> Client {
 
 const SUMMARY: Summary = Summary { clients: 1, in_sync: 2, behind: 3, refused: 4, streams: 5, left_out: 6 };
 
-#[test]
-fn the_status_reads_by_the_published_file() {
-    let finding = Finding {
+fn finding() -> Finding {
+    Finding {
         severity: "error".into(),
         code: "c".into(),
         file: "f".into(),
@@ -114,14 +113,18 @@ fn the_status_reads_by_the_published_file() {
         path: "p".into(),
         message: "m".into(),
         hint: "h".into(),
-    };
+    }
+}
+
+#[test]
+fn the_status_reads_by_the_published_file() {
     let fragment = Fragment {
         path: "p".into(),
         state: "stale".into(),
         since: "s".into(),
         age_seconds: 1,
         why: "w".into(),
-        findings: vec![finding],
+        findings: vec![finding()],
     };
     let counts = |name: &str| [(name.to_owned(), 9)].into();
     let serving = Serving {
@@ -178,6 +181,7 @@ fn outcomes_read_by_the_published_file() {
         problems: text("p"),
         summary: Some(SUMMARY),
         clients: vec![client()],
+        findings: vec![finding()],
     };
     agrees("ReloadResponse", &reload);
 }

@@ -309,7 +309,13 @@ fn a_removal_that_is_held_names_the_route_that_still_needs_it() {
     let world = World::start(&[("a.yaml", CLUSTER), ("r.yaml", route)]);
     world.wait_ready();
     remove(&world.config, "a.yaml");
-    assert_eq!(world.ask(&["reload"]).code, 1);
+    let reload = world.ask(&["reload"]);
+    assert_eq!(reload.code, 1);
+    assert!(
+        reload.out.contains("r.yaml:1:") && reload.out.contains("unresolved-reference"),
+        "{}",
+        reload.out
+    );
     let status = world.json(&["status"]);
     let fragment = &status["fragments"][0];
     assert!(fragment["path"].as_str().is_some_and(|path| path.ends_with("a.yaml")), "{fragment:#}");

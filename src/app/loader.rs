@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::mpsc;
 
@@ -143,6 +143,8 @@ impl Loader {
                 state => format!("{} {state}", standing.path),
             })
             .collect();
+        let fragments = self.board.seen().fragments(SystemTime::now());
+        response.findings = fragments.into_iter().flat_map(|fragment| fragment.findings).collect();
         response
     }
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::args::{Reload, ReportFormat};
 use super::settings::Given;
-use super::status::{clean, name_of};
+use super::status::{clean, name_of, of_finding};
 use super::{Exit, daemon, output};
 use crate::app::{ReloadRequest, ReloadResponse};
 
@@ -27,7 +27,8 @@ pub fn run(given: &Given, command: &Reload) -> Result<Exit> {
 }
 
 fn shown(response: &ReloadResponse) -> String {
-    let ReloadResponse { generation, added, changed, removed, held, problems, summary, clients } = response;
+    let ReloadResponse { generation, added, changed, removed, held, problems, summary, clients, findings } =
+        response;
     let mut text = match (added, changed, removed) {
         (0, 0, 0) => format!("nothing that is served has changed; snapshot {generation} is served\n"),
         _ => format!("+{added} ~{changed} -{removed}; snapshot {generation} is served\n"),
@@ -37,6 +38,9 @@ fn shown(response: &ReloadResponse) -> String {
     }
     for problem in problems {
         text.push_str(&format!("{problem}\n"));
+    }
+    for finding in findings {
+        text.push_str(&format!("  {}\n", of_finding(finding)));
     }
     if let Some(summary) = summary {
         text.push_str(&match (summary.clients, summary.in_sync) {

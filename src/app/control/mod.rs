@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::policy::Accept;
-use crate::admin::{Client, Entry, Summary};
+use crate::admin::{Client, Entry, Finding, Summary};
 
 pub use client::{ControlError, Daemon};
 pub use service::Control;
@@ -68,6 +68,9 @@ pub struct ReloadResponse {
     /// Those that do not hold the newest.
     #[prost(message, repeated, tag = "8")]
     pub clients: Vec<Client>,
+    /// What is wrong in the fragments that are not served as they stand, or with them.
+    #[prost(message, repeated, tag = "9")]
+    pub findings: Vec<Finding>,
 }
 
 /// A request without anything in it: `StatusRequest`, `WatchRequest`.

@@ -65,11 +65,17 @@ fn files(status: &Status) -> String {
 fn of_fragment(fragment: &Fragment) -> String {
     let Fragment { path, why, age_seconds, findings, .. } = fragment;
     let mut text = format!("  {} {} ({})\n", clean(path), clean(why), age(*age_seconds));
-    for Finding { severity, code, file, line, column, message, .. } in findings {
-        let place = if *line == 0 { clean(file) } else { format!("{}:{line}:{column}", clean(file)) };
-        text.push_str(&format!("    {place}: {severity}[{code}]: {}\n", clean(message)));
+    for finding in findings {
+        text.push_str(&format!("    {}\n", of_finding(finding)));
     }
     text
+}
+
+/// A finding in a line.
+pub fn of_finding(finding: &Finding) -> String {
+    let Finding { severity, code, file, line, column, message, .. } = finding;
+    let place = if *line == 0 { clean(file) } else { format!("{}:{line}:{column}", clean(file)) };
+    format!("{place}: {severity}[{code}]: {}", clean(message))
 }
 
 /// What people call a client.

@@ -10,7 +10,7 @@ use super::settings::Given;
 use super::{Exit, daemon, output};
 use crate::admin::Status;
 
-pub use human::{clean, name_of};
+pub use human::{clean, name_of, of_finding};
 
 pub fn run(given: &Given, command: &Command) -> Result<Exit> {
     let address = daemon::address(&given.settings()?)?;
