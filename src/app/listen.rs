@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket, UnixStream};
 
 use super::address::{Address, Listen};
 
@@ -47,6 +48,10 @@ pub enum ListenError {
     Handed(usize, String),
 }
 
+/// Connections that may wait to be accepted, if the system allows it (`net.core.somaxconn`): all Envoys come at
+/// once when the server has restarted. A usual bind has 128, and drops or refuses what comes beyond.
+const BACKLOG: u32 = 4096;
+
 /// A socket that accepts connections.
 #[derive(Debug)]
 pub enum Listener {
@@ -83,10 +88,10 @@ impl Listener {
             _ => ListenError::Io(address.clone(), error),
         };
         match address {
-            Address::Tcp(ip) => Ok(Listener::Tcp(TcpListener::bind(ip).await.map_err(failed)?)),
+            Address::Tcp(ip) => Ok(Listener::Tcp(listen_tcp(*ip).map_err(failed)?)),
             Address::Unix(path) => {
                 clear_stale(path).await.map_err(failed)?;
-                let listener = UnixListener::bind(path).map_err(failed)?;
+                let listener = listen_unix(path).map_err(failed)?;
                 let own = fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).ok();
                 let file = SocketFile { path: path.clone(), own };
                 permit(listen, path)?;
@@ -102,6 +107,20 @@ impl Listener {
             Listener::Unix(_, file) => Some(Address::Unix(file.path.clone())),
         }
     }
+}
+
+fn listen_tcp(ip: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if ip.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As a usual bind does: connections of a process before do not keep the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(ip)?;
+    socket.listen(BACKLOG)
+}
+
+fn listen_unix(path: &Path) -> io::Result<UnixListener> {
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    socket.listen(BACKLOG)
 }
 
 /// Sets group and mode of a socket file; connecting takes the right to write.
@@ -228,6 +247,31 @@ mod tests {
         drop(socket);
         std::mem::forget(file);
         Listener::bind(&listen).await.expect("the dead socket is replaced");
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_connections_waits_to_be_accepted() {
+        let allowed = fs::read_to_string("/proc/sys/net/core/somaxconn").expect("Linux");
+        let allowed: usize = allowed.trim().parse().expect("a number");
+        // Nobody accepts meanwhile; some hundred files may be open everywhere.
+        let burst = allowed.min(200);
+        let dir = tempfile::tempdir().expect("a directory");
+        let any: Listen = "127.0.0.1:0".parse().expect("an address");
+        let tcp = Listener::bind(&any).await.expect("free");
+        let Some(Address::Tcp(ip)) = tcp.address() else { panic!("a TCP address") };
+        let path = dir.path().join("s");
+        let _unix = Listener::bind(&Address::Unix(path.clone()).into()).await.expect("free");
+        let limit = std::time::Duration::from_secs(10);
+        let all = async {
+            let mut open = (Vec::new(), Vec::new());
+            for _ in 0..burst {
+                open.0.push(tokio::net::TcpStream::connect(ip).await.expect("the queue has room"));
+                open.1.push(UnixStream::connect(&path).await.expect("the queue has room"));
+            }
+            open
+        };
+        let open = tokio::time::timeout(limit, all).await.expect("no connection is dropped and tried again");
+        assert_eq!((open.0.len(), open.1.len()), (burst, burst));
     }
 
     #[tokio::test]

@@ -193,8 +193,8 @@ struct Exchange {
     requests: Streaming<Request>,
     wake: WatchStream<u64>,
     drain: WatchStream<bool>,
-    /// Stirs of the client's other streams, if it may have any.
-    siblings: Option<WatchStream<u64>>,
+    /// The client may have other streams, that bring what this one waits for.
+    has_siblings: bool,
     timer: Option<Pin<Box<Sleep>>>,
     /// Ends a stream that says nothing; none once it has.
     silence: Option<Pin<Box<Sleep>>>,
@@ -230,8 +230,8 @@ impl tokio_stream::Stream for Exchange {
         while let Poll::Ready(Some(_)) = Pin::new(&mut this.wake).poll_next(context) {
             this.session.on_snapshot(&this.shared.store.current());
         }
-        while let Some(Poll::Ready(Some(_))) = this.siblings.as_mut().map(|s| Pin::new(s).poll_next(context))
-        {
+        if this.has_siblings {
+            this.session.listen(context.waker());
         }
         loop {
             let next = this.session.next(Instant::now());
@@ -286,7 +286,7 @@ impl Exchange {
             requests,
             wake: WatchStream::new(shared.store.subscribe()),
             drain: WatchStream::new(shared.drain.clone()),
-            siblings: None,
+            has_siblings: false,
             timer: None,
             silence: Some(Box::pin(tokio::time::sleep(shared.admission.first_request))),
             peer,
@@ -349,7 +349,7 @@ impl Exchange {
             return;
         }
         let family = self.shared.families.join(self.peer.id(), &identity.node);
-        self.siblings = Some(WatchStream::new(family.subscribe()));
+        self.has_siblings = true;
         self.session.join(family);
     }
 

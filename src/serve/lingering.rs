@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::holding::Held;
-use super::siblings::Holdings;
+use super::holdings::Holdings;
 use crate::resource::{Digest, Kind, Name, Resource};
 use crate::snapshot::View;
 
@@ -26,7 +26,7 @@ impl Lingering {
         if needs.peek().is_none() {
             return;
         }
-        let in_flight = holdings.of(Kind::Cluster).filter_map(|clusters| clusters.in_flight.as_ref());
+        let in_flight = holdings.unsettled(Kind::Cluster).filter_map(|clusters| clusters.in_flight.as_ref());
         let sent =
             in_flight.flat_map(|in_flight| in_flight.sent.values()).filter_map(|s| s.resource.as_ref());
         let named: HashSet<(Kind, &Name)> =

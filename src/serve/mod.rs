@@ -14,6 +14,7 @@ mod grpc;
 mod heartbeat;
 mod histogram;
 mod holding;
+mod holdings;
 mod insight;
 mod journal;
 mod lingering;

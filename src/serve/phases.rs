@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::holding::{Due, Held, Holding, Kept, Sent};
+use super::holdings::Holdings;
 use super::lingering::Lingering;
-use super::siblings::Holdings;
 use crate::resource::{Kind, Name, Resource};
 use crate::snapshot::{Found, View};
 
@@ -89,6 +89,10 @@ impl RecentAcks {
 
     pub fn forget_old(&mut self, now: Instant, pace: &Pace) {
         let age = pace.settle.max(pace.ask);
+        // They are in the order of time: nothing is old where the first is not.
+        if self.0.first().is_some_and(|(at, _)| *at + age > now) {
+            return;
+        }
         self.0.retain(|(at, _)| *at + age > now);
         if self.0.is_empty() {
             self.0 = Vec::new();
@@ -104,21 +108,29 @@ impl RecentAcks {
 
 /// Clusters that must outlive a listener, and until when.
 #[derive(Debug, Default)]
-pub(crate) struct Draining(HashMap<Name, Instant>);
+pub(crate) struct Draining {
+    until: HashMap<Name, Instant>,
+    /// Nothing of it ends before this.
+    first: Option<Instant>,
+}
 
 impl Draining {
     /// A listener was replaced or removed that named these.
     pub fn keep(&mut self, clusters: impl Iterator<Item = Name>, until: Instant) {
-        self.0.extend(clusters.map(|cluster| (cluster, until)));
+        self.until.extend(clusters.map(|cluster| (cluster, until)));
+        self.first = Some(self.first.map_or(until, |first| first.min(until)));
     }
 
     pub fn forget_old(&mut self, now: Instant) {
-        self.0.retain(|_, until| *until > now);
+        if self.first.is_some_and(|first| first <= now) {
+            self.until.retain(|_, until| *until > now);
+            self.first = self.until.values().min().copied();
+        }
     }
 
     /// Whether a cluster may be removed.
     pub fn gate(&self, cluster: &Name) -> Gate {
-        self.0.get(cluster).map_or(Gate::Open, |until| Gate::Until(*until))
+        self.until.get(cluster).map_or(Gate::Open, |until| Gate::Until(*until))
     }
 }
 
@@ -149,7 +161,7 @@ impl Dependencies<'_> {
     /// A changed cluster waits for its endpoints to arrive after it: they must not go before it.
     fn gate_behind_users(&self, assignment: &Name) -> Gate {
         let unsent = |cluster: &Name| {
-            self.holdings.of(Kind::Cluster).any(|clusters| {
+            self.holdings.of_name(Kind::Cluster, cluster).any(|clusters| {
                 let held = clusters.gap.get(cluster);
                 held.is_some_and(|held| {
                     matches!(clusters.due(self.view, Kind::Cluster, cluster, held), Due::Send(..))
@@ -201,7 +213,7 @@ impl Dependencies<'_> {
     /// Whether a resource has arrived at the client in its current version, or was refused while the
     /// client goes on with an earlier one. Nothing if it did not ask for it.
     fn gate_of_arrival(&self, kind: Kind, name: &Name) -> Option<Gate> {
-        let asking = self.holdings.of(kind).filter(|holding| holding.subscription.covers(name));
+        let asking = self.holdings.of_name(kind, name).filter(|holding| holding.subscription.covers(name));
         asking.map(|holding| self.gate_of_arrival_at(holding, kind, name)).reduce(Gate::and)
     }
 
@@ -223,7 +235,7 @@ impl Dependencies<'_> {
         let mut used = StillUsed::default();
         let mut leaving = Vec::new();
         for user in users_of(kind) {
-            for holding in self.holdings.of(*user) {
+            for holding in self.holdings.unsettled(*user) {
                 self.note_used(&mut used, &mut leaving, holding, *user, kind);
             }
         }
@@ -278,6 +290,18 @@ fn users_of(kind: Kind) -> &'static [Kind] {
         Kind::ExtensionConfig => &[Kind::Listener, Kind::Route, Kind::VirtualHost],
         Kind::Listener | Kind::Runtime | Kind::ScopedRoute | Kind::VirtualHost => &[],
     }
+}
+
+/// Whether something of one type may wait for what happens to another: what the gates look at.
+pub(crate) fn may_wait_for(waiter: Kind, event: Kind) -> bool {
+    let to_send = match waiter {
+        Kind::Endpoint => event == Kind::Cluster,
+        Kind::Listener | Kind::Route | Kind::ScopedRoute | Kind::VirtualHost | Kind::ExtensionConfig => {
+            matches!(event, Kind::Cluster | Kind::Endpoint)
+        }
+        Kind::Secret | Kind::Runtime | Kind::Cluster => false,
+    };
+    to_send || users_of(waiter).contains(&event)
 }
 
 /// Names that must not be removed yet.

@@ -6,6 +6,7 @@
 //! subscription and in what a response must carry (`delta`, `sotw`).
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use super::common::Common;
@@ -144,6 +145,11 @@ impl Session {
         self.started
     }
 
+    /// Has this woken when another stream of the same client has brought what this one waits for.
+    pub(crate) fn listen(&self, waker: &Waker) {
+        self.siblings.listen(self.id, waker);
+    }
+
     /// What happened since the last call, for the record.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
@@ -175,7 +181,7 @@ impl Session {
         }
         let Shared { view, holdings, .. } = &mut *shared;
         let view = view.as_ref();
-        let holding = holdings.get_or_start(kind, self.id);
+        let mut holding = holdings.get_or_start(kind, self.id);
         let before = (holding.subscription.is_wildcard(), holding.subscription.named());
         match request.names {
             Names::Delta { subscribe, unsubscribe, initial } => {
@@ -183,13 +189,13 @@ impl Session {
                     if !initial.is_empty() {
                         self.quiet_until = Some(now + self.rules.pace.resume);
                     }
-                    delta::start(holding, view, kind, subscribe, initial);
+                    delta::start(&mut holding, view, kind, subscribe, initial);
                 } else {
-                    delta::change(holding, view, kind, subscribe);
+                    delta::change(&mut holding, view, kind, subscribe);
                 }
-                delta::drop(holding, view, kind, unsubscribe);
+                delta::drop(&mut holding, view, kind, unsubscribe);
             }
-            Names::Sotw(names) => sotw::replace(holding, view, kind, names),
+            Names::Sotw(names) => sotw::replace(&mut holding, view, kind, names),
         }
         holding.subscription.share(&self.common.names);
         let wanted = (holding.subscription.is_wildcard(), holding.subscription.named());
@@ -202,7 +208,8 @@ impl Session {
         if holding.subscription.named().max(waiting) > max {
             return Err(Refusal::ResourceExhausted(format!("a stream may name at most {max} {kind}s")));
         }
-        siblings.stir();
+        drop(holding);
+        siblings.stir(holdings, self.id, kind);
         Ok(())
     }
 
@@ -227,8 +234,11 @@ impl Session {
             None => {
                 let new = View::new(snapshot.clone(), node);
                 for kind in Kind::ALL {
-                    let wild = shared.holdings.of_mut(kind).filter(|h| h.subscription.is_wildcard());
-                    wild.for_each(|holding| holding.want_all(&new, kind));
+                    shared.holdings.change_all(kind, |holding| {
+                        if holding.subscription.is_wildcard() {
+                            holding.want_all(&new, kind);
+                        }
+                    });
                 }
                 self.report_contested(None, &new);
                 new
@@ -262,7 +272,7 @@ impl Session {
             let late = shared
                 .holdings
                 .get_mut(kind, self.id)
-                .map(|h| h.newly_overdue(now, self.rules.pace.deadline));
+                .map(|mut h| h.newly_overdue(now, self.rules.pace.deadline));
             self.events.extend(late.flatten().map(|after| Event::Overdue { kind, after }));
             let plan = match shared.holdings.get(kind, self.id) {
                 Some(holding) => plan::plan(
@@ -293,8 +303,8 @@ impl Session {
             return next;
         }
         for kind in Kind::ALL {
-            let Some(holding) = shared.holdings.get_mut(kind, self.id) else { continue };
-            let Some(at) = heartbeat::schedule(holding, view, kind, now) else { continue };
+            let Some(mut holding) = shared.holdings.get_mut(kind, self.id) else { continue };
+            let Some(at) = heartbeat::schedule(&mut holding, view, kind, now) else { continue };
             if holding.in_flight.is_some() {
                 continue;
             }
@@ -304,10 +314,10 @@ impl Session {
             }
             holding.next_beat = None;
             // Where absence deletes, a heartbeat cannot leave anything out: everything is sent again.
-            let full_state = self.is_full_state(kind, holding);
+            let full_state = self.is_full_state(kind, &holding);
             let items = match full_state {
-                true => sotw::content(view, kind, holding, &[], true).items,
-                false => heartbeat::items(holding, view, kind),
+                true => sotw::content(view, kind, &holding, &[], true).items,
+                false => heartbeat::items(&holding, view, kind),
             };
             let mut response = self.response(kind.type_url().into(), view.type_version(kind));
             holding.last_nonce = Some(response.nonce.clone());
@@ -400,7 +410,7 @@ impl Session {
         error: Option<String>,
         now: Instant,
     ) -> bool {
-        let Some(holding) = shared.holdings.get_mut(kind, self.id) else { return true };
+        let Some(mut holding) = shared.holdings.get_mut(kind, self.id) else { return true };
         // Without a nonce, or before any response, there is nothing to pair: it is a subscription.
         let Some(last) = holding.last_nonce.as_deref().filter(|_| !nonce.is_empty()) else { return true };
         if last != nonce {
@@ -449,7 +459,7 @@ impl Session {
     ) -> Option<Response> {
         let variant = self.variant;
         let lingering = !shared.lingering.is_empty();
-        let holding = shared.holdings.get_mut(kind, self.id)?;
+        let mut holding = shared.holdings.get_mut(kind, self.id)?;
         for name in &plan.settled {
             holding.gap.remove(name);
         }
@@ -461,10 +471,10 @@ impl Session {
             }
             return None;
         }
-        let full_state = variant == Variant::Sotw && sotw::is_full_state(kind, holding);
+        let full_state = variant == Variant::Sotw && sotw::is_full_state(kind, &holding);
         let content = match variant {
             Variant::Delta => delta::content(view, kind, &plan.steps),
-            Variant::Sotw => sotw::content(view, kind, holding, &plan.steps, full_state),
+            Variant::Sotw => sotw::content(view, kind, &holding, &plan.steps, full_state),
         };
         // State of the world cannot say that a name does not exist, but by leaving what was held out of
         // a full state.
@@ -472,7 +482,7 @@ impl Session {
             Step::Send(..) => true,
             Step::Remove { held } => variant == Variant::Delta || (full_state && *held),
         });
-        let sent = take_steps(holding, plan.steps);
+        let sent = take_steps(&mut holding, plan.steps);
         if !telling && !answer {
             return None;
         }
@@ -499,6 +509,7 @@ impl Session {
             response.items.iter_mut().for_each(|item| item.ttl = None);
         }
         response.removed = content.removed;
+        drop(holding);
         self.events.push(Event::Sent {
             kind,
             version: response.version,
@@ -509,10 +520,8 @@ impl Session {
         // A cluster that goes and comes back faster than a list of names can tell starts without
         // endpoints, while the list still names them: they are sent again behind it.
         for name in &starting_over {
-            shared
-                .holdings
-                .of_mut(Kind::Endpoint)
-                .for_each(|holding| holding.repeat(view, Kind::Endpoint, name));
+            let again = |holding: &mut Holding| holding.repeat(view, Kind::Endpoint, name);
+            shared.holdings.change_of_name(Kind::Endpoint, name, again);
         }
         Some(response)
     }
@@ -568,12 +577,10 @@ fn advance(shared: &mut Shared, old: &View, new: &View) {
     let Shared { holdings, lingering, .. } = shared;
     lingering.keep(holdings, old, &changed);
     for (kind, name) in &changed {
-        for holding in holdings.of_mut(*kind) {
-            holding.enter(old, new, *kind, name);
-        }
+        holdings.change_of_name(*kind, name, |holding| holding.enter(old, new, *kind, name));
     }
     for kind in Kind::ALL {
-        holdings.of_mut(kind).for_each(|holding| holding.offer_again(old, new));
+        holdings.change_waiting(kind, |holding| holding.offer_again(old, new));
     }
 }
 

@@ -2,16 +2,17 @@
 //!
 //! An aggregated stream is alone. A client that opens a stream for each type, or one for each
 //! resource, does so over one connection: those streams share what is written here, so that what one
-//! of them waits for another is seen, and the order that breaks nothing is kept across them.
+//! of them waits for another is seen, and the order that breaks nothing is kept across them. Of thousands,
+//! an event wakes only those that wait for something of its type.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 
-use tokio::sync::watch;
-
-use super::holding::Holding;
+use super::holdings::Holdings;
 use super::lingering::Lingering;
-use super::phases::{Draining, RecentAcks};
+use super::phases::{Draining, RecentAcks, may_wait_for};
 use crate::resource::{Kind, Node};
 use crate::snapshot::View;
 
@@ -22,7 +23,7 @@ pub(crate) type StreamId = u64;
 #[derive(Debug, Default)]
 pub(crate) struct Siblings {
     shared: Mutex<Shared>,
-    wake: watch::Sender<u64>,
+    wakers: Mutex<HashMap<StreamId, Waker>>,
 }
 
 /// The view that they all are at, and what each of them holds.
@@ -44,50 +45,6 @@ impl Shared {
     }
 }
 
-/// What each stream holds of each type.
-#[derive(Debug, Default)]
-pub(crate) struct Holdings([Vec<(StreamId, Box<Holding>)>; Kind::COUNT]);
-
-impl Holdings {
-    /// What one stream holds of a type, if it has asked for it.
-    pub fn get(&self, kind: Kind, stream: StreamId) -> Option<&Holding> {
-        let (_, holding) = self.0[kind as usize].iter().find(|(id, _)| *id == stream)?;
-        Some(holding)
-    }
-
-    /// The same, to change it.
-    pub fn get_mut(&mut self, kind: Kind, stream: StreamId) -> Option<&mut Holding> {
-        let (_, holding) = self.0[kind as usize].iter_mut().find(|(id, _)| *id == stream)?;
-        Some(holding)
-    }
-
-    /// The same, beginning with nothing.
-    pub fn get_or_start(&mut self, kind: Kind, stream: StreamId) -> &mut Holding {
-        let list = &mut self.0[kind as usize];
-        let at = list.iter().position(|(id, _)| *id == stream).unwrap_or_else(|| {
-            list.push((stream, Box::default()));
-            list.len() - 1
-        });
-        &mut list[at].1
-    }
-
-    /// What any stream holds of a type.
-    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Holding> {
-        self.0[kind as usize].iter().map(|(_, holding)| &**holding)
-    }
-
-    /// The same, to change it.
-    pub fn of_mut(&mut self, kind: Kind) -> impl Iterator<Item = &mut Holding> {
-        self.0[kind as usize].iter_mut().map(|(_, holding)| &mut **holding)
-    }
-
-    fn leave(&mut self, stream: StreamId) {
-        for list in &mut self.0 {
-            list.retain(|(id, _)| *id != stream);
-        }
-    }
-}
-
 impl Siblings {
     /// What is shared, for one step of one stream.
     pub fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -95,20 +52,43 @@ impl Siblings {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the other streams that something they may wait for has happened.
-    pub fn stir(&self) {
-        self.wake.send_modify(|count| *count += 1);
+    /// Wakes the other streams that wait for something which an event of this type may have brought.
+    pub fn stir(&self, holdings: &Holdings, by: StreamId, kind: Kind) {
+        for waiter in Kind::ALL.into_iter().filter(|waiter| may_wait_for(*waiter, kind)) {
+            let mut others = holdings.waiting(waiter).filter(|id| *id != by).peekable();
+            if others.peek().is_some() {
+                let wakers = self.wakers();
+                others.filter_map(|id| wakers.get(&id)).for_each(Waker::wake_by_ref);
+            }
+        }
     }
 
-    /// Wakes when a stream of the same client has stirred.
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.wake.subscribe()
+    /// This is to be woken when another stream stirs what this one waits for. To be called before looking
+    /// whether there is something to send, so that nothing is missed in between.
+    pub fn listen(&self, stream: StreamId, waker: &Waker) {
+        match self.wakers().entry(stream) {
+            Entry::Occupied(mut known) => known.get_mut().clone_from(waker),
+            Entry::Vacant(place) => {
+                place.insert(waker.clone());
+            }
+        }
     }
 
     /// One of them has ended.
     pub fn leave(&self, stream: StreamId) {
-        self.lock().holdings.leave(stream);
-        self.stir();
+        // Dropped behind both locks.
+        let _waker = self.wakers().remove(&stream);
+        let mut shared = self.lock();
+        for kind in Kind::ALL {
+            if shared.holdings.leave(kind, stream) {
+                self.stir(&shared.holdings, stream, kind);
+            }
+        }
+    }
+
+    fn wakers(&self) -> MutexGuard<'_, HashMap<StreamId, Waker>> {
+        // Only whole entries are put in and taken out.
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,7 +108,10 @@ impl Families {
         if let Some(family) = families.get(&key).and_then(Weak::upgrade) {
             return family;
         }
-        families.retain(|_, family| family.strong_count() > 0);
+        // Now and then: looking at all of them for each would be quadratic.
+        if families.len() == families.capacity() {
+            families.retain(|_, family| family.strong_count() > 0);
+        }
         let family = Arc::new(Siblings::default());
         families.insert(key, Arc::downgrade(&family));
         family
