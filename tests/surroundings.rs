@@ -176,5 +176,5 @@ fn after_a_restart_the_last_good_content_has_its_variables_and_files() {
     bench.put("v.env", "WHERE=elsewhere\n");
     bench.bridge.restart();
     bench.wait_until_web_holds("kept");
-    assert!(bench.bridge.log().contains("last-good-content"));
+    wait_until(SOON, "the word on it", || bench.bridge.log().contains("last-good-content"));
 }
