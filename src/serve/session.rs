@@ -3,22 +3,24 @@
 //! Requests and views come in, responses go out; time is an argument. What is sent follows from
 //! what the client holds against what it should hold ([`super::holding`]), in an order that breaks
 //! nothing ([`super::phases`]). Delta and state of the world differ only in how requests change the
-//! subscription and in what a response must carry (`delta`, `sotw`).
+//! subscription and in what a response must carry (`delta`, `sotw`). Here is what comes in; what goes out is
+//! in `sending`, and how the two are paired in `pairing`.
+
+mod pairing;
+mod sending;
 
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
 use super::common::Common;
-use super::holding::{Holding, InFlight};
 use super::insight::Insight;
-use super::journal::{Event, Rejection};
-use super::phases::{Dependencies, Pace};
-use super::plan::{self, Plan, Step, take_steps};
+use super::journal::Event;
+use super::phases::Pace;
 use super::siblings::{Shared, Siblings, StreamId};
 use super::wire::{Identity, Names, Request, Response, Variant};
-use super::{delta, heartbeat, sotw};
-use crate::resource::{Digest, Kind, Name};
+use super::{delta, sotw};
+use crate::resource::{Kind, Name};
 use crate::snapshot::{Snapshot, View};
 
 /// What a session is told once.
@@ -167,11 +169,7 @@ impl Session {
         if self.is_withheld(kind)? {
             return Ok(());
         }
-        let names_given = match &request.names {
-            Names::Delta { subscribe, unsubscribe, .. } => subscribe.iter().chain(unsubscribe),
-            Names::Sotw(names) => names.iter().chain([].as_slice()),
-        };
-        check_names(names_given, kind)?;
+        check_names(&request.names, kind)?;
         let siblings = self.siblings.clone();
         let mut shared = siblings.lock();
         let first = shared.holdings.get(kind, self.id).is_none();
@@ -253,87 +251,6 @@ impl Session {
         self.events.extend(news.map(|(kind, name)| Event::Contested(kind, name.clone())));
     }
 
-    /// The next response, if there is something to send now.
-    pub fn next(&mut self, now: Instant) -> Next {
-        if let Some(response) = self.next_foreign() {
-            return Next { response: Some(response), wake_at: None };
-        }
-        self.quiet_until = self.quiet_until.filter(|until| *until > now);
-        if self.quiet_until.is_some() {
-            return Next { response: None, wake_at: self.quiet_until };
-        }
-        let siblings = self.siblings.clone();
-        let mut shared = siblings.lock();
-        let Some(view) = shared.view.clone() else { return Next::default() };
-        shared.acks.forget_old(now, &self.rules.pace);
-        shared.draining.forget_old(now);
-        let mut wake_at: Option<Instant> = None;
-        for kind in Kind::ALL {
-            let late = shared
-                .holdings
-                .get_mut(kind, self.id)
-                .map(|mut h| h.newly_overdue(now, self.rules.pace.deadline));
-            self.events.extend(late.flatten().map(|after| Event::Overdue { kind, after }));
-            let plan = match shared.holdings.get(kind, self.id) {
-                Some(holding) => plan::plan(
-                    &dependencies(&shared, &view, &self.rules, now),
-                    holding,
-                    kind,
-                    self.room(kind, holding),
-                ),
-                None => continue,
-            };
-            if let Some(at) = plan.wake_at {
-                wake_at = Some(wake_at.map_or(at, |known| known.min(at)));
-            }
-            let response = self.carry_out(&mut shared, &view, kind, plan, now);
-            if response.is_some() {
-                return Next { response, wake_at };
-            }
-        }
-        let beat = self.beat(&mut shared, &view, now);
-        let wake_at = [wake_at, beat.wake_at].into_iter().flatten().min();
-        Next { response: beat.response, wake_at }
-    }
-
-    /// Tells a client that understands TTLs what goes on being valid, when it is time.
-    fn beat(&mut self, shared: &mut Shared, view: &View, now: Instant) -> Next {
-        let mut next = Next::default();
-        if !self.supports_ttl() {
-            return next;
-        }
-        for kind in Kind::ALL {
-            let Some(mut holding) = shared.holdings.get_mut(kind, self.id) else { continue };
-            let Some(at) = heartbeat::schedule(&mut holding, view, kind, now) else { continue };
-            if holding.in_flight.is_some() {
-                continue;
-            }
-            if at > now {
-                next.wake_at = Some(next.wake_at.map_or(at, |known| known.min(at)));
-                continue;
-            }
-            holding.next_beat = None;
-            // Where absence deletes, a heartbeat cannot leave anything out: everything is sent again.
-            let full_state = self.is_full_state(kind, &holding);
-            let items = match full_state {
-                true => sotw::content(view, kind, &holding, &[], true).items,
-                false => heartbeat::items(&holding, view, kind),
-            };
-            let mut response = self.response(kind.type_url().into(), view.type_version(kind));
-            holding.last_nonce = Some(response.nonce.clone());
-            holding.in_flight =
-                Some(InFlight { sent: Arc::default(), at: now, changed: None, overdue: false });
-            response.items = items;
-            next.response = Some(response);
-            return next;
-        }
-        next
-    }
-
-    fn supports_ttl(&self) -> bool {
-        self.identity.as_ref().is_some_and(|identity| identity.supports_ttl())
-    }
-
     fn start(&mut self, identity: Option<Identity>, snapshot: &Arc<Snapshot>) {
         if std::mem::replace(&mut self.started, true) {
             return;
@@ -393,181 +310,11 @@ impl Session {
         self.events.push(Event::UnknownType(type_url.into()));
         self.foreign.push((type_url.into(), false));
     }
-
-    fn next_foreign(&mut self) -> Option<Response> {
-        let (url, answered) = self.foreign.iter_mut().find(|(_, answered)| !answered)?;
-        *answered = true;
-        let url = url.clone();
-        Some(self.response(url, Digest::default()))
-    }
-
-    /// Pairs a nonce with the response in flight. False if it belongs to no response or an older one.
-    fn settle(
-        &mut self,
-        shared: &mut Shared,
-        kind: Kind,
-        nonce: &str,
-        error: Option<String>,
-        now: Instant,
-    ) -> bool {
-        let Some(mut holding) = shared.holdings.get_mut(kind, self.id) else { return true };
-        // Without a nonce, or before any response, there is nothing to pair: it is a subscription.
-        let Some(last) = holding.last_nonce.as_deref().filter(|_| !nonce.is_empty()) else { return true };
-        if last != nonce {
-            return false;
-        }
-        match error {
-            None => {
-                let Some(in_flight) = holding.acknowledge() else { return true };
-                let mended = in_flight.sent.iter().filter(|(_, sent)| sent.after_refusal);
-                let mended = mended.map(|(name, _)| name.clone()).collect();
-                let after = now.saturating_duration_since(in_flight.at);
-                let since_change = in_flight.changed.map(|seen| now.saturating_duration_since(seen));
-                if kind == Kind::Listener
-                    && self.identity.as_ref().is_some_and(|client| client.agent == ENVOY)
-                {
-                    let replaced =
-                        in_flight.sent.values().filter_map(|sent| sent.before.as_ref()?.resource.as_ref());
-                    let named = replaced.flat_map(|listener| listener.references_to(Kind::Cluster).cloned());
-                    shared.draining.keep(named, now + self.rules.pace.drain);
-                }
-                if kind == Kind::Cluster {
-                    shared.lingering.clear();
-                    shared.acks.insert(in_flight.sent, now);
-                }
-                self.events.push(Event::Acknowledged { kind, after, since_change, mended });
-            }
-            Some(message) => {
-                let Some(in_flight) = holding.reject() else { return true };
-                let names = in_flight.sent.iter().map(|(name, sent)| (name.clone(), sent.version)).collect();
-                if kind == Kind::Cluster {
-                    shared.lingering.clear();
-                }
-                self.events.push(Event::Rejected(Rejection { kind, message, names }));
-            }
-        }
-        true
-    }
-
-    fn carry_out(
-        &mut self,
-        shared: &mut Shared,
-        view: &View,
-        kind: Kind,
-        plan: Plan,
-        now: Instant,
-    ) -> Option<Response> {
-        let variant = self.variant;
-        let lingering = !shared.lingering.is_empty();
-        let mut holding = shared.holdings.get_mut(kind, self.id)?;
-        for name in &plan.settled {
-            holding.gap.remove(name);
-        }
-        // An answer that is due may be empty, but not as long as something of it only waits.
-        let answer = holding.answer_due && plan.wake_at.is_none();
-        if plan.steps.is_empty() && !answer {
-            if plan.wake_at.is_none() && holding.in_flight.is_none() {
-                holding.changed = None;
-            }
-            return None;
-        }
-        let full_state = variant == Variant::Sotw && sotw::is_full_state(kind, &holding);
-        let content = match variant {
-            Variant::Delta => delta::content(view, kind, &plan.steps),
-            Variant::Sotw => sotw::content(view, kind, &holding, &plan.steps, full_state),
-        };
-        // State of the world cannot say that a name does not exist, but by leaving what was held out of
-        // a full state.
-        let telling = plan.steps.iter().any(|(_, step)| match step {
-            Step::Send(..) => true,
-            Step::Remove { held } => variant == Variant::Delta || (full_state && *held),
-        });
-        let sent = take_steps(&mut holding, plan.steps);
-        if !telling && !answer {
-            return None;
-        }
-        if lingering {
-            holding.enter_lingering(view, kind, &sent);
-        }
-        let starting_over: Vec<Name> = match (variant, kind) {
-            (Variant::Sotw, Kind::Cluster) => {
-                let fresh =
-                    sent.values().filter(|sent| sent.before.is_none()).filter_map(|s| s.resource.as_ref());
-                fresh.flat_map(|cluster| cluster.references_to(Kind::Endpoint).cloned()).collect()
-            }
-            _ => Vec::new(),
-        };
-        let mut response = self.response(kind.type_url().into(), view.type_version(kind));
-        let supports_ttl = self.supports_ttl();
-        holding.answer_due = false;
-        holding.last_nonce = Some(response.nonce.clone());
-        // What is left in the gap follows, and is as old.
-        let changed = if holding.gap.is_empty() { holding.changed.take() } else { holding.changed };
-        holding.in_flight = Some(InFlight { sent: self.common.sent(sent), at: now, changed, overdue: false });
-        response.items = content.items;
-        if !supports_ttl {
-            response.items.iter_mut().for_each(|item| item.ttl = None);
-        }
-        response.removed = content.removed;
-        drop(holding);
-        self.events.push(Event::Sent {
-            kind,
-            version: response.version,
-            items: response.items.len(),
-            removed: response.removed.len(),
-            bytes: response.encoded_len(),
-        });
-        // A cluster that goes and comes back faster than a list of names can tell starts without
-        // endpoints, while the list still names them: they are sent again behind it.
-        for name in &starting_over {
-            let again = |holding: &mut Holding| holding.repeat(view, Kind::Endpoint, name);
-            shared.holdings.change_of_name(Kind::Endpoint, name, again);
-        }
-        Some(response)
-    }
-
-    fn response(&mut self, type_url: Arc<str>, version: Digest) -> Response {
-        self.nonces += 1;
-        Response {
-            variant: self.variant,
-            type_url,
-            version,
-            nonce: self.nonces.to_string(),
-            items: Vec::new(),
-            removed: Vec::new(),
-            server: self.rules.server.clone(),
-        }
-    }
-
-    fn is_full_state(&self, kind: Kind, holding: &Holding) -> bool {
-        self.variant == Variant::Sotw && sotw::is_full_state(kind, holding)
-    }
-
-    /// How large a response may be, in bytes. A full state cannot be parted.
-    fn room(&self, kind: Kind, holding: &Holding) -> usize {
-        match &self.identity {
-            _ if self.is_full_state(kind, holding) => usize::MAX,
-            Some(identity) if identity.agent == ENVOY => self.rules.max_response_envoy,
-            _ => self.rules.max_response,
-        }
-    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         self.siblings.leave(self.id);
-    }
-}
-
-fn dependencies<'a>(shared: &'a Shared, view: &'a View, rules: &'a Rules, now: Instant) -> Dependencies<'a> {
-    Dependencies {
-        view,
-        holdings: &shared.holdings,
-        acks: &shared.acks,
-        draining: &shared.draining,
-        lingering: &shared.lingering,
-        pace: &rules.pace,
-        now,
     }
 }
 
@@ -584,7 +331,11 @@ fn advance(shared: &mut Shared, old: &View, new: &View) {
     }
 }
 
-fn check_names<'a>(names: impl Iterator<Item = &'a String>, kind: Kind) -> Result<(), Refusal> {
+fn check_names(given: &Names, kind: Kind) -> Result<(), Refusal> {
+    let names = match given {
+        Names::Delta { subscribe, unsubscribe, .. } => subscribe.iter().chain(unsubscribe),
+        Names::Sotw(names) => names.iter().chain([].as_slice()),
+    };
     for name in names {
         if name.len() > MAX_NAME {
             return Err(Refusal::InvalidArgument(format!(
