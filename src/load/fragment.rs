@@ -82,7 +82,7 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
     reader.documents(&parsed.documents, text);
     let sensitive = reader.decoder.findings.sensitive.spans();
     let diagnostics = reader.decoder.findings.finish();
-    Loaded { items: reader.items, diagnostics, sensitive, drawn: fill.drawn, is_blank }
+    Loaded { items: reader.items.into(), diagnostics, sensitive, drawn: fill.drawn, is_blank }
 }
 
 impl<'a> Reader<'a> {

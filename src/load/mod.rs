@@ -48,6 +48,7 @@ use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::envoy_api::Api;
 use crate::resource::{Resource, Selector};
 
+pub(crate) use catalog::differing;
 pub use catalog::{Catalog, Home, Key};
 pub use env_file::{EnvFileError, parse_env_file};
 pub use find::{Step, Wanted, find};
@@ -67,7 +68,7 @@ use substitute::Template;
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The resources that could be read. If there is an error among the findings, they are not all.
-    pub items: Vec<Item>,
+    pub items: Arc<[Item]>,
     /// What is to be said, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
     /// Where sensitive values stand, in order and apart: nobody is to be shown the text there.
@@ -86,7 +87,7 @@ impl Loaded {
 }
 
 /// A resource and where it comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Item {
     /// The resource.
     pub resource: Arc<Resource>,
@@ -96,12 +97,22 @@ pub struct Item {
     pub span: Span,
     /// Where its name stands, or its beginning if its name was made up.
     pub name_span: Span,
-    /// The addresses that it opens, if it is a listener, and where they stand.
+    /// The addresses that it opens, if it is a listener, and where in it they stand.
     pub addresses: Arc<[(ListenAddress, Span)]>,
     /// When the first of its certificates expires, in seconds since 1970.
     pub expires: Option<i64>,
     /// What it names, in the order of the file.
     pub mentions: Arc<[Mention]>,
+}
+
+impl Item {
+    /// Where in the file something of this item stands. In the item places are counted from its
+    /// beginning, so that they stay as they are when the item moves. What came by an alias may stand
+    /// before it.
+    pub fn place(&self, inside: Span) -> Span {
+        let from = self.span.start;
+        Span { start: inside.start.wrapping_add(from), end: inside.end.wrapping_add(from) }
+    }
 }
 
 /// Reads a fragment as it stands: references to variables and `!file` are left alone. `file` is its
