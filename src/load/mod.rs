@@ -25,14 +25,17 @@ mod inputs;
 mod item;
 mod lints;
 mod maps;
+mod moved;
 pub mod naming;
 mod node;
 mod nodes;
+mod outline;
 mod references;
 pub mod scalar;
 mod scalars;
 mod sensitive;
 mod severities;
+mod splice;
 mod substitute;
 mod suggest;
 mod unresolved;
@@ -62,6 +65,7 @@ pub use unresolved::{Dangling, References};
 
 use decode::Decoder;
 use findings::Findings;
+use outline::Outline;
 use substitute::Template;
 
 /// What one file gives.
@@ -77,6 +81,10 @@ pub struct Loaded {
     pub drawn: Drawn,
     /// Whether there is nothing in it but comments and blanks.
     pub is_blank: bool,
+    /// How many of the items were read; the others are those of an earlier look.
+    pub decoded: usize,
+    /// How parts of it can be read alone, if they can.
+    pub(crate) outline: Option<Box<Outline>>,
 }
 
 impl Loaded {
@@ -140,6 +148,20 @@ pub fn load_filled(api: &Api, file: &Arc<str>, text: &[u8], inputs: &Inputs<'_>)
             Loaded { diagnostics: vec![*finding], sensitive, ..Loaded::default() }
         }
     }
+}
+
+/// The same where an earlier text of this file is known, with what it gave by the same API and severities:
+/// gives what [`load_filled`] gives, and reads only what changed where that is certain to be the same.
+pub fn load_changed(
+    api: &Api,
+    file: &Arc<str>,
+    text: &[u8],
+    inputs: &Inputs<'_>,
+    before: (&[u8], &Loaded),
+) -> Loaded {
+    let text_of_now = std::str::from_utf8(text).ok();
+    let changed = text_of_now.and_then(|text| splice::load(api, file, text, inputs, before));
+    changed.unwrap_or_else(|| load_filled(api, file, text, inputs))
 }
 
 /// Reads a text as one message of the type with this full name: its canonical encoding, `None` if
