@@ -3,7 +3,8 @@
 //!
 //! Comes in: lists in the styles that people use, edited as people edit them; and the cases of
 //! `tests/cases`, `config.d` and the kept inputs of the fuzzers, changed at random. Each edit starts from
-//! what the one before gave, so that what is taken over is taken over many times.
+//! what the one before gave, so that what is taken over is taken over many times. Edits are the same each
+//! time; `FUZZ_STEPS` makes more of them.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 use xds_bridge::envoy_api::Api;
 use xds_bridge::load::{Inputs, Loaded, Severities, Variables, load_changed, load_filled};
 
-static API: LazyLock<Api> = LazyLock::new(|| Api::embedded().unwrap());
+static API: LazyLock<Api> = LazyLock::new(|| Api::embedded().expect("the shipped set is whole"));
 
 struct Random(u64);
 
@@ -367,12 +368,21 @@ fn damaged(text: &str, random: &mut Random) -> String {
     }
 }
 
+/// How many times as many random edits as usual there are to be.
+fn steps(usual: usize) -> usize {
+    let more = std::env::var("FUZZ_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    usual * more
+}
+
 /// Changes a file again and again; gives how often less than all was read, and how often it stayed sound.
 fn change_often(first: &str, steps: usize, random: &mut Random) -> (usize, usize) {
     let (mut hits, mut sound) = (0, 0);
     let mut file = File::new(first.to_owned(), Variables::new([("A", "value")]));
     for _ in 0..steps {
-        let next = damaged(&file.text, random);
+        let mut next = damaged(&file.text, random);
+        if random.below(4) == 0 {
+            next = damaged(&next, random);
+        }
         let decoded = file.edit(next.clone());
         let is_sound = file.text == next && file.loaded.items.len() > 1;
         sound += usize::from(is_sound);
@@ -390,13 +400,14 @@ fn whatever_is_done_to_lists_a_part_that_is_read_alone_gives_what_the_whole_give
         ["a", "b", "c"].iter().enumerate().map(|(at, name)| ((*name).into(), at, at)).collect();
     let mut random = Random(7);
     let all: Vec<_> =
-        styles(&clusters).iter().map(|(_, text)| change_often(text, 120, &mut random)).collect();
+        styles(&clusters).iter().map(|(_, text)| change_often(text, steps(120), &mut random)).collect();
     let (hits, sound) = all.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     assert!(hits * 2 > sound && hits > 300, "{hits} of {sound} were read in part");
 }
 
 fn files(dir: &Path, all: &mut Vec<String>) {
-    let mut entries: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut entries: Vec<_> =
+        std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("readable").path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -418,6 +429,6 @@ fn whatever_is_done_to_the_cases_it_gives_what_the_whole_gives() {
         files(&root.join(dir), &mut all);
     }
     let mut random = Random(11);
-    let hits: usize = all.iter().map(|text| change_often(text, 6, &mut random).0).sum();
+    let hits: usize = all.iter().map(|text| change_often(text, steps(6), &mut random).0).sum();
     assert!(all.len() > 100 && hits > 10, "{} files, {hits} read in part", all.len());
 }

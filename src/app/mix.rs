@@ -32,14 +32,17 @@ impl Places {
     }
 }
 
+/// What is served of a file, and what would be.
+type FromTo = (Option<Arc<Look>>, Option<Arc<Look>>);
+
 /// The good content of all files together.
 pub(super) struct Mix {
     /// What would be served.
     pub places: Places,
     /// Names that differ from what is served.
     pub touched: BTreeSet<Key>,
-    /// What is served of the files that differ, and what would be.
-    looks: Vec<(Option<Arc<Look>>, Option<Arc<Look>>)>,
+    /// The files that differ.
+    looks: Vec<FromTo>,
 }
 
 impl Mix {

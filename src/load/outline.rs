@@ -194,6 +194,10 @@ impl Lists<'_> {
         entry: &Entry<'_>,
         next: Option<&Entry<'_>>,
     ) -> Option<()> {
+        // Two spellings of one key: their items have the same paths.
+        if self.lists.iter().any(|list| list.section == section) {
+            return None;
+        }
         let first = self.count;
         self.count += u32::try_from(entry.value.elements().len()).ok()?;
         let column_of_next = match next {

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr2, memchr3, memmem};
 
 use super::fill::Fill;
 use super::findings::MAX_FINDINGS;
@@ -58,19 +58,16 @@ pub(super) fn load(
 fn stands_alone(outline: &Outline, loaded: &Loaded, old: &[u8], new: &[u8], inputs: &Inputs<'_>) -> bool {
     let is_marker = |line: &[u8]| line.starts_with(b"---") || line.starts_with(b"...");
     let is_part = memchr(0, new).is_none()
+        && memmem::find(new, b"%TAG").is_none()
         && memmem::find(new, "\u{feff}".as_bytes()).is_none()
         && !new.split(|byte| matches!(byte, b'\n' | b'\r')).any(is_marker);
-    let replaces = inputs.variables.touches_any();
-    let has_reference = |text: &[u8]| replaces && memmem::find(text, b"${").is_some();
+    let has_reference = |text: &[u8]| memmem::find(text, b"${").is_some();
+    let refers = inputs.variables.touches_any() && (has_reference(old) || has_reference(new));
     // A character that may stand in for references elsewhere, written out or as an escape.
-    let may_stand_in =
-        |text: &[u8]| memchr2(0xee, 0xef, text).is_some() || memmem::find(text, b"\\").is_some();
-    is_part
-        && !has_reference(old)
-        && !has_reference(new)
-        && !(outline.has_reference && may_stand_in(new))
-        && !(outline.has_anchor && memchr2(b'&', b'*', old).is_some())
-        && !(loaded.drawn.files().next().is_some() && memchr(b'!', old).is_some())
+    let may_stand_in = outline.has_reference && (memchr3(0xee, 0xef, b'\\', new).is_some());
+    let may_be_meant_elsewhere = outline.has_anchor && memchr2(b'&', b'*', old).is_some();
+    let may_name_a_file = loaded.drawn.files().next().is_some() && memchr(b'!', old).is_some();
+    is_part && !refers && !may_stand_in && !may_be_meant_elsewhere && !may_name_a_file
 }
 
 /// A stretch of whole items of a list, with all that changed.
