@@ -106,7 +106,11 @@ impl Client {
         identity: Option<Identity>,
         served: &Arc<Snapshot>,
     ) {
-        let names = Names::Delta { subscribe: subscribe.into(), unsubscribe: Default::default(), initial: Default::default() };
+        let names = Names::Delta {
+            subscribe: subscribe.into(),
+            unsubscribe: Default::default(),
+            initial: Default::default(),
+        };
         let type_url = kind.type_url().into();
         let request = Request { identity, type_url, names, ..Request::default() };
         self.session.on_request(request, served, self.now).expect("a good request");

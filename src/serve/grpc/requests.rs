@@ -61,7 +61,7 @@ impl Requests {
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Request, Status>>> {
         loop {
             if let Some(message) = self.messages.next()? {
-                let request = Request::read(self.variant, message);
+                let request = Request::read(self.variant, &message);
                 let request = request.map_err(|error| Status::invalid_argument(error.to_string()));
                 return Poll::Ready(Some(request));
             }

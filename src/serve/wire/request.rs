@@ -214,6 +214,8 @@ struct RpcStatus {
 #[derive(Clone, Copy)]
 enum Field {
     Node,
+    /// Of the type, as the client has it: says nothing that its nonce does not.
+    Version,
     TypeUrl,
     /// Names to add, or the whole list.
     Wanted,
@@ -227,6 +229,7 @@ enum Field {
 fn field_of(variant: Variant, number: u32) -> Option<Field> {
     Some(match (variant, number) {
         (Variant::Delta, 1) | (Variant::Sotw, 2) => Field::Node,
+        (Variant::Sotw, 1) => Field::Version,
         (Variant::Delta, 2) | (Variant::Sotw, 4) => Field::TypeUrl,
         (Variant::Delta | Variant::Sotw, 3) => Field::Wanted,
         (Variant::Delta, 4) => Field::Unwanted,
@@ -243,11 +246,11 @@ fn no_text(number: u32) -> Malformed {
 
 impl Request {
     /// Reads a message of this variant.
-    pub fn read(variant: Variant, message: Bytes) -> Result<Request, Malformed> {
+    pub fn read(variant: Variant, message: &Bytes) -> Result<Request, Malformed> {
         let mut request = Request::default();
         let (mut node, mut status): (Option<WireNode>, Option<RpcStatus>) = Default::default();
         let (mut wanted, mut unwanted, mut initial) = (0, 0, 0);
-        for field in Fields(&message) {
+        for field in Fields(message) {
             let (number, value) = field?;
             let Some(field) = field_of(variant, number) else { continue };
             let value = value.ok_or_else(|| no_text(number))?;
@@ -256,6 +259,7 @@ impl Request {
                 Field::Error => status.get_or_insert_default().merge(value)?,
                 Field::TypeUrl => request.type_url = std::str::from_utf8(value)?.to_owned(),
                 Field::Nonce => request.nonce = std::str::from_utf8(value)?.to_owned(),
+                Field::Version => drop(std::str::from_utf8(value)?),
                 Field::Wanted => wanted += 1,
                 Field::Unwanted => unwanted += 1,
                 Field::Initial => initial += 1,
@@ -323,7 +327,7 @@ mod tests {
     type Read = (Option<String>, [String; 2], Option<String>, [Vec<String>; 2], BTreeMap<String, String>);
 
     fn read(variant: Variant, message: &[u8]) -> Result<Read, Malformed> {
-        let request = Request::read(variant, Bytes::copy_from_slice(message))?;
+        let request = Request::read(variant, &Bytes::copy_from_slice(message))?;
         let list =
             |list: NameList| list.iter().map(|name| Ok(name?.to_owned())).collect::<Result<_, Malformed>>();
         let (lists, initial) = match request.names {
@@ -390,7 +394,7 @@ mod tests {
                 prop_assert_eq!(read(Variant::Delta, message), Ok(expected));
             }
             let sotw = Sotw {
-                version_info: "7".into(),
+                version_info: one.type_url.clone(),
                 node: one.node,
                 resource_names: one.resource_names_subscribe,
                 type_url: one.type_url,
