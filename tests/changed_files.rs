@@ -10,8 +10,13 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use xds_bridge::app::{FileName, Fragments, Policy, Verdict};
+use xds_bridge::diagnostic::Diagnostic;
 use xds_bridge::envoy_api::Api;
 use xds_bridge::load::{Inputs, Loaded, Severities, Variables, load_changed, load_filled};
+use xds_bridge::resource::{Kind, Resource};
+use xds_bridge::snapshot::Snapshot;
+use xds_bridge::source::{DirState, Directory, SourceFile, Sources};
 
 static API: LazyLock<Api> = LazyLock::new(|| Api::embedded().expect("the shipped set is whole"));
 
@@ -97,8 +102,11 @@ fn list(clusters: &Clusters, column: usize, first: &str) -> String {
         let lines = cluster(name, *port, *kind);
         for (at, line) in first.lines().map(String::from).chain(lines).enumerate() {
             let lead = if at == 0 { "- " } else { "  " };
-            let _ =
-                if line.is_empty() { writeln!(text) } else { writeln!(text, "{:column$}{lead}{line}", "") };
+            let _ = if line.is_empty() {
+                writeln!(text)
+            } else {
+                writeln!(text, "{}{lead}{line}", " ".repeat(column))
+            };
         }
     }
     text
@@ -279,6 +287,80 @@ fn what_bears_on_more_than_its_item_is_read_whole() {
         let mut file = File::new(base.replacen(from, to, 1), Variables::new([("A", "1s")]));
         file.edit(base.to_owned());
     }
+}
+
+#[test]
+fn a_list_may_stand_far_to_the_right() {
+    let wide = " ".repeat(70_000);
+    let text = |port: usize| {
+        let clusters: Clusters = ["a", "b", "c"].map(|name| (name.to_owned(), port, 9)).into();
+        let list = list(&clusters, 70_002, "");
+        format!("static_resources:\n{wide}clusters:\n{list}{wide}listeners: []\n")
+    };
+    let mut file = File::new(text(1), Variables::default());
+    assert_eq!(file.edit(text(2).replacen("port_value: 2", "port_value: 1", 2)), 1);
+    assert!(file.loaded.is_sound());
+}
+
+/// What is served of these files after a start with them, and what is said of names that stand twice.
+fn served(
+    fragments: &mut Fragments,
+    sources: &Sources,
+    changed: &[&str],
+) -> (Option<Snapshot>, Vec<Diagnostic>) {
+    let changed: Vec<FileName> = changed.iter().map(|name| (*name).into()).collect();
+    let outcome = fragments.update(sources, &changed);
+    let snapshot = match outcome.verdict {
+        Verdict::Publish(snapshot) => Some(snapshot),
+        _ => None,
+    };
+    (
+        snapshot,
+        outcome.diagnostics.into_iter().filter(|finding| finding.code == "duplicate-resource").collect(),
+    )
+}
+
+fn all(snapshot: &Snapshot) -> Vec<Arc<Resource>> {
+    let all = Kind::ALL.into_iter().flat_map(|kind| snapshot.iter(kind));
+    all.map(|(_, resource)| resource.clone()).collect()
+}
+
+#[test]
+fn many_edits_of_a_file_end_in_what_a_start_with_it_serves_and_says() {
+    let start = || Fragments::new(API.clone(), Policy::default(), Default::default());
+    let mut sources = Sources {
+        dirs: [Directory { path: "d".into(), state: DirState::Present }].into(),
+        ..Sources::default()
+    };
+    let put = |sources: &mut Sources, name: &str, text: &str| {
+        let file = SourceFile { path: format!("d/{name}").into(), content: Ok(text.to_owned().into()) };
+        sources.files.insert(name.into(), file);
+    };
+    let other = "# other\nclusters:\n- name: twice\n  type: STATIC\n";
+    put(&mut sources, "other.yaml", other);
+    let mut clusters: Clusters = (0..12).map(|at| (format!("c{at}"), at + 1, at)).collect();
+    let (mut random, mut last, mut clashes) = (Random(3), None, 0);
+    let mut fragments = start();
+    for step in 0..60 {
+        if step > 0 {
+            ordinary(&mut clusters, &mut random, step);
+        }
+        clusters.retain(|(name, ..)| name != "twice");
+        if step % 5 == 4 {
+            clusters.insert(random.below(clusters.len()), ("twice".into(), 80, step % 4));
+        }
+        put(&mut sources, "list.yaml", &styles(&clusters).swap_remove(1).1);
+        let changed: &[&str] = if step == 0 { &["list.yaml", "other.yaml"] } else { &["list.yaml"] };
+        let (snapshot, said) = served(&mut fragments, &sources, changed);
+        last = snapshot.or(last);
+        let (fresh, fresh_said) = served(&mut start(), &sources, &["list.yaml", "other.yaml"]);
+        assert_eq!(said, fresh_said, "step {step}");
+        clashes += said.len();
+        if let Some(fresh) = fresh {
+            assert_eq!(last.as_ref().map(all), Some(all(&fresh)), "step {step}");
+        }
+    }
+    assert_eq!(clashes, 12);
 }
 
 const PIECES: [&str; 48] = [

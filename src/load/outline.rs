@@ -57,7 +57,9 @@ impl Section {
     pub fn head(self, column: usize) -> String {
         match self {
             Section::Kind(kind) => format!("{}:\n", kind.fragment_key()),
-            Section::Static(kind) => format!("static_resources:\n{:column$}{}:\n", "", kind.fragment_key()),
+            Section::Static(kind) => {
+                format!("static_resources:\n{}{}:\n", " ".repeat(column), kind.fragment_key())
+            }
             Section::Resources => "resources:\n".to_owned(),
         }
     }

@@ -142,8 +142,8 @@ impl<'o> Stretch<'o> {
         let head = alone.len();
         alone.push_str(text);
         let sentinel = match self.next {
-            Next::Item => format!("{:1$}- {{}}\n", "", self.column),
-            Next::Key(column) => format!("{:column$}{NEXT_KEY}: {{}}\n", ""),
+            Next::Item => format!("{}- {{}}\n", " ".repeat(self.column)),
+            Next::Key(column) => format!("{}{NEXT_KEY}: {{}}\n", " ".repeat(column)),
             Next::Nothing => String::new(),
         };
         let end = alone.len();
