@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::quality::RandomState;
+
 use super::subscription::Subscription;
 use super::wire::Versions;
 use crate::resource::{Kind, Name, Resource};
@@ -23,7 +25,7 @@ type Text = [u8; 32];
 
 /// What there is of one kind, as one node sees it: name → its number, and its version.
 #[derive(Debug)]
-struct Edition(HashMap<Name, (usize, Text)>);
+struct Edition(HashMap<Name, (usize, Text), RandomState>);
 
 /// The tables of the newest snapshot that somebody asked for.
 #[derive(Debug, Default)]

@@ -7,6 +7,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+
 use super::shelf::Shelf;
 use super::wire::NameList;
 use crate::resource::Name;
@@ -21,7 +23,7 @@ const SHARE: usize = 64;
 /// A set that is shared, and its fingerprint.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    names: HashSet<Name>,
+    names: HashSet<Name, RandomState>,
     fingerprint: u64,
 }
 
