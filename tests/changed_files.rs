@@ -302,6 +302,27 @@ fn a_list_may_stand_far_to_the_right() {
     assert!(file.loaded.is_sound());
 }
 
+#[test]
+fn what_the_file_draws_on_counts_as_much_as_its_text() {
+    let text = |port: usize| {
+        format!(
+            "clusters:\n- name: a\n  alt_stat_name: $HOME\n- name: ${{A:-x}}\n- name: c\n{}",
+            list(&vec![("d".to_owned(), port, 9), ("e".to_owned(), 1, 9)], 0, "")
+        )
+    };
+    let (one, two) = (Variables::new([("A", "one")]), Variables::new([("A", "two")]));
+    let some = one.clone().only(["A".to_owned()]);
+    let all = [one, two, some, Variables::default()];
+    for (at, before) in all.iter().enumerate() {
+        for (other, now) in all.iter().enumerate() {
+            let mut file = File::new(text(1), before.clone());
+            file.variables = now.clone();
+            let decoded = file.edit(text(2));
+            assert_eq!(decoded == 1, at == other, "{before:?} to {now:?}");
+        }
+    }
+}
+
 /// What is served of these files after a start with them, and what is said of names that stand twice.
 fn served(
     fragments: &mut Fragments,
