@@ -303,6 +303,51 @@ fn a_list_may_stand_far_to_the_right() {
 }
 
 #[test]
+fn an_item_of_which_others_speak_is_read_with_them() {
+    const TLS: &str = "    transport_socket:\n      name: t\n      typed_config:\n        \
+        '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\n        \
+        common_tls_context: {validation_context_sds_secret_config: {name: s}}\n";
+    let secrets = format!(
+        "static_resources:\n  secrets:\n  - name: s\n    validation_context: {{}}\n  clusters:\n  \
+         - name: a\n    type: STATIC\n{TLS}  - name: b\n    type: STATIC\n"
+    );
+    let anchor =
+        "clusters:\n- name: a\n  connect_timeout: &t 1s\n- name: b\n  connect_timeout: *t\n- name: c\n";
+    let ttls = "clusters:\n- name: a\n- name: b\n- name: c\nttls: {b: 1s}\n";
+    let key = "secrets:\n- name: a\n  generic_secret: {secret: {inline_string: !file key}}\n- name: b\n  \
+        generic_secret: {secret: {inline_string: key}}\n- name: c\n  generic_secret: {secret: {inline_string: x}}\n";
+    let spelled = "scopedRoutes:\n- name: a\n- name: b\nscoped_routes:\n- name: c\n- name: d\n";
+    for (base, from, to) in [
+        (&*secrets, "name: a", "name: c"),
+        (&*secrets, "name: b", "name: c"),
+        (&*secrets, "  - name: s", "  - name: r"),
+        (anchor, "&t 1s", "1s"),
+        (anchor, "&t 1s", "&t 2s"),
+        (anchor, "*t", "1s"),
+        (anchor, "name: b", "name: e"),
+        (ttls, "name: b", "name: b\n  type: STATIC"),
+        (ttls, "name: b", "name: e"),
+        (ttls, "name: a", "name: e"),
+        (key, "!file key", "key"),
+        (key, "string: key", "string: !file key"),
+        (key, "string: x", "string: w"),
+        (spelled, "name: b", "name: e"),
+        (spelled, "- name: a\n", ""),
+    ] {
+        let changed = base.replacen(from, to, 1);
+        for (before, after) in [(base, &*changed), (&*changed, base)] {
+            File::new(before.to_owned(), Variables::new([("A", "1s")])).edit(after.to_owned());
+        }
+    }
+    let file = File::new(secrets, Variables::default());
+    assert!(
+        file.loaded.diagnostics.iter().any(|finding| finding.code == "secret-over-ads"),
+        "{:?}",
+        file.loaded.diagnostics
+    );
+}
+
+#[test]
 fn what_the_file_draws_on_counts_as_much_as_its_text() {
     let text = |port: usize| {
         format!(
