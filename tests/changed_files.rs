@@ -316,7 +316,21 @@ fn an_item_of_which_others_speak_is_read_with_them() {
     let ttls = "clusters:\n- name: a\n- name: b\n- name: c\nttls: {b: 1s}\n";
     let key = "secrets:\n- name: a\n  generic_secret: {secret: {inline_string: !file key}}\n- name: b\n  \
         generic_secret: {secret: {inline_string: key}}\n- name: c\n  generic_secret: {secret: {inline_string: x}}\n";
-    let spelled = "scopedRoutes:\n- name: a\n- name: b\nscoped_routes:\n- name: c\n- name: d\n";
+    let scope = |name: &str| {
+        format!(
+            "- name: {name}\n  route_configuration_name: r\n  \
+             key: {{fragments: [{{string_key: x}}]}}\n"
+        )
+    };
+    let spelled = format!(
+        "scopedRoutes:\n{}{}scoped_routes:\n{}{}",
+        scope("a"),
+        scope("b"),
+        scope("c"),
+        scope("d\n  on_demand: true\n  on_demand: false")
+    );
+    let without = spelled.replacen(&scope("b"), "", 1);
+    let variable = "clusters:\n- name: ${A}\n- name: b\n";
     for (base, from, to) in [
         (&*secrets, "name: a", "name: c"),
         (&*secrets, "name: b", "name: c"),
@@ -331,14 +345,16 @@ fn an_item_of_which_others_speak_is_read_with_them() {
         (key, "!file key", "key"),
         (key, "string: key", "string: !file key"),
         (key, "string: x", "string: w"),
-        (spelled, "name: b", "name: e"),
-        (spelled, "- name: a\n", ""),
+        (variable, "${A}", "x"),
+        (&spelled, "name: b", "name: e"),
+        (&spelled, &spelled, &without),
     ] {
         let changed = base.replacen(from, to, 1);
         for (before, after) in [(base, &*changed), (&*changed, base)] {
             File::new(before.to_owned(), Variables::new([("A", "1s")])).edit(after.to_owned());
         }
     }
+    assert!(File::new(spelled, Variables::default()).loaded.is_sound());
     let file = File::new(secrets, Variables::default());
     assert!(
         file.loaded.diagnostics.iter().any(|finding| finding.code == "secret-over-ads"),
