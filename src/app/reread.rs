@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::control::Control;
 use super::policy::Accept;
-use super::systemd;
+use super::systemd::Service;
 use super::tls::{self, Tls};
 
 /// By what everything is read anew.
@@ -14,18 +14,21 @@ pub struct Reread {
     pub control: Control,
     /// The certificates.
     pub tls: Option<Arc<Tls>>,
+    /// Is told.
+    pub service: Arc<Service>,
 }
 
 impl Reread {
     /// Reads everything: certificates and fragments.
     pub async fn all(self) {
-        systemd::reloading();
+        self.service.reloading();
         if let Some(tls) = &self.tls {
             look_at(tls, true).await;
         }
         // Without an answer, the daemon ends, and says that.
-        let _ = self.control.look(Accept::default()).await;
-        systemd::ready();
+        if self.control.look(Accept::default()).await.is_ok() {
+            self.service.reloaded();
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::loader::{self, Loading};
 use super::reread::{Reread, renew};
 use super::servers::Servers;
 use super::signals::{Signal, Signals};
-use super::systemd::{self, Telling, Watchdog};
+use super::systemd::{self, Service, Telling, Watchdog};
 use super::window::{Desk, Window};
 use super::{AppError, Reporter, Settings, limits, routes};
 use crate::envoy_api::Api;
@@ -37,6 +37,7 @@ pub struct Running {
     loaded: watch::Receiver<u64>,
     health: HealthReporter,
     reread: Reread,
+    service: Arc<Service>,
     /// Addresses of which it is still to be said that strangers get no secrets there.
     without_secrets: Vec<Address>,
     reporter: Arc<dyn Reporter>,
@@ -68,7 +69,8 @@ impl Running {
         let window =
             Arc::new(Window::new(&hall, settings, &addresses, doors.tls.clone(), servers.draining()));
         let control = Control::new(loading.jobs.clone(), loading.files.clone(), window.clone());
-        let reread = Reread { control: control.clone(), tls: doors.tls.clone() };
+        let service = Arc::new(Service::default());
+        let reread = Reread { control: control.clone(), tls: doors.tls.clone(), service: service.clone() };
         let without_secrets = doors.without_secrets(settings);
         for (listener, secure) in doors.envoys {
             let tls = doors.tls.clone().filter(|_| secure);
@@ -80,7 +82,7 @@ impl Running {
         }
         let mut tasks = JoinSet::new();
         tasks.spawn(watchdog.feed());
-        tasks.spawn(systemd::keep_told(looked, hall.store.clone(), hall.clients.clone()));
+        tasks.spawn(systemd::keep_told(service.clone(), looked, hall.store.clone(), hall.clients.clone()));
         tasks.extend(doors.tls.map(renew));
         Ok(Running {
             hall,
@@ -91,6 +93,7 @@ impl Running {
             loaded,
             health,
             reread,
+            service,
             without_secrets,
             reporter,
         })
@@ -122,7 +125,7 @@ impl Running {
 
     async fn end(mut self) -> Result<(), AppError> {
         self.reporter.draining();
-        systemd::stopping();
+        self.service.stopping();
         routes::set_health(&self.health, ServingStatus::NotServing).await;
         self.loading.files.stop();
         let at_once = self.servers.end(&mut self.signals).await;
