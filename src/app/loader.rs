@@ -157,14 +157,17 @@ impl Loader {
 
     /// Everything has been looked at; `outcome` is what came of it, if anything was new.
     fn do_jobs(&mut self, outcome: Option<&Outcome>) {
+        let mut told = None;
         while let Ok(job) = self.jobs.try_recv() {
             let accepted = self.fragments.accept(job.accept);
-            if !matches!(accepted.verdict, Verdict::Unchanged) {
+            // Several may ask at once, and the look itself has been told of.
+            let is_told = told.as_ref().or(outcome).is_some_and(|told: &Outcome| told.says_all_of(&accepted));
+            if !matches!(accepted.verdict, Verdict::Unchanged) && !is_told {
                 self.publish(&accepted);
             }
-            let answer = self.answer(outcome, &accepted);
             // Who asked may be gone.
-            let _ = job.answer.send(answer);
+            let _ = job.answer.send(self.answer(outcome, &accepted));
+            told = Some(accepted);
         }
     }
 
