@@ -160,14 +160,19 @@ impl<T: Scalar> Kind for Vec<T> {
 
     fn from_node(node: &Node<'_>, findings: &mut Findings<'_>) -> Option<Vec<T>> {
         let mut values: Vec<T> = Vec::new();
+        let mut all_good = true;
         for (at, element) in node.elements().iter().enumerate() {
-            let Some(value) = findings.at_index(at, |findings| scalar(element, findings)) else { continue };
+            let Some(value) = findings.at_index(at, |findings| scalar(element, findings)) else {
+                all_good = false;
+                continue;
+            };
             match values.iter().position(|other| *other == value) {
                 Some(first) => findings.twice(at, element.span, node.elements()[first].span),
                 None => values.push(value),
             }
         }
-        Some(values)
+        // One that is wrong must not leave the others as if they were all, nor none as if nothing stood there.
+        all_good.then_some(values)
     }
 
     fn json(&self) -> Json {

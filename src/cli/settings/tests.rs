@@ -82,6 +82,24 @@ s.yaml:9:12: error[wrong-type]: expected a path, got a number: put it in quotes"
 }
 
 #[test]
+fn a_mistake_inside_of_a_setting_is_said_once_with_what_is_possible_there() {
+    let wrong = |file: &str| case(&[], &[], file).wrong.join("\n");
+    assert_eq!(
+        wrong("listen: 18000\n"),
+        "s.yaml:1:9: error[wrong-setting]: \"18000\" is no address: write IP:PORT, such as 127.0.0.1:18000, or unix:PATH"
+    );
+    assert_eq!(
+        wrong("clients: [{ url: x }]\n"),
+        "s.yaml:1:13: error[unknown-setting]: there is no setting `url` \
+         (possible here: `san_uri`, `san_dns`, `unix_uid`, `ids`, `clusters`)"
+    );
+    assert_eq!(
+        wrong("something: x\n"),
+        "s.yaml:1:1: error[unknown-setting]: there is no setting `something` (`xds-bridge settings` lists them all)"
+    );
+}
+
+#[test]
 fn what_is_not_settings_at_all_is_an_error_with_a_place() {
     for (file, part) in [
         ("- a\n", "s.yaml:1:1: error[wrong-type]: expected a mapping of settings to values"),
