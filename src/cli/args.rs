@@ -153,7 +153,8 @@ pub struct Import {
     /// `node.cluster` for a bootstrap without one
     #[arg(long, value_name = "CLUSTER", default_value = "default")]
     pub node_cluster: String,
-    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first `listen` of the settings]
+    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first unix socket among `listen` of the
+    /// settings, else the first address]
     #[arg(long, value_name = "ADDRESS")]
     pub xds: Option<Address>,
     #[command(flatten)]
