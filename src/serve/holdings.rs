@@ -74,8 +74,8 @@ impl Holdings {
     pub fn wanting(&self, kind: Kind, name: &Name) -> impl Iterator<Item = StreamId> {
         let Table { holdings, index } = &self.0[kind as usize];
         let wants = move |id: &StreamId| {
-            let covers = |filed: &Box<Filed>| filed.holding.subscription.covers(name);
-            kind == Kind::VirtualHost || holdings.get(id).is_some_and(covers)
+            let covers = |filed: &Filed| filed.holding.subscription.covers(name);
+            kind == Kind::VirtualHost || holdings.get(id).is_some_and(|filed| covers(filed))
         };
         index.of_name(name).filter(wants)
     }
