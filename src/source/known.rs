@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -305,21 +306,7 @@ impl Table {
             Some(known) => self.known.insert(place.clone(), known),
             None => self.known.remove(place),
         };
-        let old = old.and_then(|old| old.seen.id());
-        if old == id {
-            return;
-        }
-        if let Some(old) = old
-            && let Some(places) = self.by_file.get_mut(&old)
-        {
-            places.remove(place);
-            if places.is_empty() {
-                self.by_file.remove(&old);
-            }
-        }
-        if let Some(id) = id {
-            self.by_file.entry(id).or_default().insert(place.clone());
-        }
+        reindex(&mut self.by_file, place, old.and_then(|old| old.seen.id()), id);
     }
 
     pub(super) fn set_dir(&mut self, place: &Place, dir: Option<SeenDir>) {
@@ -328,21 +315,7 @@ impl Table {
             Some(dir) => self.dirs.insert(place.clone(), dir),
             None => self.dirs.remove(place),
         };
-        let old = old.map(|dir| dir.path);
-        if old == path {
-            return;
-        }
-        if let Some(old) = old
-            && let Some(places) = self.dirs_by_path.get_mut(&old)
-        {
-            places.remove(place);
-            if places.is_empty() {
-                self.dirs_by_path.remove(&old);
-            }
-        }
-        if let Some(path) = path {
-            self.dirs_by_path.entry(path).or_default().insert(place.clone());
-        }
+        reindex(&mut self.dirs_by_path, place, old.map(|dir| dir.path), path);
     }
 
     pub(super) fn set_spots(&mut self, place: &Place, spots: Vec<Spot>) {
@@ -405,5 +378,28 @@ impl Table {
         let known = at(key.clone())?;
         let path = || Arc::from(format!("{}/{key}", given.trim_end_matches('/')));
         Some(known.content.clone().map(|content| SourceFile { path: path(), content }))
+    }
+}
+
+/// In a table of places by something else, this place stands at another key from now on.
+fn reindex<K: Eq + Hash>(
+    table: &mut HashMap<K, BTreeSet<Place>>,
+    place: &Place,
+    old: Option<K>,
+    new: Option<K>,
+) {
+    if old == new {
+        return;
+    }
+    if let Some(old) = old
+        && let Some(places) = table.get_mut(&old)
+    {
+        places.remove(place);
+        if places.is_empty() {
+            table.remove(&old);
+        }
+    }
+    if let Some(new) = new {
+        table.entry(new).or_default().insert(place.clone());
     }
 }
