@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,38 +23,33 @@ pub fn measure(streams: usize, bytes: usize, rounds: usize) -> Floor {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     let (sender, receiver) = std::sync::mpsc::channel();
-    let readers = (0..streams).map(|_| sender.clone());
-    for sender in readers {
-        tokio::spawn(async move {
-            let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
-            let mut buffer = vec![0; bytes];
-            while socket.read_exact(&mut buffer).await.is_ok() {
-                sender.send(Instant::now()).expect("somebody waits");
-                if socket.write_all(&[0; ANSWER]).await.is_err() {
-                    break;
-                }
-            }
-        });
+    // One after the other: a listener forgets those that come faster than it is asked for them.
+    let connect = |_| (TcpStream::connect(("127.0.0.1", port)), listener.accept());
+    let pairs: Vec<_> = (0..streams).map(connect).collect();
+    let mut sockets = Vec::with_capacity(streams);
+    for (reader, writer) in pairs {
+        tokio::spawn(read(reader.expect("it listens"), bytes, sender.clone()));
+        let (writer, _) = writer.expect("a client comes");
+        writer.set_nodelay(true).expect("a TCP socket");
+        sockets.push(writer);
     }
-    let loops = std::thread::spawn(move || {
-        let sockets = (0..streams).map(|_| accept(&listener)).collect();
-        run(sockets, bytes, rounds, &receiver)
-    });
+    let loops = std::thread::spawn(move || run(sockets, bytes, rounds, &receiver));
     tokio::task::block_in_place(|| loops.join().expect("the loop ends"))
 }
 
-fn accept(listener: &TcpListener) -> TcpStream {
-    let (socket, _) = listener.accept().expect("a client comes");
-    socket.set_nodelay(true).expect("a TCP socket");
-    socket
+async fn read(socket: TcpStream, bytes: usize, arrived: Sender<Instant>) {
+    socket.set_nonblocking(true).expect("a TCP socket");
+    let mut socket = tokio::net::TcpStream::from_std(socket).expect("within a runtime");
+    let mut buffer = vec![0; bytes];
+    while socket.read_exact(&mut buffer).await.is_ok() {
+        // Nobody counts them any more behind the last round.
+        if arrived.send(Instant::now()).is_err() || socket.write_all(&[0; ANSWER]).await.is_err() {
+            break;
+        }
+    }
 }
 
-fn run(
-    mut sockets: Vec<TcpStream>,
-    bytes: usize,
-    rounds: usize,
-    arrived: &std::sync::mpsc::Receiver<Instant>,
-) -> Floor {
+fn run(mut sockets: Vec<TcpStream>, bytes: usize, rounds: usize, arrived: &Receiver<Instant>) -> Floor {
     let content = vec![0; bytes];
     let mut answer = [0; ANSWER];
     let mut lasts = Vec::new();
