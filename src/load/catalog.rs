@@ -48,8 +48,8 @@ pub type Key = (Kind, Name);
 pub struct Catalog {
     homes: OrdMap<Key, Arc<[Home]>>,
     openers: OrdMap<ListenAddress, Arc<[Opener]>>,
-    /// Who names what, whether it is there or not.
-    named_by: OrdMap<Key, OrdSet<Key>>,
+    /// What is named, whether it is there or not, and who names it.
+    named_by: OrdSet<(Key, Key)>,
 }
 
 impl Catalog {
@@ -72,7 +72,8 @@ impl Catalog {
 
     /// The items that name this, whether it is there or not.
     pub fn named_by(&self, key: &Key) -> impl Iterator<Item = &Key> {
-        self.named_by.get(key).into_iter().flatten()
+        let first = (key.clone(), (Kind::ALL[0], Name::default()));
+        self.named_by.range(first..).take_while(move |(named, _)| named == key).map(|(_, by)| by)
     }
 
     /// All names of a kind.
@@ -143,7 +144,7 @@ impl Catalog {
             self.open(file, item, address, *span);
         }
         for target in targets(&home) {
-            self.named_by.entry(target).or_default().insert(key.clone());
+            self.named_by.insert((target, key.clone()));
         }
         let homes = match self.homes.get(&key) {
             None => [home].into(),
@@ -167,12 +168,7 @@ impl Catalog {
         let (gone, left): (Vec<Home>, Vec<Home>) = known.iter().cloned().partition(|home| home.file == *file);
         let still: HashSet<Key> = left.iter().flat_map(targets).collect();
         for target in gone.iter().flat_map(targets).filter(|target| !still.contains(target)) {
-            if let Some(users) = self.named_by.get_mut(&target) {
-                users.remove(key);
-                if users.is_empty() {
-                    self.named_by.remove(&target);
-                }
-            }
+            self.named_by.remove(&(target, key.clone()));
         }
         if left.is_empty() {
             self.homes.remove(key);
