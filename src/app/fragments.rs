@@ -16,7 +16,7 @@ use std::time::{Instant, SystemTime};
 
 use imbl::OrdMap;
 
-use super::look::{FileName, Look, Saved, load_all};
+use super::look::{FileName, Kept, Look, load_all};
 use super::mix::{Mix, Places};
 use super::outcome::{Outcome, Verdict};
 use super::policy::{Accept, Policy};
@@ -50,7 +50,7 @@ pub struct Fragments {
     /// Files of which something else is served than what was last given out to be saved.
     unsaved: BTreeSet<FileName>,
     /// What was served before the daemon was started; forgotten when the first snapshot is built.
-    saved: BTreeMap<FileName, Saved>,
+    saved: BTreeMap<FileName, Kept>,
     standings: OrdMap<FileName, Standing>,
     surroundings: Surroundings,
     staged: Staged,
@@ -69,7 +69,7 @@ struct Staged {
 
 impl Fragments {
     /// No fragments yet. Files that have errors at the start get their last good content from `saved`.
-    pub fn new(api: Api, policy: Policy, saved: BTreeMap<FileName, Saved>) -> Fragments {
+    pub fn new(api: Api, policy: Policy, saved: BTreeMap<FileName, Kept>) -> Fragments {
         Fragments {
             api,
             policy,

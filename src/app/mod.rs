@@ -66,7 +66,7 @@ pub use follow::follow;
 pub use fragments::Fragments;
 pub use limits::Limits;
 use loader::Loader;
-pub use look::{Drew, FileName, Look, Saved, load_all};
+pub use look::{Drew, FileName, Kept, Look, Saved, load_all};
 pub use mix::Places;
 pub use outcome::{Outcome, Verdict};
 pub use policy::{Accept, OnError, Policy};
