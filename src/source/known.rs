@@ -101,8 +101,8 @@ pub(super) struct Table {
     pub(super) dirs: BTreeMap<Place, SeenDir>,
     pub(super) spots: BTreeMap<Place, Vec<Spot>>,
     dirs_by_path: HashMap<PathBuf, BTreeSet<Place>>,
-    /// The places of each file that was read: several if it has hard links.
-    pub(super) by_file: HashMap<FileId, BTreeSet<Place>>,
+    /// Each file that was read and its places: several if it has hard links.
+    by_file: BTreeSet<(FileId, Place)>,
     spots_by_dir: HashMap<PathBuf, HashMap<OsString, BTreeSet<Place>>>,
     sources: Sources,
     /// Names whose content was altered since they were taken out.
@@ -309,17 +309,18 @@ impl Table {
         if old == id {
             return;
         }
-        if let Some(old) = old
-            && let Some(places) = self.by_file.get_mut(&old)
-        {
-            places.remove(place);
-            if places.is_empty() {
-                self.by_file.remove(&old);
-            }
+        if let Some(old) = old {
+            self.by_file.remove(&(old, place.clone()));
         }
         if let Some(id) = id {
-            self.by_file.entry(id).or_default().insert(place.clone());
+            self.by_file.insert((id, place.clone()));
         }
+    }
+
+    /// The places of a file.
+    pub(super) fn places_of_file(&self, id: FileId) -> impl Iterator<Item = &Place> {
+        let first = (id, Place::root(Root::Layer(0)));
+        self.by_file.range(first..).take_while(move |(other, _)| *other == id).map(|(_, place)| place)
     }
 
     pub(super) fn set_dir(&mut self, place: &Place, dir: Option<SeenDir>) {
