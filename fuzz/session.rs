@@ -131,11 +131,11 @@ impl World {
         };
         let names = match self.variant {
             Variant::Delta => Names::Delta {
-                subscribe: bytes.names(),
-                unsubscribe: bytes.names(),
+                subscribe: bytes.names().into(),
+                unsubscribe: bytes.names().into(),
                 initial: bytes.names().into_iter().map(|name| (name, "0".repeat(32))).collect(),
             },
-            Variant::Sotw => Names::Sotw(bytes.names()),
+            Variant::Sotw => Names::Sotw(bytes.names().into()),
         };
         let said = bytes.next();
         let identity = said.is_multiple_of(2).then(|| Identity {

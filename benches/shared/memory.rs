@@ -106,7 +106,11 @@ impl Client {
         identity: Option<Identity>,
         served: &Arc<Snapshot>,
     ) {
-        let names = Names::Delta { subscribe, unsubscribe: Vec::new(), initial: Default::default() };
+        let names = Names::Delta {
+            subscribe: subscribe.into(),
+            unsubscribe: Default::default(),
+            initial: Default::default(),
+        };
         let type_url = kind.type_url().into();
         let request = Request { identity, type_url, names, ..Request::default() };
         self.session.on_request(request, served, self.now).expect("a good request");
@@ -123,8 +127,11 @@ impl Client {
         loop {
             self.now += Duration::from_secs(1);
             let Some(response) = self.session.next(self.now).response else { return all };
-            let names =
-                Names::Delta { subscribe: Vec::new(), unsubscribe: Vec::new(), initial: Default::default() };
+            let names = Names::Delta {
+                subscribe: Default::default(),
+                unsubscribe: Default::default(),
+                initial: Default::default(),
+            };
             let (type_url, nonce) = (response.type_url.to_string(), response.nonce.clone());
             let ack = Request { type_url, nonce, names, ..Request::default() };
             self.session.on_request(ack, served, self.now).expect("a good ACK");

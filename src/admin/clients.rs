@@ -293,13 +293,17 @@ mod tests {
             let node = Node { id: "n".into(), cluster: "c".into(), ..Node::default() };
             let identity =
                 Identity { node, agent: "envoy".into(), agent_version: "1".into(), features: vec![] };
-            let subscribe = subscribe.iter().map(ToString::to_string).collect();
+            let subscribe = subscribe.iter().collect();
             let request = Request {
                 identity: Some(identity),
                 type_url: kind.type_url().into(),
                 nonce: nonce.into(),
                 error: error.map(str::to_owned),
-                names: Names::Delta { subscribe, unsubscribe: vec![], initial: Default::default() },
+                names: Names::Delta {
+                    subscribe,
+                    unsubscribe: Default::default(),
+                    initial: Default::default(),
+                },
             };
             self.session.on_request(request, &self.snapshot, Instant::now()).expect("taken");
             self.record();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::editions::Editions;
 use super::holding::{Kept, Sent};
 use super::names::Pool;
 use super::shelf::Shelf;
@@ -38,6 +39,7 @@ impl AsRef<[u8]> for Owner {
 #[derive(Debug, Default)]
 pub(crate) struct Common {
     pub names: Pool,
+    pub editions: Editions,
     sent: Shelf<BTreeMap<Name, Sent>>,
     encoded: Shelf<Encoded>,
 }

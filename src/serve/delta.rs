@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::common::Common;
 use super::holding::{Held, Holding, Kept};
 use super::plan::{Content, Step};
-use super::subscription::{WILDCARD, intern};
-use super::wire::Item;
+use super::session::Refusal;
+use super::subscription::{WILDCARD, read};
+use super::wire::{Item, NameList, Versions};
 use crate::resource::{Digest, Kind, Name};
 use crate::snapshot::View;
 
@@ -15,63 +17,54 @@ pub(crate) fn start(
     holding: &mut Holding,
     view: Option<&View>,
     kind: Kind,
-    subscribe: Vec<String>,
-    mut initial: HashMap<String, String>,
-) {
+    (subscribe, initial): (&NameList, &Versions),
+    common: &Common,
+) -> Result<(), Refusal> {
     holding.subscription.start_delta(subscribe.is_empty());
-    let names: Vec<Name> = subscribe.into_iter().map(|name| intern(view, kind, name)).collect();
-    for name in &names {
-        holding.subscription.subscribe(name);
-    }
-    if view.is_some_and(|view| is_up_to_date(holding, view, kind, &initial)) {
-        // Nearly all clients that come again.
-        holding.answer_due = holding.subscription.is_wildcard();
-        return;
-    }
-    for name in names.into_iter().filter(|name| **name != *WILDCARD) {
-        let held = match initial.remove(&*name) {
-            Some(version) => Held::Known(Some(brought(&version))),
-            None => Held::Asked(None),
-        };
-        holding.gap.insert(name, held);
-    }
-    if holding.subscription.is_wildcard() {
-        holding.answer_due = true;
-        if let Some(view) = view {
-            // Equal ones, nearly all of them at a reconnect, never enter the gap.
-            for resource in view.iter(kind) {
-                let held = match initial.remove(&**resource.name()) {
-                    Some(version) if parse(&version) == view.version_of(resource) => continue,
-                    Some(version) => Some(brought(&version)),
-                    None => None,
-                };
-                holding.gap.entry(resource.name().clone()).or_insert(Held::Known(held));
-            }
+    if !holding.subscription.start_alike(subscribe, &common.names) {
+        for name in read(subscribe, view, kind)? {
+            holding.subscription.subscribe(&name);
         }
-        let gone =
-            initial.into_iter().map(|(name, version)| (name.into(), Held::Known(Some(brought(&version)))));
-        holding.gap.extend(gone);
     }
-}
-
-/// Whether the client brings all that it asks for, as it is, and nothing else.
-fn is_up_to_date(holding: &Holding, view: &View, kind: Kind, initial: &HashMap<String, String>) -> bool {
-    let (wildcard, named) = (holding.subscription.is_wildcard(), holding.subscription.named());
-    let asked = match (wildcard, named) {
-        (true, 0) => view.count(kind),
-        (true, _) => return false,
-        (false, named) => named,
-    };
-    let is_equal = |name: &str, version: &str| {
-        holding.subscription.covers(name) && view.version(kind, name) == Some(parse(version))
-    };
-    initial.len() == asked && initial.iter().all(|(name, version)| is_equal(name, version))
+    holding.answer_due = holding.subscription.is_wildcard();
+    let wanted = &holding.subscription;
+    if !initial.is_empty() && view.is_some_and(|view| common.editions.is_held(view, kind, wanted, initial)) {
+        // Nearly all clients that come again.
+        return Ok(());
+    }
+    let mut initial = initial.iter().collect::<Result<HashMap<_, _>, _>>()?;
+    let asked = wanted.names().map(|name| {
+        let brought = initial.remove(&**name).map(brought);
+        (name.clone(), brought.map_or(Held::Asked(None), |kept| Held::Known(Some(kept))))
+    });
+    holding.gap = asked.collect();
+    if !wanted.is_wildcard() {
+        return Ok(());
+    }
+    if let Some(view) = view {
+        // Equal ones, nearly all of them at a reconnect, never enter the gap.
+        for resource in view.iter(kind) {
+            let held = match initial.remove(&**resource.name()) {
+                Some(version) if parse(version) == view.version_of(resource) => continue,
+                Some(version) => Some(brought(version)),
+                None => None,
+            };
+            holding.gap.entry(resource.name().clone()).or_insert(Held::Known(held));
+        }
+    }
+    let gone = initial.into_iter().map(|(name, version)| (name.into(), Held::Known(Some(brought(version)))));
+    holding.gap.extend(gone);
+    Ok(())
 }
 
 /// A later request: each name given is answered, also one that the client is thought to hold.
-pub(crate) fn change(holding: &mut Holding, view: Option<&View>, kind: Kind, subscribe: Vec<String>) {
-    for name in subscribe {
-        let name = intern(view, kind, name);
+pub(crate) fn change(
+    holding: &mut Holding,
+    view: Option<&View>,
+    kind: Kind,
+    subscribe: &NameList,
+) -> Result<(), Refusal> {
+    for name in read(subscribe, view, kind)? {
         let covered = holding.subscription.covers(&name);
         if holding.subscription.subscribe(&name) {
             holding.answer_due = true;
@@ -83,13 +76,18 @@ pub(crate) fn change(holding: &mut Holding, view: Option<&View>, kind: Kind, sub
             holding.ask(view, kind, &name, covered);
         }
     }
+    Ok(())
 }
 
 /// Dropped names are silent from now on, unless the wildcard still covers them: then they are
 /// answered, since the client may have forgotten what it held (protocol rules 9 and 10).
-pub(crate) fn drop(holding: &mut Holding, view: Option<&View>, kind: Kind, unsubscribe: Vec<String>) {
-    for name in unsubscribe {
-        let name = intern(view, kind, name);
+pub(crate) fn drop(
+    holding: &mut Holding,
+    view: Option<&View>,
+    kind: Kind,
+    unsubscribe: &NameList,
+) -> Result<(), Refusal> {
+    for name in read(unsubscribe, view, kind)? {
         let was_named = holding.subscription.contains(&name);
         holding.subscription.unsubscribe(&name);
         if &*name == WILDCARD {
@@ -103,6 +101,7 @@ pub(crate) fn drop(holding: &mut Holding, view: Option<&View>, kind: Kind, unsub
             holding.gap.remove(&name);
         }
     }
+    Ok(())
 }
 
 /// What a response says of each step.

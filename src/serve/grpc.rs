@@ -5,7 +5,7 @@
 //! and coalesces by itself.
 
 mod body;
-mod budget;
+mod requests;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,37 +19,25 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Sleep;
-use tokio_stream::Stream as _;
 use tokio_stream::wrappers::WatchStream;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codec::{BufferSettings, DecodeBuf, Decoder};
-use tonic::{Status, Streaming};
 
 use self::body::Answer;
-use self::budget::{Budget, Counted};
+pub use self::requests::MAX_REQUEST;
+use self::requests::{Budget, Requests};
 use super::admission::{Admission, OpenStreams, Seat};
 use super::common::Common;
 use super::journal::{Event, Journal, Stream};
 use super::peer::{Peer, Proof};
 use super::session::{Refusal, Rules, Session};
 use super::siblings::Families;
-use super::wire::{DeltaDiscoveryRequest, DiscoveryRequest, Request, Response, Variant};
+use super::wire::{Request, Response, Variant};
 use crate::resource::Kind;
 use crate::snapshot::Store;
 
-/// Largest request taken, in bytes: a reconnect with a million names and versions fits.
-pub const MAX_REQUEST: usize = 128 * 1024 * 1024;
-
-/// What all unfinished requests may hold together: four of the largest, or all those of some thousand Envoys that
-/// come back at once with a hundred kilobytes each.
-const MAX_UNFINISHED: usize = 4 * MAX_REQUEST;
-
 /// Requests taken in one turn before other streams get theirs.
 const REQUESTS_PER_TURN: usize = 64;
-
-/// What a stream allocates for requests before one has come, in bytes: an ACK fits. More is allocated when
-/// it is needed; a larger buffer would be kept by every idle stream.
-const FIRST_BUFFER: usize = 512;
 
 /// The header that says how messages are compressed.
 const ENCODING: &str = "grpc-encoding";
@@ -117,7 +105,7 @@ impl Discovery {
             rules: Arc::new(rules),
             admission,
             open: Arc::default(),
-            unfinished: Budget::new(MAX_UNFINISHED),
+            unfinished: Arc::default(),
             journal,
             drain,
             streams: AtomicU64::new(0),
@@ -151,11 +139,7 @@ where
             return ready(Ok(status.into_http()));
         }
         let peer = peer_of(&request);
-        let body = Counted::new(request.into_body(), self.shared.unfinished.clone());
-        let requests = match method.variant {
-            Variant::Delta => requests::<DeltaDiscoveryRequest, _>(body),
-            Variant::Sotw => requests::<DiscoveryRequest, _>(body),
-        };
+        let requests = Requests::new(request.into_body(), method.variant, self.shared.unfinished.clone());
         let exchange = match Exchange::open(self.shared.clone(), method, peer, requests) {
             Ok(exchange) => exchange,
             Err(status) => return ready(Ok(status.into_http())),
@@ -165,15 +149,6 @@ where
         response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
         ready(Ok(response))
     }
-}
-
-fn requests<R, B>(body: B) -> Streaming<Request>
-where
-    R: prost::Message + Default + Into<Request> + Send + 'static,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
-{
-    Streaming::new_request(Reader::<R>::default(), body, None, Some(MAX_REQUEST))
 }
 
 /// What clients are told at the end.
@@ -190,7 +165,7 @@ fn peer_of<B>(request: &http::Request<B>) -> Arc<Peer> {
 /// One stream: a session between its requests, the store and the connection.
 struct Exchange {
     session: Session,
-    requests: Streaming<Request>,
+    requests: Requests,
     wake: WatchStream<u64>,
     drain: WatchStream<bool>,
     /// The client may have other streams, that bring what this one waits for.
@@ -258,7 +233,7 @@ impl Exchange {
         shared: Arc<Shared>,
         Method { variant, only }: Method,
         peer: Arc<Peer>,
-        requests: Streaming<Request>,
+        requests: Requests,
     ) -> Result<Exchange, Status> {
         if *shared.drain.borrow() {
             return Err(ending());
@@ -302,7 +277,7 @@ impl Exchange {
     /// the protocol.
     fn poll_requests(&mut self, context: &mut Context<'_>) -> Poll<Option<Status>> {
         for _ in 0..REQUESTS_PER_TURN {
-            match Pin::new(&mut self.requests).poll_next(context) {
+            match self.requests.poll_next(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Err(status))) => {
@@ -383,30 +358,6 @@ impl From<Refusal> for Status {
             Refusal::PermissionDenied(message) => Status::permission_denied(message),
             Refusal::ResourceExhausted(message) => Status::resource_exhausted(message),
         }
-    }
-}
-
-/// Reads requests of one variant.
-struct Reader<R>(std::marker::PhantomData<fn() -> R>);
-
-impl<R> Default for Reader<R> {
-    fn default() -> Self {
-        Reader(std::marker::PhantomData)
-    }
-}
-
-impl<R: prost::Message + Default + Into<Request>> Decoder for Reader<R> {
-    type Item = Request;
-    type Error = Status;
-
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Request>, Status> {
-        let request = R::decode(bytes)
-            .map_err(|error| Status::invalid_argument(format!("this is no discovery request: {error}")))?;
-        Ok(Some(request.into()))
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(FIRST_BUFFER, FIRST_BUFFER)
     }
 }
 

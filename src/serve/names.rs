@@ -7,7 +7,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+
 use super::shelf::Shelf;
+use super::wire::NameList;
 use crate::resource::Name;
 
 /// So many names of its own a set may have, besides a share of the shared ones: to build a shared set
@@ -20,7 +23,7 @@ const SHARE: usize = 64;
 /// A set that is shared, and its fingerprint.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    names: HashSet<Name>,
+    names: HashSet<Name, RandomState>,
     fingerprint: u64,
 }
 
@@ -38,6 +41,22 @@ pub(crate) struct NameSet {
 }
 
 impl NameSet {
+    /// The set that others have who asked for just this, if it is a shared one.
+    pub fn alike(list: &NameList, pool: &Pool) -> Option<NameSet> {
+        if list.len() <= FEW {
+            return None;
+        }
+        let names = || list.iter().map_while(Result::ok);
+        let fingerprint = names().fold(0u64, |sum, name| sum.wrapping_add(pool.fingerprint(name)));
+        // A list with a name twice has another sum than a set.
+        let is_same = |known: &Shared| {
+            known.names.len() == list.len()
+                && names().filter(|name| known.names.contains(*name)).count() == list.len()
+        };
+        let shared = pool.find(fingerprint, is_same)?;
+        Some(NameSet { shared, ..NameSet::default() })
+    }
+
     /// How many names there are.
     pub fn len(&self) -> usize {
         self.shared.names.len() + self.more.len() - self.less.len()
@@ -88,7 +107,7 @@ impl NameSet {
     fn find(&self, pool: &Pool) -> Arc<Shared> {
         // Independent of order.
         let sum = |names: &HashSet<Name>| {
-            names.iter().fold(0u64, |sum, name| sum.wrapping_add(pool.fingerprint(name)))
+            names.iter().fold(0u64, |sum, name| sum.wrapping_add(pool.fingerprint(&**name)))
         };
         let (more, less) = (sum(&self.more), sum(&self.less));
         let fingerprint = self.shared.fingerprint.wrapping_add(more).wrapping_sub(less);
@@ -125,6 +144,23 @@ mod tests {
         other.share(&pool);
         assert!(Arc::ptr_eq(&one.shared, &other.shared));
         assert!(one.more.is_empty() && other.more.is_empty() && other.less.is_empty());
+    }
+
+    #[test]
+    fn a_list_that_others_have_is_found_and_no_other_list() {
+        let pool = Pool::default();
+        let mut set = NameSet::default();
+        names(0..1000).iter().for_each(|name| set.insert(name));
+        set.share(&pool);
+        let alike = |list: &[Name]| NameSet::alike(&list.iter().collect(), &pool);
+        let mut list = names(0..1000);
+        list.reverse();
+        assert!(alike(&list).is_some_and(|found| Arc::ptr_eq(&found.shared, &set.shared)));
+        list[7] = "another".into();
+        assert!(alike(&list).is_none());
+        list[7] = list[8].clone();
+        assert!(alike(&list).is_none(), "a name twice");
+        assert!(alike(&list[..999]).is_none());
     }
 
     #[test]

@@ -18,7 +18,8 @@ use super::insight::Insight;
 use super::journal::Event;
 use super::phases::Pace;
 use super::siblings::{Shared, Siblings, StreamId};
-use super::wire::{Identity, Names, Request, Response, Variant};
+use super::subscription::truncated;
+use super::wire::{Identity, Malformed, Names, Request, Response, Variant};
 use super::{delta, sotw};
 use crate::resource::{Kind, Name};
 use crate::snapshot::{Snapshot, View};
@@ -39,14 +40,14 @@ pub struct Rules {
     pub server: Arc<str>,
 }
 
-/// Names longer than this are no names; the longest real ones are xdstp URLs of some hundred bytes.
-const MAX_NAME: usize = 16 * 1024;
-
 /// What an Envoy calls itself.
 const ENVOY: &str = "envoy";
 
 /// Type URLs that are not ours and that one stream gets answered.
 const MAX_FOREIGN: usize = 16;
+
+/// Longer ones are not answered.
+const MAX_TYPE_URL: usize = 16 * 1024;
 
 /// Why a stream ends: the client broke the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +61,12 @@ pub enum Refusal {
     /// It asks for more than one stream may.
     #[error("{0}")]
     ResourceExhausted(String),
+}
+
+impl From<Malformed> for Refusal {
+    fn from(error: Malformed) -> Refusal {
+        Refusal::InvalidArgument(error.to_string())
+    }
 }
 
 /// What is to be done next.
@@ -169,7 +176,6 @@ impl Session {
         if self.is_withheld(kind)? {
             return Ok(());
         }
-        check_names(&request.names, kind)?;
         let siblings = self.siblings.clone();
         let mut shared = siblings.lock();
         let first = shared.holdings.get(kind, self.id).is_none();
@@ -181,19 +187,19 @@ impl Session {
         let view = view.as_ref();
         let mut holding = holdings.get_or_start(kind, self.id);
         let before = (holding.subscription.is_wildcard(), holding.subscription.named());
-        match request.names {
+        match &request.names {
             Names::Delta { subscribe, unsubscribe, initial } => {
                 if first {
                     if !initial.is_empty() {
                         self.quiet_until = Some(now + self.rules.pace.resume);
                     }
-                    delta::start(&mut holding, view, kind, subscribe, initial);
+                    delta::start(&mut holding, view, kind, (subscribe, initial), &self.common)?;
                 } else {
-                    delta::change(&mut holding, view, kind, subscribe);
+                    delta::change(&mut holding, view, kind, subscribe)?;
                 }
-                delta::drop(&mut holding, view, kind, unsubscribe);
+                delta::drop(&mut holding, view, kind, unsubscribe)?;
             }
-            Names::Sotw(names) => sotw::replace(&mut holding, view, kind, names),
+            Names::Sotw(names) => sotw::replace(&mut holding, view, kind, names)?,
         }
         holding.subscription.share(&self.common.names);
         let wanted = (holding.subscription.is_wildcard(), holding.subscription.named());
@@ -304,7 +310,7 @@ impl Session {
     /// A type that nobody serves is no reason to end the stream: it is answered as empty, once.
     fn note_foreign(&mut self, type_url: &str) {
         let known = self.foreign.iter().any(|(url, _)| **url == *type_url);
-        if known || self.foreign.len() >= MAX_FOREIGN || type_url.len() > MAX_NAME {
+        if known || self.foreign.len() >= MAX_FOREIGN || type_url.len() > MAX_TYPE_URL {
             return;
         }
         self.events.push(Event::UnknownType(type_url.into()));
@@ -329,27 +335,4 @@ fn advance(shared: &mut Shared, old: &View, new: &View) {
     for kind in Kind::ALL {
         holdings.change_waiting(kind, |holding| holding.offer_again(old, new));
     }
-}
-
-fn check_names(given: &Names, kind: Kind) -> Result<(), Refusal> {
-    let names = match given {
-        Names::Delta { subscribe, unsubscribe, .. } => subscribe.iter().chain(unsubscribe),
-        Names::Sotw(names) => names.iter().chain([].as_slice()),
-    };
-    for name in names {
-        if name.len() > MAX_NAME {
-            return Err(Refusal::InvalidArgument(format!(
-                "a {kind} name of {} bytes, {:?}…, is longer than the {MAX_NAME} that are allowed",
-                name.len(),
-                truncated(name),
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// The beginning of a text that a client sent, short enough for a log line.
-fn truncated(text: &str) -> &str {
-    let end = text.char_indices().nth(64).map_or(text.len(), |(at, _)| at);
-    &text[..end]
 }

@@ -5,8 +5,10 @@
 //! to a fingerprint alone: values are compared. Nothing is kept that nobody uses.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use foldhash::quality::RandomState;
 
 /// The values that are in use, by fingerprint.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub(crate) struct Shelf<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Shelf { values: Mutex::default(), hasher: RandomState::new() }
+        Shelf { values: Mutex::default(), hasher: RandomState::default() }
     }
 }
 

@@ -2,16 +2,22 @@
 
 use super::holding::{Holding, Kept};
 use super::plan::{Content, Step};
-use super::subscription::intern;
-use super::wire::Item;
+use super::session::Refusal;
+use super::subscription::read;
+use super::wire::{Item, NameList};
 use crate::resource::{Digest, Kind, Name, Resource};
 use crate::snapshot::View;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A request's list replaces the subscription; what is new in it is answered.
-pub(crate) fn replace(holding: &mut Holding, view: Option<&View>, kind: Kind, names: Vec<String>) {
-    let names = names.into_iter().map(|name| intern(view, kind, name)).collect();
+pub(crate) fn replace(
+    holding: &mut Holding,
+    view: Option<&View>,
+    kind: Kind,
+    names: &NameList,
+) -> Result<(), Refusal> {
+    let names = read(names, view, kind)?;
     let was_wildcard = holding.subscription.is_wildcard();
     let (added, newly_wild) = holding.subscription.replace(names);
     for name in &added {
@@ -25,6 +31,7 @@ pub(crate) fn replace(holding: &mut Holding, view: Option<&View>, kind: Kind, na
     }
     let subscription = &holding.subscription;
     holding.gap.retain(|name, _| subscription.covers(name));
+    Ok(())
 }
 
 /// Whether absence deletes: then each response carries everything (protocol rule 17).

@@ -4,6 +4,8 @@
 //! rules (protocol rule 5): an empty first list means everything, as long as no name was given.
 
 use super::names::{NameSet, Pool};
+use super::session::Refusal;
+use super::wire::NameList;
 use crate::resource::{Kind, Name, Resource};
 use crate::snapshot::View;
 
@@ -59,6 +61,14 @@ impl Subscription {
         }
     }
 
+    /// Delta: becomes the set of this first list, if others have asked just so.
+    pub fn start_alike(&mut self, list: &NameList, pool: &Pool) -> bool {
+        let Some(names) = NameSet::alike(list, pool) else { return false };
+        self.named_once = true;
+        self.names = names;
+        true
+    }
+
     /// Delta: adds a name; true if `*` newly covers everything.
     pub fn subscribe(&mut self, name: &Name) -> bool {
         self.named_once = true;
@@ -96,12 +106,33 @@ impl Subscription {
     }
 }
 
-/// The name as the tables hold it, so that a subscription shares its text with them.
-pub(crate) fn intern(view: Option<&View>, kind: Kind, name: String) -> Name {
-    match view.and_then(|view| view.get(kind, &name)) {
-        Some(resource) => resource.name().clone(),
-        None => name.into(),
+/// Names longer than this are no names; the longest real ones are xdstp URLs of some hundred bytes.
+const MAX_NAME: usize = 16 * 1024;
+
+/// The names of a list as the tables hold them, so that a subscription shares their texts.
+pub(crate) fn read(list: &NameList, view: Option<&View>, kind: Kind) -> Result<Vec<Name>, Refusal> {
+    let mut names = Vec::with_capacity(list.len());
+    for name in list.iter() {
+        let name = name?;
+        if name.len() > MAX_NAME {
+            return Err(Refusal::InvalidArgument(format!(
+                "a {kind} name of {} bytes, {:?}…, is longer than the {MAX_NAME} that are allowed",
+                name.len(),
+                truncated(name),
+            )));
+        }
+        names.push(match view.and_then(|view| view.get(kind, name)) {
+            Some(resource) => resource.name().clone(),
+            None => name.into(),
+        });
     }
+    Ok(names)
+}
+
+/// The beginning of a text that a client sent, short enough for a log line.
+pub(crate) fn truncated(text: &str) -> &str {
+    let end = text.char_indices().nth(64).map_or(text.len(), |(at, _)| at);
+    &text[..end]
 }
 
 #[cfg(test)]

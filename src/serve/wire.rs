@@ -1,19 +1,23 @@
 //! The discovery messages on the wire, as far as this server reads and writes them.
 //!
-//! Requests are decoded into [`Request`], one shape for both variants. Responses are written from
-//! resources that are already encoded: no message is built, bytes are only put side by side.
-//! Field numbers are those of Envoy's `discovery.proto`; a test compares them with its descriptors.
+//! Requests are read into [`Request`], one shape for both variants (`request`), and who sends them into
+//! [`Identity`] (`identity`). Responses are written here, from resources that are already encoded: no message
+//! is built, bytes are only put side by side. Field numbers are those of Envoy's `discovery.proto`.
 
-use std::collections::HashMap;
+mod identity;
+mod request;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BufMut;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
-use prost_types::value::Kind as ValueKind;
 
-use crate::resource::{Digest, Name, Node, Resource};
+use crate::resource::{Digest, Name, Resource};
+
+pub use identity::Identity;
+pub use request::{Malformed, NameList, Names, Request, Versions};
 
 /// Which of the two transport variants a stream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,228 +26,6 @@ pub enum Variant {
     Delta,
     /// State of the world.
     Sotw,
-}
-
-/// `DeltaDiscoveryRequest`.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct DeltaDiscoveryRequest {
-    #[prost(message, optional, tag = "1")]
-    pub node: Option<WireNode>,
-    #[prost(string, tag = "2")]
-    pub type_url: String,
-    #[prost(string, repeated, tag = "3")]
-    pub resource_names_subscribe: Vec<String>,
-    #[prost(string, repeated, tag = "4")]
-    pub resource_names_unsubscribe: Vec<String>,
-    #[prost(map = "string, string", tag = "5")]
-    pub initial_resource_versions: HashMap<String, String>,
-    #[prost(string, tag = "6")]
-    pub response_nonce: String,
-    #[prost(message, optional, tag = "7")]
-    pub error_detail: Option<RpcStatus>,
-}
-
-/// `DiscoveryRequest`.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct DiscoveryRequest {
-    #[prost(string, tag = "1")]
-    pub version_info: String,
-    #[prost(message, optional, tag = "2")]
-    pub node: Option<WireNode>,
-    #[prost(string, repeated, tag = "3")]
-    pub resource_names: Vec<String>,
-    #[prost(string, tag = "4")]
-    pub type_url: String,
-    #[prost(string, tag = "5")]
-    pub response_nonce: String,
-    #[prost(message, optional, tag = "6")]
-    pub error_detail: Option<RpcStatus>,
-}
-
-/// `google.rpc.Status` without its details.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct RpcStatus {
-    #[prost(int32, tag = "1")]
-    pub code: i32,
-    #[prost(string, tag = "2")]
-    pub message: String,
-}
-
-/// `envoy.config.core.v3.Node`, what is used of it.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct WireNode {
-    #[prost(string, tag = "1")]
-    pub id: String,
-    #[prost(string, tag = "2")]
-    pub cluster: String,
-    #[prost(message, optional, tag = "3")]
-    pub metadata: Option<prost_types::Struct>,
-    #[prost(message, optional, tag = "4")]
-    pub locality: Option<Locality>,
-    #[prost(string, tag = "6")]
-    pub user_agent_name: String,
-    #[prost(string, tag = "7")]
-    pub user_agent_version: String,
-    #[prost(message, optional, tag = "8")]
-    pub user_agent_build_version: Option<BuildVersion>,
-    #[prost(string, repeated, tag = "10")]
-    pub client_features: Vec<String>,
-}
-
-/// `envoy.config.core.v3.Locality`.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Locality {
-    #[prost(string, tag = "1")]
-    pub region: String,
-    #[prost(string, tag = "2")]
-    pub zone: String,
-    #[prost(string, tag = "3")]
-    pub sub_zone: String,
-}
-
-/// `envoy.config.core.v3.BuildVersion` without its metadata.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct BuildVersion {
-    #[prost(message, optional, tag = "1")]
-    pub version: Option<SemanticVersion>,
-}
-
-/// `envoy.type.v3.SemanticVersion`.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct SemanticVersion {
-    #[prost(uint32, tag = "1")]
-    pub major: u32,
-    #[prost(uint32, tag = "2")]
-    pub minor: u32,
-    #[prost(uint32, tag = "3")]
-    pub patch: u32,
-}
-
-/// What a client announces that understands TTLs.
-const SUPPORTS_TTL: &str = "xds.config.supports-resource-ttl";
-
-/// Who a client says it is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Identity {
-    /// What decides which resources it receives.
-    pub node: Node,
-    /// Program, such as `envoy` or `gRPC Python`.
-    pub agent: String,
-    /// The program's version, empty when it is not told.
-    pub agent_version: String,
-    /// `client_features`, such as `xds.config.supports-resource-ttl`.
-    pub features: Vec<String>,
-}
-
-/// One request of either variant.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// Only in a stream's first request.
-    pub identity: Option<Identity>,
-    /// Full type URL; may be empty on a single-type service.
-    pub type_url: String,
-    /// The nonce of the response that this answers; empty when it answers none.
-    pub nonce: String,
-    /// The client's complaint: this is a NACK.
-    pub error: Option<String>,
-    /// What the client asks for.
-    pub names: Names,
-}
-
-/// The names in a request.
-#[derive(Clone, Debug)]
-pub enum Names {
-    /// Changes of a delta subscription.
-    Delta {
-        /// Names to add.
-        subscribe: Vec<String>,
-        /// Names to drop.
-        unsubscribe: Vec<String>,
-        /// What the client holds from an earlier stream, name → version.
-        initial: HashMap<String, String>,
-    },
-    /// The whole list of a state-of-the-world subscription.
-    Sotw(Vec<String>),
-}
-
-impl Default for Names {
-    fn default() -> Self {
-        Names::Sotw(Vec::new())
-    }
-}
-
-impl From<DeltaDiscoveryRequest> for Request {
-    fn from(wire: DeltaDiscoveryRequest) -> Request {
-        Request {
-            identity: wire.node.map(Identity::from),
-            type_url: wire.type_url,
-            nonce: wire.response_nonce,
-            error: wire.error_detail.map(|status| status.message),
-            names: Names::Delta {
-                subscribe: wire.resource_names_subscribe,
-                unsubscribe: wire.resource_names_unsubscribe,
-                initial: wire.initial_resource_versions,
-            },
-        }
-    }
-}
-
-impl From<DiscoveryRequest> for Request {
-    fn from(wire: DiscoveryRequest) -> Request {
-        Request {
-            identity: wire.node.map(Identity::from),
-            type_url: wire.type_url,
-            nonce: wire.response_nonce,
-            error: wire.error_detail.map(|status| status.message),
-            names: Names::Sotw(wire.resource_names),
-        }
-    }
-}
-
-impl Identity {
-    /// Whether the client understands that a resource is valid for a time only.
-    pub fn supports_ttl(&self) -> bool {
-        self.features.iter().any(|feature| feature == SUPPORTS_TTL)
-    }
-}
-
-impl From<WireNode> for Identity {
-    fn from(wire: WireNode) -> Identity {
-        let locality = wire.locality.unwrap_or_default();
-        let build = wire.user_agent_build_version.and_then(|build| build.version);
-        let agent_version = match build {
-            Some(v) if wire.user_agent_version.is_empty() => format!("{}.{}.{}", v.major, v.minor, v.patch),
-            _ => wire.user_agent_version,
-        };
-        let metadata = wire.metadata.unwrap_or_default().fields;
-        Identity {
-            node: Node {
-                id: wire.id,
-                cluster: wire.cluster,
-                region: locality.region,
-                zone: locality.zone,
-                sub_zone: locality.sub_zone,
-                metadata: metadata.into_iter().map(|(key, value)| (key, json(value))).collect(),
-            },
-            agent: wire.user_agent_name,
-            agent_version,
-            features: wire.client_features,
-        }
-    }
-}
-
-/// Depth is bounded by prost's own recursion limit while decoding.
-fn json(value: prost_types::Value) -> serde_json::Value {
-    match value.kind {
-        None | Some(ValueKind::NullValue(_)) => serde_json::Value::Null,
-        Some(ValueKind::BoolValue(value)) => value.into(),
-        Some(ValueKind::NumberValue(value)) => value.into(),
-        Some(ValueKind::StringValue(value)) => value.into(),
-        Some(ValueKind::ListValue(list)) => list.values.into_iter().map(json).collect(),
-        Some(ValueKind::StructValue(map)) => {
-            map.fields.into_iter().map(|(key, value)| (key, json(value))).collect()
-        }
-    }
 }
 
 /// One resource in a response.
@@ -478,17 +260,5 @@ mod tests {
             response(variant).encode(&mut out);
             assert_eq!(out.len(), response(variant).encoded_len());
         }
-    }
-
-    #[test]
-    fn a_client_version_is_read_from_either_field() {
-        let version = SemanticVersion { major: 1, minor: 40, patch: 2 };
-        let build = WireNode {
-            user_agent_build_version: Some(BuildVersion { version: Some(version) }),
-            ..WireNode::default()
-        };
-        assert_eq!(Identity::from(build).agent_version, "1.40.2");
-        let text = WireNode { user_agent_version: "1.80".into(), ..WireNode::default() };
-        assert_eq!(Identity::from(text).agent_version, "1.80");
     }
 }

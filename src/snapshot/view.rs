@@ -62,6 +62,11 @@ impl View {
         &self.snapshot
     }
 
+    /// The audiences to which the node belongs. Of one snapshot, those who belong to the same see the same.
+    pub fn audiences(&self) -> &Arc<[Audience]> {
+        &self.audiences
+    }
+
     /// What stands under a name.
     pub fn find(&self, kind: Kind, name: &str) -> Found<'_> {
         if self.is_contested(kind, name) {

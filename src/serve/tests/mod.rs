@@ -5,7 +5,6 @@ mod family;
 mod model;
 mod rules;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,11 +117,10 @@ impl Stream {
 
     /// Delta: adds and drops names.
     pub fn subscribe(&mut self, kind: Kind, subscribe: &[&str], unsubscribe: &[&str]) {
-        let own = |list: &[&str]| list.iter().map(ToString::to_string).collect();
         let names = Names::Delta {
-            subscribe: own(subscribe),
-            unsubscribe: own(unsubscribe),
-            initial: HashMap::new(),
+            subscribe: subscribe.iter().collect(),
+            unsubscribe: unsubscribe.iter().collect(),
+            initial: Default::default(),
         };
         let request = self.request(kind, names);
         self.send(request);
@@ -131,9 +129,9 @@ impl Stream {
     /// Delta: a first request that brings versions from an earlier stream.
     pub fn resume(&mut self, kind: Kind, subscribe: &[&str], initial: &[(&str, &str)]) {
         let names = Names::Delta {
-            subscribe: subscribe.iter().map(ToString::to_string).collect(),
-            unsubscribe: Vec::new(),
-            initial: initial.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            subscribe: subscribe.iter().collect(),
+            unsubscribe: Default::default(),
+            initial: initial.iter().copied().collect(),
         };
         let request = self.request(kind, names);
         self.send(request);
@@ -141,7 +139,7 @@ impl Stream {
 
     /// State of the world: the whole list.
     pub fn ask(&mut self, kind: Kind, names: &[&str], nonce: &str) {
-        let names = Names::Sotw(names.iter().map(ToString::to_string).collect());
+        let names = Names::Sotw(names.iter().collect());
         let request = Request { nonce: nonce.into(), ..self.request(kind, names) };
         self.send(request);
     }
@@ -176,10 +174,12 @@ impl Stream {
     pub fn answer(&mut self, response: &Response, error: Option<&str>, names: &[&str]) {
         let kind = Kind::from_type_url(&response.type_url).expect("a type of ours");
         let names = match self.variant {
-            Variant::Delta => {
-                Names::Delta { subscribe: Vec::new(), unsubscribe: Vec::new(), initial: HashMap::new() }
-            }
-            Variant::Sotw => Names::Sotw(names.iter().map(ToString::to_string).collect()),
+            Variant::Delta => Names::Delta {
+                subscribe: Default::default(),
+                unsubscribe: Default::default(),
+                initial: Default::default(),
+            },
+            Variant::Sotw => Names::Sotw(names.iter().collect()),
         };
         let request = self.request(kind, names);
         self.send(Request { nonce: response.nonce.clone(), error: error.map(Into::into), ..request });

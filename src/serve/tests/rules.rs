@@ -297,7 +297,11 @@ fn rule_13_delta_takes_the_names_of_a_request_with_a_stale_nonce_and_pairs_nothi
     let mut stream = Stream::ads(Delta, two_clusters());
     stream.subscribe(Cluster, &["a"], &[]);
     let first = stream.expect(Cluster);
-    let names = Names::Delta { subscribe: vec!["b".into()], unsubscribe: vec![], initial: HashMap::new() };
+    let names = Names::Delta {
+        subscribe: vec!["b"].into(),
+        unsubscribe: Default::default(),
+        initial: Default::default(),
+    };
     let request = stream.request(Cluster, names);
     stream.send(Request { nonce: "from another life".into(), ..request });
     stream.expect_nothing();
@@ -323,7 +327,11 @@ fn rule_14_changes_coalesce_while_a_response_is_in_flight() {
 #[test]
 fn rule_15_a_stream_without_a_node_gets_what_is_for_everyone() {
     let mut stream = Stream::ads(Delta, [plain(Cluster, "a", 1), for_node("n", eds("mine", 1))]);
-    let names = Names::Delta { subscribe: vec![], unsubscribe: vec![], initial: HashMap::new() };
+    let names = Names::Delta {
+        subscribe: Default::default(),
+        unsubscribe: Default::default(),
+        initial: Default::default(),
+    };
     stream.send(Request { type_url: Cluster.type_url().into(), names, ..Request::default() });
     assert_eq!(stream.take(Cluster), ["a"]);
     let mut known = Stream::ads(Delta, [plain(Cluster, "a", 1), for_node("n", eds("mine", 1))]);
@@ -400,7 +408,11 @@ fn rule_21_a_large_answer_goes_out_in_parts_that_fit() {
     for (agent, parts) in [("grpc-c", 3), ("envoy", 1)] {
         let mut stream = Stream::ads(Delta, names.iter().map(|name| big(name)));
         let identity = Identity { agent: agent.into(), ..Identity::default() };
-        let names = Names::Delta { subscribe: vec![], unsubscribe: vec![], initial: HashMap::new() };
+        let names = Names::Delta {
+            subscribe: Default::default(),
+            unsubscribe: Default::default(),
+            initial: Default::default(),
+        };
         stream.send(Request {
             identity: Some(identity),
             type_url: Cluster.type_url().into(),
@@ -750,7 +762,11 @@ fn rule_27_a_single_service_refuses_other_types_and_fills_in_its_own() {
     let wrong = Request { type_url: Listener.type_url().into(), ..Request::default() };
     let refused = stream.session.on_request(wrong, &snapshot, stream.now).expect_err("another type");
     assert!(refused.to_string().contains("Cluster"), "{refused}");
-    let names = Names::Delta { subscribe: vec![], unsubscribe: vec![], initial: HashMap::new() };
+    let names = Names::Delta {
+        subscribe: Default::default(),
+        unsubscribe: Default::default(),
+        initial: Default::default(),
+    };
     stream.send(Request { names, ..Request::default() });
     assert_eq!(stream.take(Cluster), ["a", "b"]);
 }
@@ -761,8 +777,12 @@ fn rule_27_more_names_than_a_stream_may_have_are_refused() {
         let mut stream = Stream::ads(variant, two_clusters());
         let limit = (0..10).map(|n| format!("n{n}")).collect::<Vec<_>>();
         let names = |list: Vec<String>| match variant {
-            Delta => Names::Delta { subscribe: list, unsubscribe: vec![], initial: HashMap::new() },
-            Sotw => Names::Sotw(list),
+            Delta => Names::Delta {
+                subscribe: list.into(),
+                unsubscribe: Default::default(),
+                initial: Default::default(),
+            },
+            Sotw => Names::Sotw(list.into()),
         };
         let request = stream.request(Cluster, names(limit.clone()));
         stream.send(request);
@@ -787,7 +807,11 @@ fn rule_27_names_asked_for_and_dropped_at_once_count_as_long_as_they_wait() {
     let snapshot = stream.snapshot.clone();
     let mut ask = |n: u32| {
         let list = vec![format!("n{n}")];
-        let names = Names::Delta { subscribe: list.clone(), unsubscribe: list, initial: HashMap::new() };
+        let names = Names::Delta {
+            subscribe: list.clone().into(),
+            unsubscribe: list.into(),
+            initial: Default::default(),
+        };
         let request = stream.request(Cluster, names);
         stream.session.on_request(request, &snapshot, stream.now)
     };
@@ -799,8 +823,11 @@ fn rule_27_names_asked_for_and_dropped_at_once_count_as_long_as_they_wait() {
 #[test]
 fn rule_27_a_name_without_end_is_refused() {
     let mut stream = Stream::ads(Delta, two_clusters());
-    let names =
-        Names::Delta { subscribe: vec!["x".repeat(1 << 20)], unsubscribe: vec![], initial: HashMap::new() };
+    let names = Names::Delta {
+        subscribe: vec!["x".repeat(1 << 20)].into(),
+        unsubscribe: Default::default(),
+        initial: Default::default(),
+    };
     let request = stream.request(Cluster, names);
     let snapshot = stream.snapshot.clone();
     assert!(stream.session.on_request(request, &snapshot, stream.now).is_err());
