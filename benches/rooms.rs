@@ -55,6 +55,14 @@ fn change_among(bencher: Bencher<'_, '_>, clusters: usize) {
     bencher.bench_local(|| change(&mut files));
 }
 
+/// One endpoint in a file of so many clusters: text → snapshot.
+#[divan::bench(args = [10, 100, 10_000], max_time = 3)]
+fn change_in_a_file_of(bencher: Bencher<'_, '_>, clusters: usize) {
+    let files = std::cell::RefCell::new(Configuration::new(clusters, clusters));
+    let write = || files.borrow_mut().write(0);
+    bencher.with_inputs(write).bench_local_values(|name| files.borrow_mut().update(&[name]));
+}
+
 /// What differs between two snapshots, as one node sees it.
 #[divan::bench(args = SIZES, max_time = 1)]
 fn compare_among(bencher: Bencher<'_, '_>, clusters: usize) {

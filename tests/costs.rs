@@ -44,14 +44,17 @@ fn all(snapshot: &Snapshot) -> Vec<Arc<Resource>> {
 
 /// Clients, every other one of which asks for the endpoints of the first file only; then one endpoint
 /// of the first file changes, or of the last.
-fn change_one(clusters: usize, clients: usize, file: usize) -> (Counts, Allocations) {
-    let mut files = Configuration::new(clusters, PER_FILE);
+fn change_one(clusters: usize, per_file: usize, clients: usize, file: usize) -> (Counts, Allocations) {
+    let mut files = Configuration::new(clusters, per_file);
     let before = files.served.clone();
     let mut fleet: Vec<Client> = (0..clients)
         .map(|number| {
             let mut client = Client::new(&number.to_string(), &before);
             client.take_all(&before);
-            client.ask_for_endpoints(0..if number % 2 == 0 { clusters } else { PER_FILE }, &before);
+            client.ask_for_endpoints(
+                0..if number % 2 == 0 { clusters } else { PER_FILE.min(clusters) },
+                &before,
+            );
             client.take_all(&before);
             client
         })
@@ -77,7 +80,7 @@ fn change_one(clusters: usize, clients: usize, file: usize) -> (Counts, Allocati
     }
     let counts = Counts {
         files_loaded: outcome.files_loaded,
-        resources_decoded: outcome.looks.iter().map(|look| look.loaded.items.len()).sum(),
+        resources_decoded: outcome.looks.iter().map(|look| look.loaded.decoded).sum(),
         resources_renewed: renewed,
         names_compared: compared,
         responses,
@@ -86,31 +89,43 @@ fn change_one(clusters: usize, clients: usize, file: usize) -> (Counts, Allocati
     (counts, Allocations { loading: loading.count_total, a_client })
 }
 
-#[test]
-fn one_change_among_many_costs_what_it_costs_among_few() {
-    let (few, few_allocations) = change_one(100, 20, 0);
-    let expected = Counts {
-        files_loaded: 1,
-        resources_decoded: 2 * PER_FILE,
-        resources_renewed: 1,
-        names_compared: 1,
-        responses: 20,
-        resources_sent: 20,
-    };
-    assert_eq!(few, expected);
-    let (many, many_allocations) = change_one(5_000, 20, 0);
-    assert_eq!(many, expected);
-    for (few, many) in [
-        (few_allocations.loading, many_allocations.loading),
-        (few_allocations.a_client, many_allocations.a_client),
-    ] {
-        // Fifty times the resources are one more level of a tree.
+/// One endpoint for twenty clients.
+const EXPECTED: Counts = Counts {
+    files_loaded: 1,
+    resources_decoded: 1,
+    resources_renewed: 1,
+    names_compared: 1,
+    responses: 20,
+    resources_sent: 20,
+};
+
+/// Many times the resources are one more level of a tree.
+fn alike(few: &Allocations, many: &Allocations) {
+    for (few, many) in [(few.loading, many.loading), (few.a_client, many.a_client)] {
         assert!(many <= few + few / 4 + 16, "{many} allocations among many, {few} among few");
     }
 }
 
 #[test]
+fn one_change_among_many_costs_what_it_costs_among_few() {
+    let (few, few_allocations) = change_one(100, PER_FILE, 20, 0);
+    assert_eq!(few, EXPECTED);
+    let (many, many_allocations) = change_one(5_000, PER_FILE, 20, 0);
+    assert_eq!(many, EXPECTED);
+    alike(&few_allocations, &many_allocations);
+}
+
+#[test]
+fn one_change_in_a_large_file_costs_what_it_costs_in_a_small_one() {
+    let (few, few_allocations) = change_one(100, 100, 20, 0);
+    assert_eq!(few, EXPECTED);
+    let (many, many_allocations) = change_one(2_000, 2_000, 20, 0);
+    assert_eq!(many, EXPECTED);
+    alike(&few_allocations, &many_allocations);
+}
+
+#[test]
 fn a_client_that_does_not_ask_for_what_changed_is_sent_nothing() {
-    let (counts, _) = change_one(100, 20, 9);
+    let (counts, _) = change_one(100, PER_FILE, 20, 9);
     assert_eq!((counts.responses, counts.resources_sent), (10, 10));
 }

@@ -78,7 +78,7 @@ fn run(api: &Api, case: &Path) -> String {
             show_finding(finding, &text, &mut out);
         }
         if loaded.is_sound() {
-            for item in &loaded.items {
+            for item in loaded.items.iter() {
                 show_item(api, item, &text, &mut out);
             }
         }

@@ -16,7 +16,7 @@ use std::time::{Instant, SystemTime};
 
 use imbl::OrdMap;
 
-use super::look::{FileName, Kept, Look, load_all};
+use super::look::{FileName, Kept, Look, load_changed};
 use super::mix::{Mix, Places};
 use super::outcome::{Outcome, Verdict};
 use super::policy::{Accept, Policy};
@@ -121,9 +121,14 @@ impl Fragments {
         let present = staged.iter().filter(|name| !looks.contains_key(*name));
         let present: Vec<(&FileName, &SourceFile)> =
             present.filter_map(|name| Some((name, sources.files.get(name)?))).collect();
+        // From a look with errors nothing can be taken over; from the one before it perhaps.
+        let before = |name: &FileName| {
+            let newest = self.looks.get(name).filter(|look| !look.has_errors());
+            newest.or_else(|| self.good.get(name))
+        };
         let loaded = self
             .surroundings
-            .with_inputs(&self.policy.severities, |inputs| load_all(&self.api, inputs, &present));
+            .with_inputs(&self.policy.severities, |inputs| load_changed(&self.api, inputs, &present, before));
         looks.extend(loaded.into_iter().map(|look| (look.name.clone(), look)));
         !self.surroundings.is_waiting() && !looks.values().any(|look| look.loaded.drawn.is_waiting())
     }

@@ -83,10 +83,22 @@ impl fmt::Debug for Drew {
 
 /// Loads files on all cores, in the given order.
 pub fn load_all(api: &Api, inputs: &Inputs<'_>, files: &[(&FileName, &SourceFile)]) -> Vec<Arc<Look>> {
+    load_changed(api, inputs, files, |_| None)
+}
+
+/// The same where there may be an earlier look at a file, by the same API and severities: of it all is taken
+/// over that certainly did not change.
+pub fn load_changed<'l>(
+    api: &Api,
+    inputs: &Inputs<'_>,
+    files: &[(&FileName, &SourceFile)],
+    before: impl Fn(&FileName) -> Option<&'l Arc<Look>> + Sync,
+) -> Vec<Arc<Look>> {
+    let look_at = |name: &FileName, file: &SourceFile| look_at(api, inputs, name, file, before(name));
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let workers = cores.min(files.len());
     if workers <= 1 {
-        return files.iter().map(|(name, file)| look_at(api, inputs, name, file)).collect();
+        return files.iter().map(|(name, file)| look_at(name, file)).collect();
     }
     let next = AtomicUsize::new(0);
     let done = Mutex::new(vec![None; files.len()]);
@@ -94,7 +106,7 @@ pub fn load_all(api: &Api, inputs: &Inputs<'_>, files: &[(&FileName, &SourceFile
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some((name, file)) = files.get(at) else { return };
-            let look = look_at(api, inputs, name, file);
+            let look = look_at(name, file);
             done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(look);
         }
     };
@@ -107,11 +119,21 @@ pub fn load_all(api: &Api, inputs: &Inputs<'_>, files: &[(&FileName, &SourceFile
     done.into_iter().flatten().collect()
 }
 
-fn look_at(api: &Api, inputs: &Inputs<'_>, name: &FileName, file: &SourceFile) -> Arc<Look> {
+fn look_at(
+    api: &Api,
+    inputs: &Inputs<'_>,
+    name: &FileName,
+    file: &SourceFile,
+    before: Option<&Arc<Look>>,
+) -> Arc<Look> {
     let (name, path) = (name.clone(), file.path.clone());
     Arc::new(match &file.content {
         Ok(text) => {
-            Look { name, loaded: load::load_filled(api, &path, text, inputs), path, text: text.clone() }
+            let loaded = match before.filter(|look| look.path == path) {
+                Some(look) => load::load_changed(api, &path, text, inputs, (&look.text, &look.loaded)),
+                None => load::load_filled(api, &path, text, inputs),
+            };
+            Look { name, loaded, path, text: text.clone() }
         }
         Err(problem) => {
             let finding =

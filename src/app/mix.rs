@@ -10,9 +10,9 @@ use imbl::OrdMap;
 
 use super::look::{FileName, Look};
 use crate::diagnostic::{Diagnostic, Position, Span};
-use crate::load::{self, Catalog, Key};
+use crate::load::{self, Catalog, Item, Key};
 use crate::resource::{Kind, Name};
-use crate::snapshot::{Audience, Edit};
+use crate::snapshot::Edit;
 
 /// Where served resources stand, for those who report on them. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
@@ -26,11 +26,14 @@ impl Places {
     pub fn of(&self, kind: Kind, name: &Name) -> Vec<String> {
         let line = |home: &load::Home| {
             let text = self.served.get(&home.file).and_then(|look| look.text()).unwrap_or_default();
-            format!("{}:{}", home.file, Position::of(text, home.name_span.start).line)
+            format!("{}:{}", home.file, Position::of(text, self.catalog.name_span(home).start).line)
         };
         self.catalog.homes(kind, name).iter().map(line).collect()
     }
 }
+
+/// What is served of a file, and what would be.
+type FromTo = (Option<Arc<Look>>, Option<Arc<Look>>);
 
 /// The good content of all files together.
 pub(super) struct Mix {
@@ -38,10 +41,8 @@ pub(super) struct Mix {
     pub places: Places,
     /// Names that differ from what is served.
     pub touched: BTreeSet<Key>,
-    /// What is served of the files that differ.
-    old: Vec<Arc<Look>>,
-    /// What would be served of them.
-    new: Vec<Arc<Look>>,
+    /// The files that differ.
+    looks: Vec<FromTo>,
 }
 
 impl Mix {
@@ -52,46 +53,47 @@ impl Mix {
         served: &OrdMap<FileName, Arc<Look>>,
         good: &OrdMap<FileName, Arc<Look>>,
     ) -> Mix {
-        let mut mix =
-            Mix { places: places.clone(), touched: BTreeSet::new(), old: Vec::new(), new: Vec::new() };
+        let mut mix = Mix { places: places.clone(), touched: BTreeSet::new(), looks: Vec::new() };
         let Places { catalog, served: paths } = &mut mix.places;
         for name in files {
-            if let Some(old) = served.get(name) {
+            let (old, new) = (served.get(name), good.get(name));
+            let is_moved = old.zip(new).is_some_and(|(old, new)| old.path != new.path);
+            let both = (old.map(|old| &old.loaded), new.map(|new| &new.loaded));
+            if let Some(old) = old {
                 paths.remove(&old.path);
-                mix.touched.extend(catalog.replace(&old.path, Some(&old.loaded), None));
-                mix.old.push(old.clone());
+                let new = both.1.filter(|_| !is_moved);
+                mix.touched.extend(catalog.replace(&old.path, both.0, new));
             }
-            if let Some(new) = good.get(name) {
+            if let Some(new) = new {
                 paths.insert(new.path.clone(), new.clone());
-                mix.touched.extend(catalog.replace(&new.path, None, Some(&new.loaded)));
-                mix.new.push(new.clone());
+                if old.is_none() || is_moved {
+                    mix.touched.extend(catalog.replace(&new.path, None, both.1));
+                }
             }
+            mix.looks.push((old.cloned(), new.cloned()));
         }
         mix
     }
 
     /// From what is served to what is good, in the files where they differ.
     pub fn edits(&self) -> Vec<Edit> {
-        let mut puts = Vec::new();
-        let mut kept: HashSet<(Audience, Kind, Name)> = HashSet::new();
-        for look in self.new.iter() {
-            for item in &look.loaded.items {
-                let (kind, name) = (item.resource.kind(), item.resource.name().clone());
-                kept.insert((item.nodes.clone(), kind, name));
-                puts.push(Edit::Put(item.nodes.clone(), item.resource.clone()));
-            }
+        let (mut gone, mut puts) = (Vec::new(), Vec::new());
+        for (old, new) in &self.looks {
+            let (old, new) = (items(old.as_ref()), items(new.as_ref()));
+            let (before, now) = load::differing(old, new);
+            gone.extend(&old[before]);
+            puts.extend(new[now].iter().map(|item| Edit::Put(item.nodes.clone(), item.resource.clone())));
         }
-        let mut edits = Vec::new();
-        for look in self.old.iter() {
-            for item in &look.loaded.items {
-                let key = (item.nodes.clone(), item.resource.kind(), item.resource.name().clone());
-                if !kept.contains(&key) {
-                    edits.push(Edit::Remove(key.0, key.1, key.2));
-                }
-            }
-        }
-        edits.extend(puts);
-        edits
+        let changed: HashSet<&Arc<str>> =
+            self.looks.iter().filter_map(|(_, new)| Some(&new.as_ref()?.path)).collect();
+        let is_kept = |item: &Item| {
+            let homes = self.places.catalog.homes(item.resource.kind(), item.resource.name());
+            homes.iter().any(|home| home.nodes == item.nodes && changed.contains(&home.file))
+        };
+        let gone = gone.into_iter().filter(|item| !is_kept(item));
+        let removals = gone
+            .map(|item| Edit::Remove(item.nodes.clone(), item.resource.kind(), item.resource.name().clone()));
+        removals.chain(puts).collect()
     }
 
     /// Completes findings across the files of a mix: each with the path to its place, and all with
@@ -134,4 +136,8 @@ impl Mix {
             }
         }
     }
+}
+
+fn items(look: Option<&Arc<Look>>) -> &[Item] {
+    look.map_or(&[], |look| &look.loaded.items)
 }

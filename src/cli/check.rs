@@ -111,7 +111,7 @@ impl Checking<'_> {
 /// Secrets are fine as such, and yet some Envoys may not get them.
 fn tell_of_secrets(looks: &[Arc<Look>], plain: &[String]) {
     let is_secret = |item: &&Item| item.resource.kind() == Kind::Secret;
-    let secrets = looks.iter().flat_map(|look| &look.loaded.items).filter(is_secret).count();
+    let secrets = looks.iter().flat_map(|look| look.loaded.items.iter()).filter(is_secret).count();
     if secrets > 0 && !plain.is_empty() {
         output::print(&format!(
             "the secrets among them ({secrets}) go over unix sockets and TLS; over plain TCP ({}) only to Envoys of the \

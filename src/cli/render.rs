@@ -16,7 +16,7 @@ pub fn run(given: &Given, command: &Render) -> Result<Exit> {
     let api = settings.api()?;
     let node = node(command)?;
     let looks = gather(&api, &settings, settings.dirs(&command.paths))?;
-    let items = looks.iter().flat_map(|look| &look.loaded.items);
+    let items = looks.iter().flat_map(|look| look.loaded.items.iter());
     let (mine, others): (Vec<_>, Vec<_>) =
         items.partition(|item| item.nodes.as_ref().is_none_or(|nodes| nodes.matches(&node)));
     let bootstrap = match &command.bootstrap {

@@ -1,43 +1,34 @@
-//! All items of all files, by kind and name: where each stands, who names it, and what clashes.
+//! All items of all files, by kind and name: who names each, and what clashes; and where each stands.
 //!
 //! Files come in one by one, replacing what they held before; the catalog is persistent, so that a
 //! copy to try a change on, and one to show to people, cost nothing. Rules that look across files
-//! are asked only about the names that a change touched.
+//! are asked only about the names that a change touched. Of an item that only moved, nothing is written
+//! anew: places are looked up in the items of the file, when there is something to say.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
 use super::{Item, ListenAddress, Loaded, Mention};
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::resource::{Kind, Name, Selector, surely_meet};
+use crate::resource::{Kind, Name, Resource, Selector, surely_meet};
 
 /// Where an item stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Home {
     /// The file, as people name it.
     pub file: Arc<str>,
-    /// The whole item.
-    pub span: Span,
-    /// Its name's value.
-    pub name_span: Span,
     /// Who receives it.
     pub nodes: Option<Arc<Selector>>,
     /// What it names, in the order of the file.
     pub mentions: Arc<[Mention]>,
     /// The addresses that it opens.
     pub addresses: Arc<[(ListenAddress, Span)]>,
-}
-
-/// A listener that opens an address.
-#[derive(Clone, Debug)]
-struct Opener {
-    file: Arc<str>,
-    /// Where the address stands.
-    span: Span,
-    name: Name,
-    nodes: Option<Arc<Selector>>,
+    resource: Arc<Resource>,
+    /// Its number among the items of its file when it came; it is still near it.
+    number: usize,
 }
 
 /// The names of a kind and name pair in order.
@@ -47,20 +38,30 @@ pub type Key = (Kind, Name);
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     homes: OrdMap<Key, Arc<[Home]>>,
-    openers: OrdMap<ListenAddress, Arc<[Opener]>>,
+    /// The listeners that open an address.
+    openers: OrdMap<ListenAddress, Arc<[Home]>>,
     /// What is named, whether it is there or not, and who names it.
     named_by: OrdSet<(Key, Key)>,
+    /// What each file holds, in its order.
+    files: OrdMap<Arc<str>, Arc<[Item]>>,
 }
 
 impl Catalog {
-    /// Replaces what a file held; gives the names that it held or holds.
+    /// Replaces what a file held; gives the names that it held or holds, without those of items that were
+    /// taken over from the one to the other.
     pub fn replace(&mut self, file: &Arc<str>, old: Option<&Loaded>, new: Option<&Loaded>) -> BTreeSet<Key> {
-        let mut touched: BTreeSet<Key> = old.iter().flat_map(|loaded| &loaded.items).map(key_of).collect();
+        let (before, now) = (items(old), items(new));
+        let (gone, come) = differing(before, now);
+        let mut touched: BTreeSet<Key> = before[gone].iter().map(key_of).collect();
         for key in &touched {
             self.remove(file, key);
         }
-        for item in new.iter().flat_map(|loaded| &loaded.items) {
-            touched.insert(self.insert(file, item));
+        match new {
+            Some(new) => self.files.insert(file.clone(), new.items.clone()),
+            None => self.files.remove(file),
+        };
+        for number in come {
+            touched.insert(self.insert(file, number, &now[number]));
         }
         touched
     }
@@ -68,6 +69,43 @@ impl Catalog {
     /// Where the items of this name stand.
     pub fn homes(&self, kind: Kind, name: &Name) -> &[Home] {
         self.homes.get(&(kind, name.clone())).map_or(&[], |homes| homes)
+    }
+
+    /// The item that stands there.
+    fn item(&self, home: &Home) -> Option<&Item> {
+        let items = self.files.get(&home.file)?;
+        let (before, behind) = items.split_at(home.number.min(items.len()));
+        let (mut before, mut behind) = (before.iter().rev(), behind.iter());
+        // Others came or went before it, mostly few.
+        loop {
+            let (one, other) = (behind.next(), before.next());
+            one.or(other)?;
+            let mut near = one.into_iter().chain(other);
+            let found = near.find(|item| Arc::ptr_eq(&item.resource, &home.resource));
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+
+    /// Where an item's name stands in its file.
+    pub fn name_span(&self, home: &Home) -> Span {
+        self.item(home).map_or_else(Span::default, |item| item.name_span)
+    }
+
+    /// Where something of an item stands in its file.
+    pub fn place(&self, home: &Home, inside: Span) -> Span {
+        self.item(home).map_or_else(Span::default, |item| item.place(inside))
+    }
+
+    /// In the order of files and places. The order in which files are told of must not matter for which one
+    /// is "first".
+    fn in_order<'h>(&self, homes: &'h [Home]) -> Vec<&'h Home> {
+        let mut homes: Vec<&Home> = homes.iter().collect();
+        if homes.len() > 1 {
+            homes.sort_by_cached_key(|home| (home.file.clone(), self.item(home).map(|item| item.span)));
+        }
+        homes
     }
 
     /// The items that name this, whether it is there or not.
@@ -96,12 +134,12 @@ impl Catalog {
     pub fn clashes<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Vec<Diagnostic> {
         let mut findings = Vec::new();
         for key in keys {
-            let homes = self.homes.get(key).map_or(&[] as &[Home], |homes| homes);
+            let homes = self.in_order(self.homes(key.0, &key.1));
             for (at, home) in homes.iter().enumerate().skip(1) {
                 let first = homes[..at]
                     .iter()
                     .find(|first| surely_meet(first.nodes.as_deref(), home.nodes.as_deref()));
-                findings.extend(first.map(|first| duplicate(key, first, home)));
+                findings.extend(first.map(|first| self.duplicate(key, first, home)));
             }
             for home in homes {
                 findings.extend(
@@ -117,44 +155,41 @@ impl Catalog {
 
     /// Listeners that open the same address as a listener of this name, on the same node.
     fn openers_that_clash(&self, address: &ListenAddress, (_, name): &Key) -> Vec<Diagnostic> {
-        let openers = self.openers.get(address).map_or(&[] as &[Opener], |openers| openers);
+        let openers = self.in_order(self.openers.get(address).map_or(&[] as &[Home], |openers| openers));
         let mut findings = Vec::new();
         for (at, again) in openers.iter().enumerate().skip(1) {
             let clash = openers[..at].iter().find(|first| {
-                first.name != again.name
-                    && (first.name == *name || again.name == *name)
+                let (first_name, again_name) = (first.resource.name(), again.resource.name());
+                first_name != again_name
+                    && (first_name == name || again_name == name)
                     && surely_meet(first.nodes.as_deref(), again.nodes.as_deref())
             });
-            findings.extend(clash.map(|first| same_address(address, first, again)));
+            findings.extend(clash.map(|first| self.same_address(address, first, again)));
         }
         findings
     }
 
-    fn insert(&mut self, file: &Arc<str>, item: &Item) -> Key {
+    fn insert(&mut self, file: &Arc<str>, number: usize, item: &Item) -> Key {
         let key = key_of(item);
         let home = Home {
             file: file.clone(),
-            span: item.span,
-            name_span: item.name_span,
             nodes: item.nodes.clone(),
             mentions: item.mentions.clone(),
             addresses: item.addresses.clone(),
+            resource: item.resource.clone(),
+            number,
         };
-        for (address, span) in &*item.addresses {
-            self.open(file, item, address, *span);
+        for (address, _) in &*item.addresses {
+            let known = self.openers.get(address).map_or(&[] as &[Home], |openers| openers);
+            let openers = known.iter().chain([&home]).cloned().collect();
+            self.openers.insert(address.clone(), openers);
         }
         for target in targets(&home) {
             self.named_by.insert((target, key.clone()));
         }
         let homes = match self.homes.get(&key) {
             None => [home].into(),
-            Some(known) => {
-                let mut homes = known.to_vec();
-                homes.push(home);
-                // The order in which files are told of must not matter for which one is "first".
-                homes.sort_by(|a, b| (&a.file, a.span).cmp(&(&b.file, b.span)));
-                homes.into()
-            }
+            Some(known) => known.iter().cloned().chain([home]).collect(),
         };
         self.homes.insert(key.clone(), homes);
         key
@@ -162,10 +197,10 @@ impl Catalog {
 
     fn remove(&mut self, file: &Arc<str>, key: &Key) {
         let Some(known) = self.homes.get(key).cloned() else { return };
-        for home in known.iter().filter(|home| home.file == *file) {
-            home.addresses.iter().for_each(|(address, _)| self.close(file, address));
-        }
         let (gone, left): (Vec<Home>, Vec<Home>) = known.iter().cloned().partition(|home| home.file == *file);
+        for home in &gone {
+            home.addresses.iter().for_each(|(address, _)| self.close(home, address));
+        }
         let still: HashSet<Key> = left.iter().flat_map(targets).collect();
         for target in gone.iter().flat_map(targets).filter(|target| !still.contains(target)) {
             self.named_by.remove(&(target, key.clone()));
@@ -177,25 +212,52 @@ impl Catalog {
         }
     }
 
-    fn open(&mut self, file: &Arc<str>, item: &Item, address: &ListenAddress, span: Span) {
-        let name = item.resource.name().clone();
-        let opener = Opener { file: file.clone(), span, name, nodes: item.nodes.clone() };
-        let mut openers = self.openers.get(address).map_or_else(Vec::new, |known| known.to_vec());
-        openers.push(opener);
-        openers.sort_by(|a, b| (&a.file, a.span).cmp(&(&b.file, b.span)));
-        self.openers.insert(address.clone(), openers.into());
-    }
-
-    /// Forgets what a file opens at an address.
-    fn close(&mut self, file: &Arc<str>, address: &ListenAddress) {
+    /// Forgets that a listener opens an address.
+    fn close(&mut self, home: &Home, address: &ListenAddress) {
         let Some(known) = self.openers.get(address) else { return };
-        let left: Vec<Opener> = known.iter().filter(|opener| opener.file != *file).cloned().collect();
+        let others = known.iter().filter(|opener| !Arc::ptr_eq(&opener.resource, &home.resource));
+        let left: Vec<Home> = others.cloned().collect();
         if left.is_empty() {
             self.openers.remove(address);
         } else {
             self.openers.insert(address.clone(), left.into());
         }
     }
+
+    fn duplicate(&self, (kind, name): &Key, first: &Home, again: &Home) -> Diagnostic {
+        let message = format!("the {kind} {name:?} is defined twice for the same nodes");
+        Diagnostic::new(Severity::Error, "duplicate-resource", again.file.clone(), message)
+            .at(self.name_span(again), kind.fragment_key())
+            .with_hint("rename one of them, or give them `nodes:` that no Envoy matches both of")
+            .with_related(first.file.clone(), self.name_span(first), "first defined here")
+    }
+
+    fn same_address(&self, address: &ListenAddress, first: &Home, again: &Home) -> Diagnostic {
+        let span = |opener: &Home| {
+            let here = opener.addresses.iter().find(|(known, _)| known == address);
+            here.map_or_else(Span::default, |(_, span)| self.place(opener, *span))
+        };
+        let names = (first.resource.name(), again.resource.name());
+        let message = format!("the listeners `{}` and `{}` both open {address}", names.0, names.1);
+        Diagnostic::new(Severity::Error, "duplicate-listen-address", again.file.clone(), message)
+            .at(span(again), Kind::Listener.fragment_key())
+            .with_hint("give them different ports, or `nodes:` that no Envoy matches both of")
+            .with_related(first.file.clone(), span(first), "the first one is here")
+    }
+}
+
+fn items(loaded: Option<&Loaded>) -> &[Item] {
+    loaded.map_or(&[], |loaded| &loaded.items)
+}
+
+/// Where two looks at a file differ: all items but those at the beginning and at the end that the one took
+/// over from the other. Only in a file without doubled names items are taken over, so no name of one that
+/// differs is one of those too.
+pub(crate) fn differing(old: &[Item], new: &[Item]) -> (Range<usize>, Range<usize>) {
+    let is_same = |(a, b): &(&Item, &Item)| Arc::ptr_eq(&a.resource, &b.resource) && a.nodes == b.nodes;
+    let before = old.iter().zip(new).take_while(is_same).count();
+    let behind = old[before..].iter().rev().zip(new[before..].iter().rev()).take_while(is_same).count();
+    (before..old.len() - behind, before..new.len() - behind)
 }
 
 fn targets(home: &Home) -> impl Iterator<Item = Key> {
@@ -204,22 +266,6 @@ fn targets(home: &Home) -> impl Iterator<Item = Key> {
 
 fn key_of(item: &Item) -> Key {
     (item.resource.kind(), item.resource.name().clone())
-}
-
-fn duplicate((kind, name): &Key, first: &Home, again: &Home) -> Diagnostic {
-    let message = format!("the {kind} {name:?} is defined twice for the same nodes");
-    Diagnostic::new(Severity::Error, "duplicate-resource", again.file.clone(), message)
-        .at(again.name_span, kind.fragment_key())
-        .with_hint("rename one of them, or give them `nodes:` that no Envoy matches both of")
-        .with_related(first.file.clone(), first.name_span, "first defined here")
-}
-
-fn same_address(address: &ListenAddress, first: &Opener, again: &Opener) -> Diagnostic {
-    let message = format!("the listeners `{}` and `{}` both open {address}", first.name, again.name);
-    Diagnostic::new(Severity::Error, "duplicate-listen-address", again.file.clone(), message)
-        .at(again.span, Kind::Listener.fragment_key())
-        .with_hint("give them different ports, or `nodes:` that no Envoy matches both of")
-        .with_related(first.file.clone(), first.span, "the first one is here")
 }
 
 #[cfg(test)]

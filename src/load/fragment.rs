@@ -11,6 +11,7 @@ use super::decode::Decoder;
 use super::fill::Fill;
 use super::findings::Findings;
 use super::inputs::Inputs;
+use super::outline::Outline;
 use super::scalar::Seconds;
 use super::substitute::Template;
 use super::suggest;
@@ -73,6 +74,7 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
         judge.decoder.findings.sensitive.mark_suspects(cut_off);
         reader.decoder.findings.sensitive.cut_off(judge.decoder.findings.sensitive, parsed.read_to, text);
     }
+    let outline = Outline::of(text, &parsed, inputs.variables);
     for issue in parsed.issues {
         reader.decoder.findings.add_issue(issue, &parsed.documents);
     }
@@ -84,11 +86,16 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
     reader.documents(&parsed.documents, text);
     let sensitive = reader.decoder.findings.sensitive.spans();
     let diagnostics = reader.decoder.findings.finish();
-    Loaded { items: reader.items, diagnostics, sensitive, drawn: fill.drawn, is_blank }
+    let items: Arc<[Item]> = reader.items.into();
+    let decoded = items.len();
+    let mut loaded =
+        Loaded { items, diagnostics, sensitive, drawn: fill.drawn, is_blank, decoded, outline: None };
+    loaded.outline = outline.and_then(|outline| outline.kept_for(&loaded));
+    loaded
 }
 
 impl<'a> Reader<'a> {
-    fn new(
+    pub(super) fn new(
         api: &'a Api,
         severities: &'a Severities,
         file: &'a Arc<str>,
@@ -172,7 +179,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One top-level key.
-    fn section<'n, 't>(
+    pub(super) fn section<'n, 't>(
         &mut self,
         entry: &'n Entry<'t>,
         is_xds_file: bool,
@@ -363,7 +370,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The kind of a list, by its key in either spelling.
-fn kind_of_key(key: &str) -> Option<Kind> {
+pub(super) fn kind_of_key(key: &str) -> Option<Kind> {
     Kind::from_fragment_key(key).or(match key {
         "scopedRoutes" => Some(Kind::ScopedRoute),
         "virtualHosts" => Some(Kind::VirtualHost),

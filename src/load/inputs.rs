@@ -23,7 +23,7 @@ pub struct Variables {
 
 /// Which references are touched at all; the others are text like any other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Touched {
+pub(super) enum Touched {
     #[default]
     None,
     All,
@@ -56,6 +56,11 @@ impl Variables {
             Touched::All => true,
             Touched::Only(names) => names.contains(name),
         }
+    }
+
+    /// Which references are replaced.
+    pub(super) fn touched(&self) -> &Touched {
+        &self.touched
     }
 
     /// Whether references to some name are replaced.
@@ -165,6 +170,12 @@ impl Drawn {
         let files = self.files.iter();
         variables.into_iter().all(|(name, value)| inputs.variables.get(name) == value.as_ref())
             && files.into_iter().all(|(path, content)| (inputs.files)(path) == *content)
+    }
+
+    /// The same of a text in which the references stand elsewhere.
+    pub(super) fn moved(&self, to: impl Fn(Span) -> Span) -> Drawn {
+        let uses = self.uses.iter().map(|usage| VariableUse { span: to(usage.span), ..usage.clone() });
+        Drawn { uses: uses.collect(), variables: self.variables.clone(), files: self.files.clone() }
     }
 
     pub(super) fn note_variable(&mut self, usage: VariableUse, value: Option<&Arc<str>>) {

@@ -81,15 +81,20 @@ impl Reader<'_> {
         if kind == Kind::Cluster && warmth::is_slow(&body) {
             resource = resource.warming_slowly();
         }
-        let addresses = if kind == Kind::Listener { listen_addresses(node).into() } else { Arc::default() };
+        let inside = |span: Span| {
+            let from = node.span.start;
+            Span { start: span.start.wrapping_sub(from), end: span.end.wrapping_sub(from) }
+        };
+        let mentions = mentions.into_iter().map(|mention| Mention { span: inside(mention.span), ..mention });
+        let addresses = if kind == Kind::Listener { listen_addresses(node) } else { Vec::new() };
         self.items.push(Item {
             resource: Arc::new(resource),
             nodes: scope.nodes.clone(),
             span: node.span,
             name_span,
-            addresses,
+            addresses: addresses.into_iter().map(|(address, span)| (address, inside(span))).collect(),
             expires: self.decoder.certificates.expires,
-            mentions: mentions.into(),
+            mentions: mentions.collect(),
         });
     }
 

@@ -25,14 +25,17 @@ mod inputs;
 mod item;
 mod lints;
 mod maps;
+mod moved;
 pub mod naming;
 mod node;
 mod nodes;
+mod outline;
 mod references;
 pub mod scalar;
 mod scalars;
 mod sensitive;
 mod severities;
+mod splice;
 mod substitute;
 mod suggest;
 mod unresolved;
@@ -48,6 +51,7 @@ use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::envoy_api::Api;
 use crate::resource::{Resource, Selector};
 
+pub(crate) use catalog::differing;
 pub use catalog::{Catalog, Home, Key};
 pub use env_file::{EnvFileError, parse_env_file};
 pub use find::{Step, Wanted, find};
@@ -61,13 +65,14 @@ pub use unresolved::{Dangling, References};
 
 use decode::Decoder;
 use findings::Findings;
+use outline::Outline;
 use substitute::Template;
 
 /// What one file gives.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The resources that could be read. If there is an error among the findings, they are not all.
-    pub items: Vec<Item>,
+    pub items: Arc<[Item]>,
     /// What is to be said, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
     /// Where sensitive values stand, in order and apart: nobody is to be shown the text there.
@@ -76,6 +81,10 @@ pub struct Loaded {
     pub drawn: Drawn,
     /// Whether there is nothing in it but comments and blanks.
     pub is_blank: bool,
+    /// How many of the items were read; the others are those of an earlier look.
+    pub decoded: usize,
+    /// How parts of it can be read alone, if they can.
+    pub(crate) outline: Option<Box<Outline>>,
 }
 
 impl Loaded {
@@ -86,7 +95,7 @@ impl Loaded {
 }
 
 /// A resource and where it comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Item {
     /// The resource.
     pub resource: Arc<Resource>,
@@ -96,12 +105,22 @@ pub struct Item {
     pub span: Span,
     /// Where its name stands, or its beginning if its name was made up.
     pub name_span: Span,
-    /// The addresses that it opens, if it is a listener, and where they stand.
+    /// The addresses that it opens, if it is a listener, and where in it they stand.
     pub addresses: Arc<[(ListenAddress, Span)]>,
     /// When the first of its certificates expires, in seconds since 1970.
     pub expires: Option<i64>,
     /// What it names, in the order of the file.
     pub mentions: Arc<[Mention]>,
+}
+
+impl Item {
+    /// Where in the file something of this item stands. In the item places are counted from its
+    /// beginning, so that they stay as they are when the item moves. What came by an alias may stand
+    /// before it.
+    pub fn place(&self, inside: Span) -> Span {
+        let from = self.span.start;
+        Span { start: inside.start.wrapping_add(from), end: inside.end.wrapping_add(from) }
+    }
 }
 
 /// Reads a fragment as it stands: references to variables and `!file` are left alone. `file` is its
@@ -129,6 +148,20 @@ pub fn load_filled(api: &Api, file: &Arc<str>, text: &[u8], inputs: &Inputs<'_>)
             Loaded { diagnostics: vec![*finding], sensitive, ..Loaded::default() }
         }
     }
+}
+
+/// The same where an earlier text of this file is known, with what it gave by the same API and severities:
+/// gives what [`load_filled`] gives, and reads only what changed where that is certain to be the same.
+pub fn load_changed(
+    api: &Api,
+    file: &Arc<str>,
+    text: &[u8],
+    inputs: &Inputs<'_>,
+    before: (&[u8], &Loaded),
+) -> Loaded {
+    let text_of_now = std::str::from_utf8(text).ok();
+    let changed = text_of_now.and_then(|text| splice::load(api, file, text, inputs, before));
+    changed.unwrap_or_else(|| load_filled(api, file, text, inputs))
 }
 
 /// Reads a text as one message of the type with this full name: its canonical encoding, `None` if

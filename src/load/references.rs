@@ -14,7 +14,7 @@ use crate::resource::{Kind, Reference};
 /// A resource that an item names, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mention {
-    /// The value that names it.
+    /// The value that names it; counted from the beginning of the item, once the item is read.
     pub span: Span,
     /// What is named.
     pub to: Reference,

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::catalog::{Catalog, Home, Key};
 use super::references::Mention;
 use super::suggest;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::resource::{Kind, Name, Reference, Selector, may_meet};
 
 /// More findings of one sort in one step say no more than "something is missing altogether".
@@ -142,7 +142,7 @@ impl<'a> References<'a> {
         for key in candidates.iter().filter(|key| !self.external.contains(&key.1)) {
             for home in self.now.homes(key.0, &key.1).iter().filter(|home| !self.is_used(key, home)) {
                 if findings.len() < MAX_DANGLING {
-                    findings.push(unused(key, home));
+                    findings.push(unused(key, home, self.now.name_span(home)));
                 }
             }
         }
@@ -178,11 +178,11 @@ impl<'a> References<'a> {
             Some(_) => format!("no node that receives this also receives the {kind} `{name}`"),
         };
         let finding = Diagnostic::new(severity, "unresolved-reference", home.file.clone(), message);
-        let finding = finding.at(mention.span, "");
+        let finding = finding.at(self.now.place(home, mention.span), "");
         match elsewhere {
             Some(other) => {
                 let key = "it is defined here, for other nodes";
-                let finding = finding.with_related(other.file.clone(), other.name_span, key);
+                let finding = finding.with_related(other.file.clone(), self.now.name_span(other), key);
                 finding.with_hint("let the `nodes:` of one include those of the other")
             }
             None => finding.with_hint(self.advice(*kind, name, budget)),
@@ -208,10 +208,10 @@ fn is_to(mention: &Mention, (kind, name): &Key) -> bool {
     mention.to.kind == *kind && mention.to.name == *name
 }
 
-fn unused((kind, name): &Key, home: &Home) -> Diagnostic {
+fn unused((kind, name): &Key, home: &Home, span: Span) -> Diagnostic {
     let message = format!("no cluster uses the {kind} `{name}`");
     let hint = "an assignment is used by the cluster of type EDS with this name, or with this `service_name`";
     Diagnostic::new(Severity::Warning, "unused-endpoints", home.file.clone(), message)
-        .at(home.name_span, "")
+        .at(span, "")
         .with_hint(hint)
 }

@@ -55,6 +55,8 @@ pub struct Parsed<'t> {
     pub cut_off: Option<Node<'t>>,
     /// Where the first thing begins that was not read because of a syntax error.
     pub read_to: u32,
+    /// How much was copied to be there for aliases; nothing if there are no anchors.
+    pub kept: u64,
 }
 
 /// Reads all documents of a text.
@@ -106,8 +108,7 @@ struct Builder<'t, 'f, 'i> {
     root: Option<Node<'t>>,
     /// What all aliases so far expand to.
     expanded: u64,
-    /// What was copied to be there for aliases, and how much there is in all.
-    kept: u64,
+    /// How much there is in all.
     seen: u64,
     /// How many issues there are, by severity.
     reported: [usize; 3],
@@ -273,8 +274,8 @@ impl<'t> Builder<'t, '_, '_> {
     fn complete(&mut self, node: Node<'t>, anchor: usize, weight: u64, height: usize) -> Result<(), Issue> {
         if anchor != 0 {
             // Anchors within anchors within anchors … each keep a copy of all that is inside.
-            self.kept = self.kept.saturating_add(weight);
-            if self.kept > ALIAS_BUDGET.saturating_add(self.seen.saturating_mul(2)) {
+            self.parsed.kept = self.parsed.kept.saturating_add(weight);
+            if self.parsed.kept > ALIAS_BUDGET.saturating_add(self.seen.saturating_mul(2)) {
                 return Err(alias_bomb(node.span));
             }
             self.anchors.insert(anchor, Anchored { node: node.clone(), weight, height });
