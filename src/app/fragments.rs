@@ -295,11 +295,11 @@ impl Fragments {
 
     /// Makes the mix what is served; nothing if no resource is another.
     fn serve(&mut self, mix: Mix) -> Option<Snapshot> {
-        let edits = mix.edits();
         if !self.builder.current().is_loaded() {
             // All that was saved for files that are gone is to be forgotten.
             self.unsaved.extend(std::mem::take(&mut self.saved).into_keys());
         }
+        let snapshot = self.builder.apply(mix.edits());
         for name in std::mem::take(&mut self.pending) {
             match self.good.get(&name) {
                 Some(good) => self.served.insert(name.clone(), good.clone()),
@@ -308,7 +308,7 @@ impl Fragments {
             self.unsaved.insert(name);
         }
         self.places = mix.places;
-        self.builder.apply(edits)
+        snapshot
     }
 
     /// Writes down what became of these fragments.

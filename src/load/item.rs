@@ -92,9 +92,9 @@ impl Reader<'_> {
             nodes: scope.nodes.clone(),
             span: node.span,
             name_span,
-            addresses: addresses.into_iter().map(|(address, span)| (address, inside(span))).collect(),
+            addresses: shared(addresses.into_iter().map(|(address, span)| (address, inside(span))).collect()),
             expires: self.decoder.certificates.expires,
-            mentions: mentions.collect(),
+            mentions: shared(mentions.collect()),
         });
     }
 
@@ -167,6 +167,11 @@ impl Reader<'_> {
             domains.iter().filter_map(Node::text).map(|domain| Name::from(format!("{route}/{domain}")));
         aliases.collect()
     }
+}
+
+/// A list that takes no room if it is empty, as most are.
+fn shared<T>(list: Vec<T>) -> Arc<[T]> {
+    if list.is_empty() { Arc::default() } else { list.into() }
 }
 
 /// The route configuration that asks for a virtual host. It is no reference of the resource: the
