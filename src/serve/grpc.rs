@@ -31,7 +31,7 @@ use super::common::Common;
 use super::journal::{Event, Journal, Stream};
 use super::peer::{Peer, Proof};
 use super::session::{Refusal, Rules, Session};
-use super::siblings::Families;
+use super::subscribers::Subscribers;
 use super::wire::{Request, Response, Variant};
 use crate::resource::Kind;
 use crate::snapshot::Store;
@@ -86,7 +86,7 @@ struct Shared {
     journal: Arc<dyn Journal>,
     drain: watch::Receiver<bool>,
     streams: AtomicU64,
-    families: Families,
+    subscribers: Arc<Subscribers>,
     common: Arc<Common>,
 }
 
@@ -99,6 +99,13 @@ impl Discovery {
         journal: Arc<dyn Journal>,
         drain: watch::Receiver<bool>,
     ) -> Discovery {
+        let subscribers = Arc::new(Subscribers::new(store.current()));
+        let woken = Arc::downgrade(&subscribers);
+        store.on_publish(move |snapshot| {
+            if let Some(subscribers) = woken.upgrade() {
+                subscribers.announce(snapshot);
+            }
+        });
         let shared = Shared {
             methods: methods(),
             store,
@@ -109,7 +116,7 @@ impl Discovery {
             journal,
             drain,
             streams: AtomicU64::new(0),
-            families: Families::default(),
+            subscribers,
             common: Arc::default(),
         };
         Discovery { shared: Arc::new(shared) }
@@ -166,10 +173,7 @@ fn peer_of<B>(request: &http::Request<B>) -> Arc<Peer> {
 struct Exchange {
     session: Session,
     requests: Requests,
-    wake: WatchStream<u64>,
     drain: WatchStream<bool>,
-    /// The client may have other streams, that bring what this one waits for.
-    has_siblings: bool,
     timer: Option<Pin<Box<Sleep>>>,
     /// Ends a stream that says nothing; none once it has.
     silence: Option<Pin<Box<Sleep>>>,
@@ -202,12 +206,9 @@ impl tokio_stream::Stream for Exchange {
             this.reason = Some("no request came in time".into());
             return this.end(Some(Status::deadline_exceeded("no request came in time")));
         }
-        while let Poll::Ready(Some(_)) = Pin::new(&mut this.wake).poll_next(context) {
-            this.session.on_snapshot(&this.shared.store.current());
-        }
-        if this.has_siblings {
-            this.session.listen(context.waker());
-        }
+        // In this order: what comes behind the look at the store finds whom to wake.
+        this.session.listen(context.waker());
+        this.session.on_snapshot(&this.shared.store.current());
         loop {
             let next = this.session.next(Instant::now());
             this.report();
@@ -259,9 +260,7 @@ impl Exchange {
         Ok(Exchange {
             session,
             requests,
-            wake: WatchStream::new(shared.store.subscribe()),
             drain: WatchStream::new(shared.drain.clone()),
-            has_siblings: false,
             timer: None,
             silence: Some(Box::pin(tokio::time::sleep(shared.admission.first_request))),
             peer,
@@ -291,7 +290,7 @@ impl Exchange {
                         self.stream.identity = request.identity.map(Arc::new);
                         return Poll::Ready(Some(Status::permission_denied(reason)));
                     }
-                    self.join_siblings(&request);
+                    self.enter(&request);
                     if self.session.withholds(&request) && self.peer.is_ours() {
                         self.session.release_secrets();
                     }
@@ -316,16 +315,18 @@ impl Exchange {
         self.shared.admission.access.check(&self.peer, node)
     }
 
-    /// Streams of single types that come over one connection from one node belong together.
-    fn join_siblings(&mut self, request: &Request) {
-        let Some(identity) = &request.identity else { return };
+    /// With its first request, a stream is one of those that are woken for what is new. Streams of single types
+    /// that come over one connection from one node belong together.
+    fn enter(&mut self, request: &Request) {
         // A node that comes in a later request is too late: the stream has its view.
-        if self.stream.only.is_none() || self.session.has_started() {
+        if self.session.has_started() {
             return;
         }
-        let family = self.shared.families.join(self.peer.id(), &identity.node);
-        self.has_siblings = true;
-        self.session.join(family);
+        let subscribers = &self.shared.subscribers;
+        match request.identity.as_ref().filter(|_| self.stream.only.is_some()) {
+            Some(identity) => self.session.join(subscribers.family(self.peer.id(), &identity.node)),
+            None => subscribers.enter(self.session.siblings()),
+        }
     }
 
     fn end(&mut self, status: Option<Status>) -> Poll<Option<Result<Response, Status>>> {

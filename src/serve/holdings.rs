@@ -70,6 +70,16 @@ impl Holdings {
         table.index.of_name(name).filter_map(|id| Some(&table.holdings.get(&id)?.holding))
     }
 
+    /// The streams that want this name, and perhaps others that want virtual hosts by an alias.
+    pub fn wanting(&self, kind: Kind, name: &Name) -> impl Iterator<Item = StreamId> {
+        let Table { holdings, index } = &self.0[kind as usize];
+        let wants = move |id: &StreamId| {
+            let covers = |filed: &Filed| filed.holding.subscription.covers(name);
+            kind == Kind::VirtualHost || holdings.get(id).is_some_and(|filed| covers(filed))
+        };
+        index.of_name(name).filter(wants)
+    }
+
     /// The same, to change them.
     pub fn change_of_name(&mut self, kind: Kind, name: &Name, change: impl FnMut(&mut Holding)) {
         let streams: Vec<StreamId> = self.0[kind as usize].index.of_name(name).collect();
@@ -155,6 +165,10 @@ impl Index {
 
     fn file(&mut self, kind: Kind, stream: StreamId, filed: &mut Filed) {
         let Filed { holding, names } = filed;
+        if holding.gap.is_empty() {
+            // An emptied tree keeps its last node, and of thousands of streams nearly all are up to date.
+            holding.gap = BTreeMap::new();
+        }
         let wanted = &holding.subscription;
         // A virtual host may be wanted by an alias.
         let is_broad = wanted.is_wildcard() || wanted.named() > FEW || kind == Kind::VirtualHost;
@@ -189,7 +203,7 @@ impl Index {
 fn set(streams: &mut BTreeSet<StreamId>, stream: StreamId, is_in: bool) {
     if is_in {
         streams.insert(stream);
-    } else {
-        streams.remove(&stream);
+    } else if streams.remove(&stream) && streams.is_empty() {
+        *streams = BTreeSet::new();
     }
 }

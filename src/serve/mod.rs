@@ -27,6 +27,7 @@ mod session;
 mod shelf;
 mod siblings;
 mod sotw;
+mod subscribers;
 mod subscription;
 #[cfg(test)]
 mod tests;

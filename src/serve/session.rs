@@ -127,6 +127,11 @@ impl Session {
         self.common = common;
     }
 
+    /// The client's streams, of which this is one.
+    pub(crate) fn siblings(&self) -> &Arc<Siblings> {
+        &self.siblings
+    }
+
     /// Makes this stream, before its first request, one of several of the same client.
     pub(crate) fn join(&mut self, siblings: Arc<Siblings>) {
         self.id = siblings.lock().enter();
@@ -154,7 +159,8 @@ impl Session {
         self.started
     }
 
-    /// Has this woken when another stream of the same client has brought what this one waits for.
+    /// Has this woken when a snapshot concerns it, or another stream of the same client has brought what this
+    /// one waits for.
     pub(crate) fn listen(&self, waker: &Waker) {
         self.siblings.listen(self.id, waker);
     }

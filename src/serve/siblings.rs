@@ -5,15 +5,16 @@
 //! of them waits for another is seen, and the order that breaks nothing is kept across them. Of thousands,
 //! an event wakes only those that wait for something of its type.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::holdings::Holdings;
 use super::lingering::Lingering;
 use super::phases::{Draining, RecentAcks, may_wait_for};
-use crate::resource::{Kind, Node};
+use super::subscribers::News;
+use crate::resource::Kind;
 use crate::snapshot::View;
 
 /// Tells the streams of one client apart.
@@ -42,6 +43,14 @@ impl Shared {
     pub fn enter(&mut self) -> StreamId {
         self.last_stream += 1;
         self.last_stream
+    }
+
+    /// The streams that are to look at a new snapshot; `None` if all are.
+    fn concerned_by(&self, news: &mut News<'_>) -> Option<BTreeSet<StreamId>> {
+        let names = news.of(self.view.as_ref()?)?;
+        let waiting = Kind::ALL.into_iter().flat_map(|kind| self.holdings.waiting(kind));
+        let wanting = names.iter().flat_map(|(kind, name)| self.holdings.wanting(*kind, name));
+        Some(waiting.chain(wanting).collect())
     }
 }
 
@@ -74,6 +83,18 @@ impl Siblings {
         }
     }
 
+    /// Wakes the streams that a new snapshot concerns, and those that wait for something.
+    pub fn hear(&self, news: &mut News<'_>) {
+        // A stream that is at work may be asking for just what is new.
+        let shared = self.shared.try_lock().ok();
+        let concerned = shared.as_ref().and_then(|shared| shared.concerned_by(news));
+        let wakers = self.wakers();
+        match concerned {
+            Some(streams) => streams.iter().filter_map(|id| wakers.get(id)).for_each(Waker::wake_by_ref),
+            None => wakers.values().for_each(Waker::wake_by_ref),
+        }
+    }
+
     /// One of them has ended.
     pub fn leave(&self, stream: StreamId) {
         // Dropped behind both locks.
@@ -89,31 +110,5 @@ impl Siblings {
     fn wakers(&self) -> MutexGuard<'_, HashMap<StreamId, Waker>> {
         // Only whole entries are put in and taken out.
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A connection, and the node that speaks on it, as text.
-type Speaker = (u64, String);
-
-/// All clients that have streams of single types.
-#[derive(Debug, Default)]
-pub(crate) struct Families(Mutex<HashMap<Speaker, Weak<Siblings>>>);
-
-impl Families {
-    /// The siblings of a stream from this connection, of this node.
-    pub fn join(&self, connection: u64, node: &Node) -> Arc<Siblings> {
-        let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // All that a node says of itself decides what it sees.
-        let key = (connection, format!("{node:?}"));
-        if let Some(family) = families.get(&key).and_then(Weak::upgrade) {
-            return family;
-        }
-        // Now and then: looking at all of them for each would be quadratic.
-        if families.len() == families.capacity() {
-            families.retain(|_, family| family.strong_count() > 0);
-        }
-        let family = Arc::new(Siblings::default());
-        families.insert(key, Arc::downgrade(&family));
-        family
     }
 }

@@ -61,6 +61,11 @@ impl Changes {
         self.list.iter()
     }
 
+    /// How many differences there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

@@ -106,6 +106,17 @@ impl Snapshot {
         if self.generation == 1 { self.tally_of_all(shown) } else { self.changes.tally(shown) }
     }
 
+    /// What changed from the snapshot before this one. Of the first, of which everything is new, nothing is
+    /// listed.
+    pub fn changes(&self) -> &Arc<Changes> {
+        &self.changes
+    }
+
+    /// Whether it has the very audiences of another: then a node belongs to the same of both.
+    pub fn has_audiences_of(&self, other: &Snapshot) -> bool {
+        Arc::ptr_eq(&self.audiences, &other.audiences)
+    }
+
     /// How many resources of a kind there are, over all audiences.
     pub fn count(&self, kind: Kind) -> usize {
         self.groups.values().map(|group| group.table(kind).by_name.len()).sum()

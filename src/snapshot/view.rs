@@ -45,7 +45,7 @@ impl View {
     /// What the same node sees of another snapshot.
     #[must_use]
     pub fn of(&self, snapshot: Arc<Snapshot>, node: Option<&Node>) -> View {
-        if Arc::ptr_eq(&snapshot.audiences, &self.snapshot.audiences) {
+        if snapshot.has_audiences_of(&self.snapshot) {
             View::of_audiences(snapshot, self.audiences.clone())
         } else {
             View::new(snapshot, node)

@@ -4,6 +4,7 @@ mod envoy;
 mod family;
 mod model;
 mod rules;
+mod waking;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,6 +51,8 @@ pub struct Stream {
     pub variant: Variant,
     /// What the client announces in its first request.
     pub features: Vec<String>,
+    /// The node that it says it is.
+    pub node: String,
     started: bool,
 }
 
@@ -69,6 +72,7 @@ impl Stream {
             now: Instant::now(),
             variant,
             features: Vec::new(),
+            node: "n".into(),
             started: false,
         }
     }
@@ -96,7 +100,7 @@ impl Stream {
 
     pub fn request(&mut self, kind: Kind, names: Names) -> Request {
         let identity = Identity {
-            node: Node { id: "n".into(), ..Node::default() },
+            node: Node { id: self.node.clone(), ..Node::default() },
             agent: "envoy".into(),
             features: self.features.clone(),
             ..Identity::default()
