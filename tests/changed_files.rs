@@ -266,7 +266,7 @@ fn what_bears_on_more_than_its_item_is_read_whole() {
         ("- name: b", "b:\n- name: b"),
         ("- name: b\n", "- name: b\nendpoints:\n- cluster_name: other\n- cluster_name: z\n"),
         ("- name: b\n", "- name: b\nclusters:\n- name: y\n  "),
-        ("- name: b\n", "- name: b\nx-next: 1\n"),
+        ("- name: b\n", "- name: b\nnext: 1\n"),
         ("- name: b\n", "- name: b\n---\nclusters:\n- name: y\n"),
         ("- name: b\n", "- name: b\n...\n"),
         ("- name: b\n", "- name: b\n  metadata: *o\n"),
@@ -300,6 +300,27 @@ fn a_list_may_stand_far_to_the_right() {
     let mut file = File::new(text(1), Variables::default());
     assert_eq!(file.edit(text(2).replacen("port_value: 2", "port_value: 1", 2)), 1);
     assert!(file.loaded.is_sound());
+}
+
+#[test]
+fn what_the_file_draws_on_counts_as_much_as_its_text() {
+    let text = |port: usize| {
+        format!(
+            "clusters:\n- name: a\n  alt_stat_name: $HOME\n- name: ${{A:-x}}\n- name: c\n{}",
+            list(&vec![("d".to_owned(), port, 9), ("e".to_owned(), 1, 9)], 0, "")
+        )
+    };
+    let (one, two) = (Variables::new([("A", "one")]), Variables::new([("A", "two")]));
+    let some = one.clone().only(["A".to_owned()]);
+    let all = [one, two, some, Variables::default()];
+    for (at, before) in all.iter().enumerate() {
+        for (other, now) in all.iter().enumerate() {
+            let mut file = File::new(text(1), before.clone());
+            file.variables = now.clone();
+            let decoded = file.edit(text(2));
+            assert_eq!(decoded == 1, at == other, "{before:?} to {now:?}");
+        }
+    }
 }
 
 /// What is served of these files after a start with them, and what is said of names that stand twice.
@@ -384,7 +405,7 @@ const PIECES: [&str; 48] = [
     "nodes: [{id: z}]\n",
     "ttls: {a: 1s}\n",
     "x-more: 1\n",
-    "x-next: {}\n",
+    "next: {}\n",
     "&a ",
     "*a",
     "*n",

@@ -141,3 +141,53 @@ impl Mix {
 fn items(look: Option<&Arc<Look>>) -> &[Item] {
     look.map_or(&[], |look| &look.loaded.items)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::look::load_changed;
+    use crate::envoy_api::Api;
+    use crate::load::{Inputs, Severities, Variables};
+    use crate::source::SourceFile;
+
+    /// A table of one file with these clusters.
+    fn table(
+        api: &Api,
+        clusters: &[String],
+        before: &OrdMap<FileName, Arc<Look>>,
+    ) -> OrdMap<FileName, Arc<Look>> {
+        let list: String = clusters.iter().map(|name| format!("- name: {name}\n  type: STATIC\n")).collect();
+        let content = Ok(format!("clusters:\n{list}endpoints:\n- cluster_name: x\n").into());
+        let file = SourceFile { path: "d/a.yaml".into(), content };
+        let (variables, severities) = (Variables::default(), Severities::default());
+        let inputs = Inputs { variables: &variables, files: &|_| None, now: None, severities: &severities };
+        let name: FileName = "a.yaml".into();
+        let looks = load_changed(api, &inputs, &[(&name, &file)], |name| before.get(name));
+        assert!(looks.iter().all(|look| !look.has_errors()));
+        looks.into_iter().map(|look| (look.name.clone(), look)).collect()
+    }
+
+    #[test]
+    fn of_a_file_only_what_changed_in_it_is_touched_and_edited() {
+        let api = Api::embedded().expect("the shipped set is whole");
+        let names = |count: usize| (0..count).map(|at| format!("c{at}")).collect::<Vec<_>>();
+        for count in [10, 500] {
+            let clusters = names(count);
+            let served = table(&api, &clusters, &OrdMap::new());
+            let file: FileName = "a.yaml".into();
+            let start = Mix::new(&Places::default(), [&file], &OrdMap::new(), &served);
+            assert_eq!((start.touched.len(), start.edits().len()), (count + 1, count + 1));
+            let mut edits = vec![(clusters.clone(), 0); 4];
+            edits[0] = ([&["new".to_owned()], &clusters[..]].concat(), 1);
+            edits[1] = ([&clusters[..5], &clusters[6..]].concat(), 1);
+            edits[2].0[count - 1] = "renamed".to_owned();
+            edits[2].1 = 2;
+            for (clusters, expected) in edits {
+                let good = table(&api, &clusters, &served);
+                let mix = Mix::new(&start.places, [&file], &served, &good);
+                assert_eq!((mix.touched.len(), mix.edits().len()), (expected, expected));
+                assert_eq!(mix.places.catalog.len(), clusters.len() + 1);
+            }
+        }
+    }
+}

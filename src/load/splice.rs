@@ -29,8 +29,8 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::envoy_api::Api;
 use crate::resource::{Kind, Name};
 
-/// A key that means nothing, to stand for whatever key follows.
-const NEXT_KEY: &str = "x-next";
+/// To stand for whatever key follows; it is never read.
+const NEXT_KEY: &str = "next";
 
 /// Reads what changed since the text `before` gave `loaded`. `None`: all of it is to be read.
 pub(super) fn load(
