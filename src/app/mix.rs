@@ -176,7 +176,7 @@ mod tests {
             let served = table(&api, &clusters, &OrdMap::new());
             let file: FileName = "a.yaml".into();
             let start = Mix::new(&Places::default(), [&file], &OrdMap::new(), &served);
-            assert_eq!((start.touched.len(), start.edits().len()), (count + 1, count + 1));
+            assert_eq!((start.touched.len(), start.edits().count()), (count + 1, count + 1));
             let mut edits = vec![(clusters.clone(), 0); 4];
             edits[0] = ([&["new".to_owned()], &clusters[..]].concat(), 1);
             edits[1] = ([&clusters[..5], &clusters[6..]].concat(), 1);
@@ -185,7 +185,7 @@ mod tests {
             for (clusters, expected) in edits {
                 let good = table(&api, &clusters, &served);
                 let mix = Mix::new(&start.places, [&file], &served, &good);
-                assert_eq!((mix.touched.len(), mix.edits().len()), (expected, expected));
+                assert_eq!((mix.touched.len(), mix.edits().count()), (expected, expected));
                 assert_eq!(mix.places.catalog.len(), clusters.len() + 1);
             }
         }
