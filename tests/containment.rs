@@ -75,6 +75,25 @@ fn a_route_waits_for_its_cluster_and_a_cluster_for_its_last_route() {
 }
 
 #[test]
+fn a_reload_that_finds_what_is_held_says_so_once() {
+    let (dir, config) = folder(&[("a.yaml", &cluster("a"))]);
+    let admin = format!("unix:{}", dir.path().join("admin").display());
+    // What is written in place is not read before somebody asks.
+    let bridge = serve(&config, &["--settle", "10s", "--admin", &admin]);
+    wait_until_served(&bridge, &["a"]);
+    fs::write(config.join("r.yaml"), route("r", "c")).expect("written");
+    for round in ["what it reads", "what is held already"] {
+        let from = bridge.log().len();
+        let output = run(["reload", "--admin", &admin]);
+        assert_eq!(output.status.code(), Some(1), "{round}: {output:?}");
+        let log = bridge.log()[from..].to_owned();
+        for told in ["unresolved-reference", "the change is held back"] {
+            assert_eq!(log.lines().filter(|line| line.contains(told)).count(), 1, "{round}, {told}:\n{log}");
+        }
+    }
+}
+
+#[test]
 fn a_directory_that_is_moved_away_takes_nothing_with_it_and_may_come_back() {
     let (dir, config) = folder(&[("a.yaml", &cluster("a")), ("b.yaml", &cluster("b"))]);
     let mut bridge = serve(&config, &[]);

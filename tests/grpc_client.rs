@@ -146,6 +146,20 @@ impl World {
     }
 }
 
+/// Two servers, and a client that calls the first of them.
+fn calling(client: Client) -> ([Server; 2], World) {
+    let [one, two] = ["one", "two"].map(Server::start);
+    let fragments = [
+        ("listener.yaml", LISTENER),
+        ("routes.yaml", &routes("c")),
+        ("cluster.yaml", &cluster("c")),
+        ("endpoints.yaml", &endpoints("c", &one)),
+    ];
+    let mut world = World::start(client, &fragments, &["wait"]);
+    world.wait_for("one");
+    ([one, two], world)
+}
+
 #[test]
 fn rule_26_calls_find_their_way_and_follow_changes() {
     calls_follow_changes(Client::Core, "gRPC");
@@ -157,18 +171,7 @@ fn rule_26_calls_from_node_find_their_way_and_follow_changes() {
 }
 
 fn calls_follow_changes(client: Client, agent: &str) {
-    let [one, two] = ["one", "two"].map(Server::start);
-    let mut world = World::start(
-        client,
-        &[
-            ("listener.yaml", LISTENER),
-            ("routes.yaml", &routes("c")),
-            ("cluster.yaml", &cluster("c")),
-            ("endpoints.yaml", &endpoints("c", &one)),
-        ],
-        &["wait"],
-    );
-    world.wait_for("one");
+    let ([one, two], mut world) = calling(client);
     world.put("endpoints.yaml", &endpoints("c", &two));
     world.wait_for("two");
     // Another cluster, under a route that names it: all in one file, as one renames things.
@@ -197,18 +200,7 @@ fn rule_26_a_restart_of_the_bridge_fails_no_call_from_node_and_changes_go_on() {
 }
 
 fn a_restart_fails_no_call(client: Client) {
-    let [one, two] = ["one", "two"].map(Server::start);
-    let mut world = World::start(
-        client,
-        &[
-            ("listener.yaml", LISTENER),
-            ("routes.yaml", &routes("c")),
-            ("cluster.yaml", &cluster("c")),
-            ("endpoints.yaml", &endpoints("c", &one)),
-        ],
-        &["wait"],
-    );
-    world.wait_for("one");
+    let ([one, two], mut world) = calling(client);
     for (kill, server, name) in [(true, &two, "two"), (false, &one, "one")] {
         if kill {
             world.bridge.kill();

@@ -11,6 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
+use xds_bridge::envoy_api::Api;
+use xds_bridge::migrate::{Connection, Endpoint, Options, Source, Split, import};
+
 fn run(args: &[&str], folder: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xds-bridge"));
     for (name, _) in std::env::vars_os() {
@@ -92,20 +96,21 @@ fn comments_survive() {
     assert!(seen > 20, "only {seen} comments were looked for");
 }
 
-/// A file that was cut or mangled gives an error or another configuration, never a panic.
-#[test]
-fn hostile_sources_do_no_harm() {
-    use xds_bridge::envoy_api::Api;
-    use xds_bridge::migrate::{Connection, Endpoint, Options, Source, Split, import};
-
-    let api = Api::embedded().unwrap();
-    let options = Options {
+/// Everything is to be moved, and made dynamic.
+fn options() -> Options {
+    Options {
         split: Split::Concern,
         dynamic: true,
         connection: Connection::to(Endpoint::Tcp("127.0.0.1".to_owned(), 1)),
         node_id: "n".to_owned(),
         node_cluster: "c".to_owned(),
-    };
+    }
+}
+
+/// A file that was cut or mangled gives an error or another configuration, never a panic.
+#[test]
+fn hostile_sources_do_no_harm() {
+    let (api, options) = (Api::embedded().unwrap(), options());
     let mut imported = 0;
     for case in ["static-comments-anchors", "static-dynamic", "v2-http-filters", "v2-anchors", "xds-files"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrate").join(case);
@@ -131,10 +136,6 @@ fn hostile_sources_do_no_harm() {
 /// configuration, never a panic.
 #[test]
 fn values_of_the_wrong_shape_do_no_harm() {
-    use serde_json::{Value, json};
-    use xds_bridge::envoy_api::Api;
-    use xds_bridge::migrate::{Connection, Endpoint, Options, Source, Split, import};
-
     fn pointers(value: &Value, at: String, all: &mut Vec<String>) {
         match value {
             Value::Object(map) => {
@@ -152,14 +153,7 @@ fn values_of_the_wrong_shape_do_no_harm() {
         all.push(at);
     }
 
-    let api = Api::embedded().unwrap();
-    let options = Options {
-        split: Split::Concern,
-        dynamic: true,
-        connection: Connection::to(Endpoint::Tcp("127.0.0.1".to_owned(), 1)),
-        node_id: "n".to_owned(),
-        node_cluster: "c".to_owned(),
-    };
+    let (api, options) = (Api::embedded().unwrap(), options());
     let mut imported = 0;
     for file in ["dump/dump.json", "static-json/envoy.json"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrate").join(file);

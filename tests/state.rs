@@ -225,7 +225,8 @@ fn a_state_directory_that_cannot_be_used_never_stops_serving() {
     fs::write(&file, "not a directory").expect("written");
     let flags = ["--state-dir", file.to_str().expect("UTF-8")];
     let mut bridge = Bridge::serve_with(&bench.config(), Address::Tcp(free_port()), &flags);
-    bridge.wait_for_line(0, "the state directory cannot be used");
+    let told = bridge.wait_for_line(0, "the state directory cannot be used");
+    assert!(told.contains("it is a file"), "{told}");
     assert_eq!(clusters(bridge.address()), ["a"]);
 }
 

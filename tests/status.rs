@@ -271,6 +271,42 @@ fn not_ready_says_why_and_metrics_follow_the_files() {
 }
 
 #[test]
+fn every_error_that_stands_is_shown_and_counted_once() {
+    let two = "clusters: [{name: b}, {name: c}]\n";
+    let world = World::start(&[("a.yaml", CLUSTER), ("b.yaml", two)]);
+    world.wait_ready();
+    // What is shown with the fragments, and how many errors are counted.
+    let stands = || {
+        let status = world.json(&["status"]);
+        let fragments = status["fragments"].as_array().expect("a list").iter();
+        let findings =
+            fragments.flat_map(|fragment| fragment["findings"].as_array().expect("a list").clone());
+        let codes: Vec<String> =
+            findings.map(|finding| finding["code"].as_str().expect("a code").to_owned()).collect();
+        (codes.join(" "), status["serving"]["findings"]["error"].clone())
+    };
+    let route = |cluster: &str| {
+        format!(
+            "routes: [{{name: r, virtual_hosts: [{{name: v, domains: ['*'], routes: [\
+            {{match: {{prefix: /}}, route: {{cluster: {cluster}}}}}]}}]}}]\n"
+        )
+    };
+    for (file, text, codes, errors) in [
+        ("b.yaml", "", "emptied-file", 1),
+        // Errors of a look long ago stand beside what is new.
+        ("r.yaml", &*route("x"), "emptied-file unresolved-reference", 2),
+        ("s.yaml", "clusters: [\n", "emptied-file unresolved-reference yaml-syntax", 3),
+        ("r.yaml", &*route("a"), "emptied-file yaml-syntax", 2),
+        ("b.yaml", two, "yaml-syntax", 1),
+        ("s.yaml", "x-nothing: 1\n", "", 0),
+    ] {
+        put(&world.config, file, text);
+        world.ask(&["reload"]);
+        assert_eq!(stands(), (codes.to_owned(), errors.into()), "{file}: {text}");
+    }
+}
+
+#[test]
 fn history_tells_what_became_of_each_change() {
     let world = World::start(&[("a.yaml", CLUSTER)]);
     world.wait_ready();

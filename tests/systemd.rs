@@ -200,6 +200,38 @@ fn a_service_manager_is_told_when_it_is_ready_how_it_stands_and_that_it_ends() {
 }
 
 #[test]
+fn reloads_that_overlap_are_ready_when_the_last_is_done() {
+    let home = Home::new(false);
+    for n in 0..200 {
+        let cluster = format!("clusters: [{{ name: c{n}, type: STATIC, connect_timeout: 1s }}]\n");
+        files::put(home.dir.path(), &format!("config.d/{n}.yaml"), &cluster);
+    }
+    let mut process = home.serve(&[], &["--listen", "127.0.0.1:0"]);
+    home.told_of("READY=1");
+    let mut told = vec!["READY".to_owned()];
+    // The first word of the next message about starts, reloads and the end.
+    let next = || loop {
+        let message = home.told();
+        if !message.starts_with("STATUS=") {
+            return message.split('=').next().unwrap_or_default().to_owned();
+        }
+    };
+    for _ in 0..10 {
+        process.signal("HUP");
+        while {
+            told.push(next());
+            told.last().is_some_and(|word| word != "RELOADING")
+        } {}
+    }
+    told.push(next());
+    assert_eq!(told.last().map(String::as_str), Some("READY"), "{told:?}");
+    assert!(process.terminate(SOON).success());
+    assert_eq!(next(), "STOPPING", "{told:?}");
+    let twice = told.windows(2).any(|pair| pair[0] == "READY" && pair[1] == "READY");
+    assert!(!twice, "READY for what was not asked: {told:?}");
+}
+
+#[test]
 fn a_start_that_cannot_serve_yet_is_ready_and_says_what_it_waits_for() {
     for (is_abstract, file, says) in [
         (true, "clusters: [{ nam: a }]\n", "not serving: a first start needs every fragment to be right"),

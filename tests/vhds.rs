@@ -11,6 +11,7 @@ use common::bridge::Bridge;
 use common::envoy::{Envoy, VERSIONS};
 use common::files;
 use common::{SOON, free_port, wait_until};
+use tempfile::TempDir;
 
 const ADS: &str = "{resource_api_version: V3, ads: {}}";
 
@@ -64,54 +65,76 @@ fn get(port: u16, host: &str) -> Option<(u16, String)> {
     Some((status, body.collect::<Vec<_>>().join("\n")))
 }
 
+/// Fragments with one host, a bridge that serves them, and an Envoy that asks for hosts when a request does.
+struct World {
+    dir: TempDir,
+    port: u16,
+    envoy: Envoy,
+    _bridge: Bridge,
+}
+
+impl World {
+    fn start(version: &str, answer: &str) -> World {
+        let dir = tempfile::tempdir().expect("a folder for temporary files");
+        let port = free_port();
+        for (name, text) in [
+            ("listener.yaml", listener(port)),
+            ("routes.yaml", routes(1)),
+            ("a.yaml", host("a.example", answer)),
+        ] {
+            files::put(dir.path(), name, &text);
+        }
+        let bridge = Bridge::serve(dir.path());
+        let envoy = Envoy::start_ready(version, &bridge.bootstrap("edge-1", "edge"));
+        World { dir, port, envoy, _bridge: bridge }
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        files::put(self.dir.path(), name, text);
+    }
+
+    /// Status and body of a GET for this host.
+    fn get(&self, host: &str) -> Option<(u16, String)> {
+        get(self.port, host)
+    }
+
+    fn status(&self, host: &str) -> Option<u16> {
+        self.get(host).map(|(status, _)| status)
+    }
+}
+
 #[test]
 fn rule_11_a_host_is_found_when_a_request_asks_for_it_and_an_unknown_one_hangs_nobody() {
     for version in VERSIONS {
-        let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let put = |name: &str, text: &str| files::put(dir.path(), name, text);
-        put("listener.yaml", &listener(port));
-        put("routes.yaml", &routes(1));
-        put("a.yaml", &host("a.example", "first"));
-        let bridge = Bridge::serve(dir.path());
-        let _envoy = Envoy::start_ready(version, &bridge.bootstrap("edge-1", "edge"));
+        let world = World::start(version, "first");
         let answer = |status, body: &str| Some((status, body.to_owned()));
-        assert_eq!(get(port, "a.example"), answer(200, "first"), "Envoy {version}");
+        assert_eq!(world.get("a.example"), answer(200, "first"), "Envoy {version}");
         let start = Instant::now();
-        assert_eq!(get(port, "nobody.example").map(|(status, _)| status), Some(404), "Envoy {version}");
+        assert_eq!(world.status("nobody.example"), Some(404), "Envoy {version}");
         assert!(start.elapsed() < Duration::from_secs(5), "it hung for {:?}", start.elapsed());
         // One that comes later is found, also after it was asked for in vain.
         for domain in ["b.example", "nobody.example"] {
-            put(&format!("{domain}.yaml"), &host(domain, "later"));
-            wait_until(SOON, "the new host", || get(port, domain) == answer(200, "later"));
+            world.put(&format!("{domain}.yaml"), &host(domain, "later"));
+            wait_until(SOON, "the new host", || world.get(domain) == answer(200, "later"));
         }
         // A change of a host, and the end of one.
-        put("a.yaml", &host("a.example", "second"));
-        wait_until(SOON, "the changed host", || get(port, "a.example") == answer(200, "second"));
-        put("b.example.yaml", "x-nothing: {}\n");
-        wait_until(SOON, "the host to go", || get(port, "b.example").map(|(status, _)| status) == Some(404));
+        world.put("a.yaml", &host("a.example", "second"));
+        wait_until(SOON, "the changed host", || world.get("a.example") == answer(200, "second"));
+        world.put("b.example.yaml", "x-nothing: {}\n");
+        wait_until(SOON, "the host to go", || world.status("b.example") == Some(404));
     }
 }
 
 #[test]
 fn rule_03_hosts_are_there_again_after_their_route_configuration_has_changed() {
     for version in VERSIONS {
-        let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let put = |name: &str, text: &str| files::put(dir.path(), name, text);
-        put("listener.yaml", &listener(port));
-        put("routes.yaml", &routes(1));
-        put("a.yaml", &host("a.example", "here"));
-        let bridge = Bridge::serve(dir.path());
-        let envoy = Envoy::start_ready(version, &bridge.bootstrap("edge-1", "edge"));
-        assert_eq!(get(port, "a.example").map(|(status, _)| status), Some(200));
+        let world = World::start(version, "here");
+        assert_eq!(world.status("a.example"), Some(200));
         for content in 2..12 {
-            put("routes.yaml", &routes(content));
-            let reloads = || envoy.stat("http.front.rds.rc.config_reload");
+            world.put("routes.yaml", &routes(content));
+            let reloads = || world.envoy.stat("http.front.rds.rc.config_reload");
             wait_until(SOON, "the routes to change", || reloads() >= u64::from(content));
-            wait_until(SOON, "the host to be there again", || {
-                get(port, "a.example").map(|(status, _)| status) == Some(200)
-            });
+            wait_until(SOON, "the host to be there again", || world.status("a.example") == Some(200));
         }
     }
 }

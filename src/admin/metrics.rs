@@ -114,7 +114,7 @@ fn files(out: &mut Exposition, scrape: &Scrape<'_>) {
     for (state, count) in &serving.files {
         family.sample(&[("state", state)], count);
     }
-    let help = "Findings of the fragments as they stand, by severity.";
+    let help = "Findings of the fragments as they stand and of what holds a change, by severity.";
     let mut family = out.family("xds_bridge_findings", "gauge", help);
     for (severity, count) in &serving.findings {
         family.sample(&[("severity", severity)], count);

@@ -3,7 +3,7 @@
 //! Comes in: each outcome, with tables that are shared and not copied. Goes out: counts, findings and
 //! certificates, found out once for each outcome and only when somebody asks. Never holds the loader up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -49,6 +49,8 @@ pub struct Seen {
     newest: OrdMap<FileName, Arc<Look>>,
     served: OrdMap<FileName, Arc<Look>>,
     dirs: Arc<[Directory]>,
+    /// What is wrong with files that their text alone does not show, such as that they are empty now.
+    beside: Vec<(Arc<Look>, Finding)>,
     /// What is wrong with how files fit together.
     across: Vec<Finding>,
     /// Why nothing is served yet.
@@ -109,13 +111,15 @@ impl Board {
             entry.took_micros = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX);
             self.remember(entry, outcome.files_loaded > 0);
         }
+        let beside = beside(&self.seen.load().beside, outcome, fragments);
         let published = if new.is_some() { Some(now) } else { self.seen.load().published };
         self.seen.store(Arc::new(Seen {
             standings: fragments.standings(),
             newest: fragments.newest(),
             served: fragments.served(),
             dirs: fragments.dirs(),
-            across: across(outcome),
+            across: across(outcome, &beside),
+            beside,
             not_ready: not_ready(outcome),
             published,
             facts: OnceLock::new(),
@@ -187,16 +191,49 @@ fn not_ready(outcome: &Outcome) -> Option<String> {
     }
 }
 
-/// What holds a change as a whole, or keeps a first start from being served.
-fn across(outcome: &Outcome) -> Vec<Finding> {
-    let holds = matches!(
-        outcome.verdict,
-        Verdict::Held(_) | Verdict::Restored(..) | Verdict::NotYet | Verdict::Empty
-    );
-    let errors = outcome.diagnostics.iter().filter(|finding| holds && finding.is_error());
+/// What is wrong with files whose text is right: what was `known` of them and is still so, and what is new.
+fn beside(
+    known: &[(Arc<Look>, Finding)],
+    outcome: &Outcome,
+    fragments: &Fragments,
+) -> Vec<(Arc<Look>, Finding)> {
+    if outcome.broken == 0 {
+        return Vec::new();
+    }
+    let (newest, standings) = (fragments.newest(), fragments.standings());
+    let is_so = |look: &Arc<Look>| {
+        let state = standings.get(&look.name).map(|standing| &standing.state);
+        let is_newest = newest.get(&look.name).is_some_and(|newest| Arc::ptr_eq(newest, look));
+        is_newest && matches!(state, Some(Condition::Stale | Condition::Refused))
+    };
+    let known = known.iter().filter(|(look, _)| is_so(look)).cloned();
+    let loaded = outcome.looks.iter().take(outcome.files_loaded);
+    let new = loaded.filter(|look| !look.has_errors() && is_so(look)).flat_map(|look| {
+        let of = outcome.diagnostics.iter().filter(|finding| finding.is_error() && finding.file == look.path);
+        let of: Vec<Diagnostic> = of.take(MAX_FINDINGS).cloned().collect();
+        shown(&of, |_| look.text()).into_iter().map(|finding| (look.clone(), finding))
+    });
+    known.chain(new).take(MAX_FRAGMENTS).collect()
+}
+
+/// What holds a change as a whole, or keeps a first start from being served, and is no fault of one file.
+fn across(outcome: &Outcome, beside: &[(Arc<Look>, Finding)]) -> Vec<Finding> {
+    if matches!(outcome.verdict, Verdict::Publish(_) | Verdict::Unchanged) {
+        return Vec::new();
+    }
+    let looks: HashMap<&str, &Arc<Look>> = outcome.looks.iter().map(|look| (&*look.path, look)).collect();
+    let is_own = |finding: &Diagnostic| {
+        looks.get(&*finding.file).is_some_and(|look| look.loaded.diagnostics.contains(finding))
+    };
+    let errors = outcome.diagnostics.iter().filter(|finding| finding.is_error() && !is_own(finding));
     let errors: Vec<Diagnostic> = errors.take(MAX_FRAGMENTS).cloned().collect();
-    let text = |file: &str| outcome.looks.iter().find(|look| &*look.path == file)?.text();
-    diagnostic::located(&errors, text).iter().map(admin::finding).collect()
+    let mut findings = shown(&errors, |file| looks.get(file).and_then(|look| look.text()));
+    findings.retain(|finding| beside.iter().all(|(_, known)| known != finding));
+    findings
+}
+
+fn shown<'t>(findings: &[Diagnostic], text: impl Fn(&str) -> Option<&'t str>) -> Vec<Finding> {
+    diagnostic::located(findings, text).iter().map(admin::finding).collect()
 }
 
 impl Seen {
@@ -218,6 +255,9 @@ impl Seen {
             let mut findings: BTreeMap<String, u64> = severities.map(|name| (name.to_owned(), 0)).into();
             for finding in self.newest.values().flat_map(|look| &look.loaded.diagnostics) {
                 *findings.entry(admin::severity(finding.severity).to_owned()).or_default() += 1;
+            }
+            for finding in self.beside.iter().map(|(_, finding)| finding).chain(&self.across) {
+                *findings.entry(finding.severity.clone()).or_default() += 1;
             }
             Facts { files, findings, held, certificates: self.certificates() }
         })
@@ -265,7 +305,9 @@ impl Seen {
         let mut fragments = Vec::new();
         for &(name, standing) in &not_good {
             let path = &standing.path;
-            let own = self.newest.get(name).map(errors).unwrap_or_default();
+            let mut own = self.newest.get(name).map(errors).unwrap_or_default();
+            let beside = self.beside.iter().filter(|(look, _)| look.name == *name);
+            own.extend(beside.map(|(_, finding)| finding.clone()));
             let across = self.across.iter().filter(|finding| finding.file == **path && own.is_empty());
             let held = matches!(standing.state, Condition::Held(_));
             let elsewhere = if held { std::mem::take(&mut elsewhere) } else { Vec::new() };
@@ -286,7 +328,7 @@ impl Seen {
 fn errors(look: &Arc<Look>) -> Vec<Finding> {
     let errors = look.loaded.diagnostics.iter().filter(|finding| finding.is_error());
     let errors: Vec<Diagnostic> = errors.take(MAX_FINDINGS).cloned().collect();
-    diagnostic::located(&errors, |_| look.text()).iter().map(admin::finding).collect()
+    shown(&errors, |_| look.text())
 }
 
 fn state(condition: &Condition) -> &'static str {

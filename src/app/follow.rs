@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AppError, FileName, Fragments, Outcome, Policy, Signal, Signals, VariableSources};
+use super::signals::{Signal, Signals};
+use super::{AppError, FileName, Fragments, Outcome, Policy, VariableSources};
 use crate::envoy_api::Api;
 use crate::source::{self, Next, Sources, Watch};
 

@@ -27,6 +27,18 @@ pub struct Outcome {
     pub took: Duration,
 }
 
+impl Outcome {
+    /// Whether another one only says again what this one says: that a change waits, or a start, and for what.
+    pub fn says_all_of(&self, other: &Outcome) -> bool {
+        let is_same = match (&self.verdict, &other.verdict) {
+            (Verdict::Held(these) | Verdict::Restored(_, these), Verdict::Held(those)) => these == those,
+            (Verdict::NotYet, Verdict::NotYet) | (Verdict::Empty, Verdict::Empty) => true,
+            _ => false,
+        };
+        is_same && other.diagnostics.iter().all(|finding| self.diagnostics.contains(finding))
+    }
+}
+
 /// What became of the snapshot.
 #[derive(Debug)]
 pub enum Verdict {

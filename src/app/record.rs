@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::mix::Places;
 use crate::admin;
-use crate::resource::{Digest, Kind};
+use crate::resource::{Digest, Kind, Name};
 use crate::serve::{Event, Journal, Rejection, Stream, Variant};
 
 /// A client that misbehaves gets one line in this time, whatever it sends.
@@ -65,6 +65,17 @@ impl Record {
                 "an Envoy refused a resource and goes on with what it had"
             );
         }
+    }
+
+    fn contested(&self, stream: &Stream, kind: Kind, name: &Name) {
+        let at = self.places.load().of(kind, name).join(", ");
+        tracing::warn!(
+            node = node_of(stream),
+            kind = kind.noun(),
+            resource = &**name,
+            at,
+            "several fragments with this resource have `nodes:` that this Envoy matches; it receives none of them"
+        );
     }
 
     /// Whether this refusal was not written down just now: a client may ask and refuse without end.
@@ -123,17 +134,7 @@ impl Journal for Record {
         }
         match event {
             // A client may have a stream for each resource.
-            Event::Identified(identity) if self.is_first(stream) => tracing::info!(
-                node,
-                peer,
-                credential = stream.credential.as_deref(),
-                cluster = identity.node.cluster,
-                agent = identity.agent,
-                version = identity.agent_version,
-                variant = variant(stream),
-                service = service(stream),
-                "a client connected"
-            ),
+            Event::Identified(_) if self.is_first(stream) => connected(stream),
             Event::Sent { kind, items, removed, .. } => {
                 tracing::debug!(node, peer, kind = kind.noun(), items, removed, "sent");
             }
@@ -141,41 +142,16 @@ impl Journal for Record {
                 tracing::debug!(node, peer, kind = kind.noun(), after_ms = after.as_millis(), "acknowledged");
             }
             Event::Rejected(rejection) => self.rejected(stream, rejection),
-            Event::UnknownType(url) if self.may_complain("", peer) => {
-                tracing::warn!(
-                    node,
-                    peer,
-                    type_url = &**url,
-                    "a client asked for a type that is not served; it was answered as empty"
-                );
-            }
-            Event::SecretsWithheld if self.may_tell_of_secrets(node, peer) => tracing::warn!(
-                node,
-                peer,
-                "a client of another user asks for secrets over plain TCP and gets none: listen on unix:PATH or give a \
-                 certificate (--tls-cert, --tls-key) and let it connect there, or allow it with --insecure"
-            ),
-            Event::Contested(kind, name) => {
-                let at = self.places.load().of(*kind, name).join(", ");
-                tracing::warn!(
-                    node,
-                    kind = kind.noun(),
-                    resource = &**name,
-                    at,
-                    "several fragments with this resource have `nodes:` that this Envoy matches; it receives none of them"
-                );
-            }
+            Event::UnknownType(url) if self.may_complain("", peer) => unknown_type(stream, url),
+            Event::SecretsWithheld if self.may_tell_of_secrets(node, peer) => secrets_withheld(stream),
+            Event::Contested(kind, name) => self.contested(stream, *kind, name),
             Event::Closed(Some(reason)) if self.may_complain("", peer) => {
                 tracing::warn!(node, peer, reason, "a stream was ended for what its client sent");
             }
             Event::Closed(None) => tracing::debug!(node, peer, "a stream ended"),
-            Event::Overdue { kind, after } if self.may_complain("overdue", peer) => tracing::warn!(
-                node,
-                peer,
-                kind = kind.noun(),
-                after_s = after.as_secs(),
-                "a client has not answered; what waited for its ACK waits no longer"
-            ),
+            Event::Overdue { kind, after } if self.may_complain("overdue", peer) => {
+                overdue(stream, *kind, *after);
+            }
             Event::Opened
             | Event::Started(_)
             | Event::Identified(_)
@@ -192,6 +168,49 @@ impl Journal for Record {
             tracing::warn!(peer, reason, "a client was refused a stream");
         }
     }
+}
+
+fn connected(stream: &Stream) {
+    let Some(identity) = &stream.identity else { return };
+    tracing::info!(
+        node = node_of(stream),
+        peer = &*stream.peer,
+        credential = stream.credential.as_deref(),
+        cluster = identity.node.cluster,
+        agent = identity.agent,
+        version = identity.agent_version,
+        variant = variant(stream),
+        service = service(stream),
+        "a client connected"
+    );
+}
+
+fn unknown_type(stream: &Stream, url: &str) {
+    tracing::warn!(
+        node = node_of(stream),
+        peer = &*stream.peer,
+        type_url = url,
+        "a client asked for a type that is not served; it was answered as empty"
+    );
+}
+
+fn secrets_withheld(stream: &Stream) {
+    tracing::warn!(
+        node = node_of(stream),
+        peer = &*stream.peer,
+        "a client of another user asks for secrets over plain TCP and gets none: listen on unix:PATH or give a \
+         certificate (--tls-cert, --tls-key) and let it connect there, or allow it with --insecure"
+    );
+}
+
+fn overdue(stream: &Stream, kind: Kind, after: Duration) {
+    tracing::warn!(
+        node = node_of(stream),
+        peer = &*stream.peer,
+        kind = kind.noun(),
+        after_s = after.as_secs(),
+        "a client has not answered; what waited for its ACK waits no longer"
+    );
 }
 
 fn client_of(stream: &Stream) -> Client {

@@ -183,7 +183,10 @@ struct Folder {
 impl Folder {
     fn open(root: &Path) -> io::Result<(Folder, BTreeMap<FileName, Kept>)> {
         let is_new = fs::read_dir(root).map_or(true, |mut entries| entries.next().is_none());
-        DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => io::Error::new(error.kind(), "it is a file, and no directory"),
+            _ => error,
+        })?;
         if is_new {
             // One that the service manager made for us, or an administrator.
             fs::set_permissions(root, Permissions::from_mode(0o700))?;

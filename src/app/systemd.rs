@@ -1,15 +1,15 @@
 //! What a service manager is told: ready, reloading, how it stands, that it works, that it ends.
 //!
 //! Comes in: what the daemon does. Goes out: messages to `NOTIFY_SOCKET`, if there is one. Keeps two
-//! invariants: READY comes after the first look at all files with every socket open, and the watchdog is fed
-//! by those who do the work, never by a timer alone.
+//! invariants: READY comes after the first look at all files with every socket open and once all that was asked
+//! for is read, and the watchdog is fed by those who do the work, never by a timer alone.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -115,22 +115,83 @@ fn tell(message: &str) {
     }
 }
 
-/// Reading everything anew was asked for. To be followed by [`ready`].
-pub fn reloading() {
-    // The time is what tells this reload from an earlier one.
-    if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
-        tell(&format!("RELOADING=1\nMONOTONIC_USEC={}\n", Duration::from(now).as_micros()));
+/// How far the service is, as its manager is told: started, reading anew, ending. A READY comes when all that was asked
+/// for is read, however many asked; each has a start or a RELOADING before it.
+#[derive(Debug)]
+pub struct Service {
+    stage: Mutex<Stage>,
+    tell: fn(&str),
+}
+
+#[derive(Debug, Default)]
+struct Stage {
+    started: bool,
+    /// Who waits for a look at everything.
+    reloads: usize,
+    ending: bool,
+}
+
+impl Default for Service {
+    fn default() -> Service {
+        Service { stage: Mutex::default(), tell }
     }
 }
 
-/// Started, or done with reading anew.
-pub fn ready() {
-    tell("READY=1\n");
-}
+impl Service {
+    /// Started; how it stands is told, too.
+    pub fn started(&self, status: &str) {
+        let mut stage = self.stage();
+        stage.started = true;
+        (self.tell)(&format!("READY=1\nSTATUS={status}\n"));
+        // Who asked before that waits still.
+        if stage.reloads > 0 && !stage.ending {
+            self.tell_reloading();
+        }
+    }
 
-/// The end has begun.
-pub fn stopping() {
-    tell("STOPPING=1\nSTATUS=ending: clients are told to connect again\n");
+    /// How it stands now.
+    pub fn stands(&self, status: &str) {
+        let stage = self.stage();
+        if !stage.ending {
+            (self.tell)(&format!("STATUS={status}\n"));
+        }
+    }
+
+    /// Reading everything anew was asked for. To be followed by [`Service::reloaded`].
+    pub fn reloading(&self) {
+        let mut stage = self.stage();
+        stage.reloads += 1;
+        if stage.started && !stage.ending {
+            self.tell_reloading();
+        }
+    }
+
+    /// Everything was read anew for one of those who asked.
+    pub fn reloaded(&self) {
+        let mut stage = self.stage();
+        stage.reloads = stage.reloads.saturating_sub(1);
+        if stage.reloads == 0 && stage.started && !stage.ending {
+            (self.tell)("READY=1\n");
+        }
+    }
+
+    /// The end has begun.
+    pub fn stopping(&self) {
+        self.stage().ending = true;
+        (self.tell)("STOPPING=1\nSTATUS=ending: clients are told to connect again\n");
+    }
+
+    /// What is told is told in order: while this is held.
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_reloading(&self) {
+        // The time is what tells this reload from an earlier one.
+        if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
+            (self.tell)(&format!("RELOADING=1\nMONOTONIC_USEC={}\n", Duration::from(now).as_micros()));
+        }
+    }
 }
 
 /// Passes on what is told to people, and keeps what the status text needs.
@@ -178,6 +239,7 @@ impl Reporter for Telling {
 
 /// Says READY after the first look, and from then on how it stands, whenever that changes.
 pub async fn keep_told(
+    service: Arc<Service>,
     mut looked: watch::Receiver<Option<String>>,
     store: Arc<Store>,
     clients: Arc<Clients>,
@@ -188,13 +250,13 @@ pub async fn keep_told(
     }
     let status = || status(&store, &clients, looked.borrow().as_deref().unwrap_or_default());
     let mut told = status();
-    tell(&format!("READY=1\nSTATUS={told}\n"));
+    service.started(&told);
     let mut tick = tokio::time::interval(STATUS);
     loop {
         tick.tick().await;
         let now = status();
         if now != told {
-            tell(&format!("STATUS={now}\n"));
+            service.stands(&now);
             told = now;
         }
     }
@@ -219,6 +281,8 @@ fn status(store: &Store, clients: &Clients, trouble: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     #[test]
@@ -233,5 +297,38 @@ mod tests {
         one.beat();
         one.beat();
         assert!(!watchdog.all_work());
+    }
+    thread_local! {
+        static TOLD: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// What was told since the last call: the words before the first `=`.
+    fn told() -> Vec<String> {
+        TOLD.take()
+    }
+
+    #[test]
+    fn ready_is_said_once_all_that_was_asked_for_is_read() {
+        let word = |message: &str| message.split('=').next().unwrap_or_default().to_owned();
+        let service = Service {
+            tell: |message| TOLD.with_borrow_mut(|told| told.push(message.to_owned())),
+            ..Service::default()
+        };
+        let after = |act: &dyn Fn(&Service)| {
+            act(&service);
+            told().iter().map(|message| word(message)).collect::<Vec<_>>()
+        };
+        // Who asks before the start is served by it, or waits longer.
+        assert_eq!(after(&Service::reloading), [""; 0]);
+        assert_eq!(after(&|service| service.started("fine")), ["READY", "RELOADING"]);
+        assert_eq!(after(&Service::reloaded), ["READY"]);
+        assert_eq!(after(&Service::reloading), ["RELOADING"]);
+        assert_eq!(after(&Service::reloading), ["RELOADING"], "its time is a later one");
+        assert_eq!(after(&Service::reloaded), [""; 0], "the second is not done");
+        assert_eq!(after(&Service::reloaded), ["READY"]);
+        assert_eq!(after(&Service::reloading), ["RELOADING"]);
+        assert_eq!(after(&Service::stopping), ["STOPPING"]);
+        assert_eq!(after(&Service::reloaded), [""; 0], "it is about to end");
+        assert_eq!(after(&|service| service.stands("serving")), [""; 0], "that it ends is how it stands");
     }
 }

@@ -15,21 +15,18 @@ use tonic::body::Body;
 
 use super::Settings;
 use super::address::Address;
-use super::board::Board;
 use super::control::{Control, DumpRequest, Dumped};
 use super::foreign::is_foreign;
+use super::hall::Hall;
 use super::process::{process, seconds};
-use super::record::Record;
 use super::tls::Tls;
 use crate::admin::{
     self, Answer, Bridge, Certificate, Client, Entry, MAX_CLIENTS, Page, Scrape, Serving, Status, Summary,
     TEXT,
 };
-use crate::envoy_api::Api;
 use crate::migrate;
 use crate::resource::{Kind, Node};
-use crate::serve::Clients;
-use crate::snapshot::{Snapshot, Store, View};
+use crate::snapshot::{Snapshot, View};
 
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -38,25 +35,33 @@ const JSON: &str = "application/json";
 
 /// Everything that can be looked at.
 pub struct Window {
-    pub api: Api,
-    pub bridge: Bridge,
-    pub started: SystemTime,
-    pub store: Arc<Store>,
-    pub clients: Arc<Clients>,
-    pub record: Arc<Record>,
-    pub board: Arc<Board>,
-    pub tls: Option<Arc<Tls>>,
-    pub draining: watch::Receiver<bool>,
+    hall: Hall,
+    bridge: Bridge,
+    started: SystemTime,
+    tls: Option<Arc<Tls>>,
+    draining: watch::Receiver<bool>,
 }
 
 impl Window {
+    /// Looks at what is in the hall, from now on.
+    pub fn new(
+        hall: &Hall,
+        settings: &Settings,
+        listen: &[Address],
+        tls: Option<Arc<Tls>>,
+        draining: watch::Receiver<bool>,
+    ) -> Window {
+        let started = SystemTime::now();
+        Window { hall: hall.clone(), bridge: bridge(settings, listen), started, tls, draining }
+    }
+
     /// Everything at this moment.
     pub fn status(&self) -> Status {
         let now = SystemTime::now();
         let (mut clients, mut summary) = self.clients();
         summary.left_out = clients.len().saturating_sub(MAX_CLIENTS) as u64;
         clients.truncate(MAX_CLIENTS);
-        let seen = self.board.seen();
+        let seen = self.hall.board.seen();
         Status {
             schema_version: admin::SCHEMA_VERSION,
             at: humantime::format_rfc3339_millis(now).to_string(),
@@ -71,20 +76,20 @@ impl Window {
     /// The clients, and how many of them run the newest.
     pub fn clients(&self) -> (Vec<Client>, Summary) {
         let now = (Instant::now(), SystemTime::now());
-        let places = self.record.places();
-        let snapshot = self.store.current();
-        admin::clients(&self.clients.streams(), &snapshot, now, &|kind, name| places.of(kind, name))
+        let places = self.hall.record.places();
+        let snapshot = self.hall.store.current();
+        admin::clients(&self.hall.clients.streams(), &snapshot, now, &|kind, name| places.of(kind, name))
     }
 
     /// What became of the last changes, the newest first.
     pub fn history(&self, limit: usize) -> Vec<Entry> {
-        self.board.history(limit)
+        self.hall.board.history(limit)
     }
 
     /// Another number means that something happened: a snapshot, or anything on a stream.
     pub fn events(&self) -> u64 {
         // Each of them only grows.
-        self.clients.events() + self.board.looks()
+        self.hall.clients.events() + self.hall.board.looks()
     }
 
     /// Whether the daemon is ending.
@@ -94,7 +99,7 @@ impl Window {
 
     /// Gives each resource that is served, until `take` wants no more.
     pub fn dump(&self, request: &DumpRequest, mut take: impl FnMut(Dumped) -> bool) {
-        let snapshot = self.store.current();
+        let snapshot = self.hall.store.current();
         let node =
             Node { id: request.node_id.clone(), cluster: request.node_cluster.clone(), ..Node::default() };
         let is_for_all = request.node_id.is_empty() && request.node_cluster.is_empty();
@@ -106,7 +111,9 @@ impl Window {
                     continue;
                 }
                 // What this API does not know was not made by it: it cannot be served either.
-                let Ok(shown) = migrate::show(&self.api, resource, audience.as_deref()) else { continue };
+                let Ok(shown) = migrate::show(&self.hall.api, resource, audience.as_deref()) else {
+                    continue;
+                };
                 let dumped = Dumped {
                     kind: kind.fragment_key().to_owned(),
                     name: shown.name,
@@ -123,7 +130,7 @@ impl Window {
     }
 
     fn serving(&self) -> Serving {
-        let (snapshot, seen) = (self.store.current(), self.board.seen());
+        let (snapshot, seen) = (self.hall.store.current(), self.hall.board.seen());
         let facts = seen.facts();
         let published = seen.published.map(|at| humantime::format_rfc3339_millis(at).to_string());
         Serving {
@@ -140,11 +147,11 @@ impl Window {
     }
 
     fn problems(&self, snapshot: &Snapshot) -> Vec<String> {
-        self.board.seen().problems(snapshot.is_loaded())
+        self.hall.board.seen().problems(snapshot.is_loaded())
     }
 
     fn metrics(&self) -> String {
-        let seen = self.board.seen();
+        let seen = self.hall.board.seen();
         let facts = seen.facts();
         let own = self.tls.as_ref().map(|tls| Certificate {
             kind: "listen",
@@ -160,8 +167,8 @@ impl Window {
             published_seconds: seen.published.map(seconds),
             held: !facts.held.is_empty(),
             summary: &self.clients().1,
-            clients: &self.clients,
-            loads: &self.board.loads,
+            clients: &self.hall.clients,
+            loads: &self.hall.board.loads,
             certificates: &certificates,
             renewals: self.tls.as_ref().map(|tls| tls.renewals()),
             process: process(self.started),
@@ -169,14 +176,14 @@ impl Window {
     }
 
     fn healthz(&self) -> Answer {
-        match self.board.life.problem() {
+        match self.hall.board.life.problem() {
             None => Answer { status: 200, content_type: TEXT, body: "ok\n".into() },
             Some(problem) => Answer { status: 503, content_type: TEXT, body: format!("{problem}\n") },
         }
     }
 
     fn readyz(&self) -> Answer {
-        let snapshot = self.store.current();
+        let snapshot = self.hall.store.current();
         let text = |status, body: String| Answer { status, content_type: TEXT, body };
         if self.is_draining() {
             return text(503, "xds-bridge is ending\n".into());
@@ -185,7 +192,7 @@ impl Window {
             return text(200, format!("ready: snapshot {} is served\n", snapshot.generation()));
         }
         let mut body = self.problems(&snapshot).join("\n");
-        for fragment in self.board.seen().fragments(SystemTime::now()) {
+        for fragment in self.hall.board.seen().fragments(SystemTime::now()) {
             body.push_str(&format!("\n{} {}", fragment.path, fragment.why));
             for finding in fragment.findings {
                 body.push_str(&format!("\n  {}:{}: {}", finding.file, finding.line, finding.message));
@@ -211,7 +218,7 @@ impl Window {
 }
 
 /// Which daemon this is.
-pub fn bridge(settings: &Settings, listen: &[Address]) -> Bridge {
+fn bridge(settings: &Settings, listen: &[Address]) -> Bridge {
     Bridge {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: super::process::id(),

@@ -17,7 +17,14 @@ pub use daemon::{Completions, History, Man, Reload, Status};
 #[command(version = env!("XDS_BRIDGE_VERSION"), max_term_width = 110)]
 pub struct Args {
     /// Settings file [default: /etc/xds-bridge/xds-bridge.yaml, if it exists]
-    #[arg(long, global = true, value_name = "FILE", env = "XDS_BRIDGE_SETTINGS", help_heading = "Settings")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "XDS_BRIDGE_SETTINGS",
+        hide_env_values = true,
+        help_heading = "Settings"
+    )]
     pub settings: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
@@ -67,7 +74,7 @@ pub struct Check {
     #[arg(long = "variables")]
     pub list_variables: bool,
     /// Let this Envoy program judge the fragments, too, as each kind of node receives them
-    #[arg(long, value_name = "PROGRAM", env = "XDS_BRIDGE_ENVOY")]
+    #[arg(long, value_name = "PROGRAM", env = "XDS_BRIDGE_ENVOY", hide_env_values = true)]
     pub envoy: Option<PathBuf>,
     /// How long one run of that program may take [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "envoy")]
@@ -146,7 +153,8 @@ pub struct Import {
     /// `node.cluster` for a bootstrap without one
     #[arg(long, value_name = "CLUSTER", default_value = "default")]
     pub node_cluster: String,
-    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first `listen` of the settings]
+    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first unix socket among `listen` of the
+    /// settings, else the first address]
     #[arg(long, value_name = "ADDRESS")]
     pub xds: Option<Address>,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::migrate::{ClientTls, Connection, Endpoint};
 pub fn run(given: &Given, command: &Bootstrap) -> Result<Exit> {
     let address = match &command.xds {
         Some(address) => address.clone(),
-        None => given.settings()?.first_listen()?,
+        None => given.settings()?.first_listen(command.tls.ca.is_some())?,
     };
     let node_id = match &command.node_id {
         Some(id) => id.clone(),

@@ -18,27 +18,29 @@ const WHOLE: Duration = Duration::from_secs(120);
 /// Largest answer; a dump of 100 000 resources has some hundred megabytes.
 const MAX_BODY: u64 = 1 << 30;
 
+/// What people are to write.
+const FORM: &str = "the address of its admin interface on this machine, such as http://127.0.0.1:9901";
+
 /// Longest line of a head, and most lines.
 const MAX_LINE: u64 = 8 << 10;
 const MAX_HEAD: usize = 100;
 
 /// The configuration of the Envoy whose admin interface is at this URL.
 pub fn config_dump(url: &str) -> Result<String> {
-    let rest = url
-        .strip_prefix("http://")
-        .with_context(|| format!("{url}: only http:// on this machine is asked"))?;
+    let rest = url.strip_prefix("http://").with_context(|| format!("{url}: an Envoy is asked by {FORM}"))?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let path = if matches!(path, "" | "/" | "/config_dump") { "/config_dump?include_eds" } else { path };
     let address = authority
         .to_socket_addrs()
-        .with_context(|| format!("{url}: `{authority}` is no HOST:PORT"))?
+        .with_context(|| format!("{url}: `{authority}` cannot be asked; an Envoy is, by {FORM}"))?
         .find(|address| address.ip().is_loopback())
         .with_context(|| {
             format!(
                 "{url}: not on this machine; save the dump there (curl {url} >dump.json) and import the file"
             )
         })?;
-    let body = get(address, authority, path).with_context(|| format!("cannot read {url}"))?;
+    let body = get(address, authority, path)
+        .with_context(|| format!("cannot read {url}: is the admin interface of an Envoy there?"))?;
     String::from_utf8(body).with_context(|| format!("{url}: the answer is no text"))
 }
 
@@ -50,7 +52,7 @@ fn get(address: std::net::SocketAddr, host: &str, path: &str) -> Result<Vec<u8>>
     let status = line(&mut reader)?;
     let code = status.split(' ').nth(1).unwrap_or_default();
     if code != "200" {
-        bail!("the answer is `{status}`: is this an Envoy's admin interface?");
+        bail!("the answer is `{status}`");
     }
     let (mut length, mut is_chunked) = (None, false);
     for _ in 0..MAX_HEAD {

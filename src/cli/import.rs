@@ -37,7 +37,7 @@ pub fn run(given: &Given, command: &Import) -> Result<Exit> {
     }
     let address = match &command.xds {
         Some(address) => address.clone(),
-        None => settings.first_listen()?,
+        None => settings.first_listen(command.tls.ca.is_some())?,
     };
     let options = migrate::Options {
         split: match command.split {

@@ -58,8 +58,9 @@ impl Reporter for Terminal {
         }
         if let Some(first) = addresses.first() {
             text.push_str(&format!(
-                "  to connect     {} bootstrap --xds {first}{} > envoy.yaml && envoy -c envoy.yaml\n\n",
+                "  to connect     {} bootstrap --xds {}{} > envoy.yaml && envoy -c envoy.yaml\n\n",
                 program(),
+                reached_at(first),
                 if self.plain.contains(first) { "" } else { tls_flags(first, &self.tls) }
             ));
         }
@@ -133,6 +134,14 @@ fn tls_flags(address: &Address, tls: &TlsSettings) -> &'static str {
     }
 }
 
+/// Where an Envoy connects to; all addresses of this machine are none by which another one finds it.
+fn reached_at(address: &Address) -> String {
+    match address {
+        Address::Tcp(at) if at.ip().is_unspecified() => format!("IP-OF-THIS-MACHINE:{}", at.port()),
+        _ => address.to_string(),
+    }
+}
+
 fn time(outcome: &Outcome) -> String {
     let ms = outcome.took.as_secs_f64() * 1e3;
     if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
@@ -172,5 +181,16 @@ mod tests {
         assert_eq!(flags("127.0.0.1:1", true, false), " --ca FILE");
         assert_eq!(flags("127.0.0.1:1", true, true), " --ca FILE --cert FILE --key FILE");
         assert_eq!(flags("unix:x.sock", true, true), "");
+    }
+
+    #[test]
+    fn the_line_on_how_to_connect_names_no_address_that_means_all() {
+        let reached = |address: &str| reached_at(&address.parse().expect("an address"));
+        assert_eq!(reached("127.0.0.1:1"), "127.0.0.1:1");
+        assert_eq!(
+            [reached("0.0.0.0:1"), reached("[::]:1")],
+            ["IP-OF-THIS-MACHINE:1", "IP-OF-THIS-MACHINE:1"]
+        );
+        assert_eq!(reached("unix:x.sock"), "unix:x.sock");
     }
 }

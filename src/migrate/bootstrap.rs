@@ -256,7 +256,7 @@ impl Node {
     }
 }
 
-/// The anchors of a bootstrap go with it.
+/// The anchors of a bootstrap go with it, where it names them.
 pub(super) fn text(head: &[String], root: &Node, anchors: &Anchors) -> Option<String> {
-    super::write::document(head, root, anchors)
+    super::write::part(anchors, |writer| writer.document(head, root))
 }

@@ -3,6 +3,8 @@
 //! Comes in: the type and bytes of a message. Goes out: a [`Node`], and on request one in which
 //! secrets are only numbered. Keeps the invariant that reading the tree again gives the same bytes.
 
+mod well_known;
+
 use std::collections::HashMap;
 
 use base64::Engine;
@@ -10,8 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 use super::tree::{Child, Node};
-use super::typed::type_of;
-use crate::envoy_api::{Api, EnumId, FieldType, MessageId, MessageType, Scalar, Shape, ValueType, WellKnown};
+use crate::envoy_api::{Api, EnumId, FieldType, MessageId, MessageType, Scalar, Shape, ValueType};
 
 /// How deep messages may nest, those in `Any`s included.
 const MAX_DEPTH: usize = 200;
@@ -219,86 +220,6 @@ impl<'a> Reader<'a> {
             (_, Raw::Bytes(_)) => return None,
         })
     }
-
-    /// The types that have a form of their own in JSON.
-    fn well_known(
-        &mut self,
-        form: WellKnown,
-        ty: &MessageType,
-        raw: &[(u32, Raw<'_>)],
-        is_secret: bool,
-    ) -> Read<Node> {
-        let bad = || Malformed(ty.name.to_string());
-        let number = |at: u32| {
-            raw.iter().rev().find_map(|(number, raw)| match raw {
-                Raw::Number(value) if *number == at => Some(*value as i64),
-                _ => None,
-            })
-        };
-        let bytes = |at: u32| {
-            raw.iter().rev().find_map(|(number, raw)| match raw {
-                Raw::Bytes(value) if *number == at => Some(*value),
-                _ => None,
-            })
-        };
-        Ok(match form {
-            WellKnown::Any => {
-                let url = std::str::from_utf8(bytes(1).unwrap_or_default()).map_err(|_| bad())?;
-                return self.any(url, bytes(2).unwrap_or_default(), is_secret);
-            }
-            WellKnown::Duration => Node::plain(&seconds(number(1).unwrap_or(0), number(2).unwrap_or(0))),
-            WellKnown::Timestamp => {
-                let at = chrono::DateTime::from_timestamp(
-                    number(1).unwrap_or(0),
-                    u32::try_from(number(2).unwrap_or(0)).map_err(|_| bad())?,
-                );
-                Node::text(&at.ok_or_else(bad)?.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
-            }
-            WellKnown::FieldMask => {
-                let paths = raw.iter().filter_map(|(_, raw)| match raw {
-                    Raw::Bytes(path) => Some(camel(std::str::from_utf8(path).ok()?)),
-                    Raw::Number(_) => None,
-                });
-                Node::text(&paths.collect::<Vec<_>>().join(","))
-            }
-            WellKnown::Empty => Node::map([]),
-            WellKnown::Struct | WellKnown::ListValue => {
-                let inner = self.fields(ty, raw, is_secret)?;
-                let key = if form == WellKnown::Struct { "fields" } else { "values" };
-                let empty = if form == WellKnown::Struct { Node::map([]) } else { Node::list([]) };
-                inner.get(key).cloned().unwrap_or(empty)
-            }
-            WellKnown::Value => {
-                let Some((at, _)) = raw.last() else { return Ok(Node::plain("null")) };
-                let inner = self.fields(ty, raw, is_secret)?;
-                match (at, inner.entries().last()) {
-                    (1, _) | (_, None) => Node::plain("null"),
-                    (_, Some(child)) => child.value.clone(),
-                }
-            }
-            WellKnown::Wrapper(scalar) => {
-                let zero = match scalar {
-                    Scalar::String | Scalar::Bytes => Raw::Bytes(&[]),
-                    _ => Raw::Number(0),
-                };
-                let value = raw.iter().rev().find(|(at, _)| *at == 1).map_or(&zero, |(_, raw)| raw);
-                self.scalar(scalar, value, is_secret).ok_or_else(bad)?
-            }
-        })
-    }
-
-    fn any(&mut self, url: &str, bytes: &[u8], is_secret: bool) -> Read<Node> {
-        let api = self.api;
-        let Some(ty) = api.message(type_of(url)) else { return Err(Malformed(type_of(url).to_owned())) };
-        let inner = self.message(ty, bytes, is_secret)?;
-        let mut node = Node::map([("@type", Node::text(url))]);
-        if ty.well_known.is_some() && !(ty.fields.is_empty()) {
-            node.set("value", inner);
-        } else if let Some(children) = node.edit() {
-            children.extend(inner.into_items_of_map());
-        }
-        Ok(node)
-    }
 }
 
 /// The fields of a message in the order of the wire.
@@ -368,33 +289,6 @@ fn float(value: f64) -> Node {
     } else {
         Node::text(if value > 0.0 { "Infinity" } else { "-Infinity" })
     }
-}
-
-/// A duration in seconds with as many digits as it needs.
-fn seconds(seconds: i64, nanos: i64) -> String {
-    let sign = if seconds < 0 || nanos < 0 { "-" } else { "" };
-    let (seconds, nanos) = (seconds.unsigned_abs(), nanos.unsigned_abs());
-    let digits = format!("{nanos:09}");
-    match digits.trim_end_matches('0') {
-        "" => format!("{sign}{seconds}s"),
-        digits => format!("{sign}{seconds}.{digits}s"),
-    }
-}
-
-fn camel(path: &str) -> String {
-    let mut out = String::new();
-    let mut upper = false;
-    for c in path.chars() {
-        match c {
-            '_' => upper = true,
-            c if upper => {
-                out.extend(c.to_uppercase());
-                upper = false;
-            }
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -94,11 +94,7 @@ fn stand_in(ty: &str, node: &mut Node, is_here: &dyn Fn(Beside<'_>) -> bool) {
     match ty.strip_prefix("envoy.extensions.transport_sockets.tls.v3.").unwrap_or(ty) {
         "TlsCertificate" => {
             if ["certificate_chain", "private_key", "pkcs12"].iter().any(|key| lacks(node, key)) {
-                for gone in ["pkcs12", "password", "ocsp_staple", "signed_certificate_timestamp"] {
-                    node.remove(gone);
-                }
-                node.set("certificate_chain", inline(CERTIFICATE));
-                node.set("private_key", inline(KEY));
+                stand_in_pair(node);
             }
             drop_missing(node, &["ocsp_staple", "password"], is_here);
         }
@@ -108,17 +104,7 @@ fn stand_in(ty: &str, node: &mut Node, is_here: &dyn Fn(Beside<'_>) -> bool) {
             }
             drop_missing(node, &["crl"], is_here);
         }
-        "TlsSessionTicketKeys" => {
-            if let Some(keys) = node.get_mut("keys") {
-                for key in keys.elements_mut() {
-                    if is_missing(key, is_here) {
-                        // Three bytes are four characters; the last group is two bytes.
-                        let bytes = "A".repeat(TICKET_KEY_LENGTH / 3 * 4 + 3) + "=";
-                        *key = Node::map([("inline_bytes", Node::text(&bytes))]);
-                    }
-                }
-            }
-        }
+        "TlsSessionTicketKeys" => stand_in_ticket_keys(node, is_here),
         "envoy.extensions.filters.http.jwt_authn.v3.JwtProvider" if lacks(node, "local_jwks") => {
             node.set("local_jwks", inline(KEY_SET));
         }
@@ -146,6 +132,24 @@ fn stand_in(ty: &str, node: &mut Node, is_here: &dyn Fn(Beside<'_>) -> bool) {
     let watched = node.at(&["watched_directory", "path"]).and_then(Node::as_text);
     if watched.is_some_and(|path| !is_here(Beside::Path(path))) {
         node.remove("watched_directory");
+    }
+}
+
+/// A certificate and key instead of those that are somewhere else, one or both.
+fn stand_in_pair(node: &mut Node) {
+    for gone in ["pkcs12", "password", "ocsp_staple", "signed_certificate_timestamp"] {
+        node.remove(gone);
+    }
+    node.set("certificate_chain", inline(CERTIFICATE));
+    node.set("private_key", inline(KEY));
+}
+
+fn stand_in_ticket_keys(node: &mut Node, is_here: &dyn Fn(Beside<'_>) -> bool) {
+    let keys = node.get_mut("keys").map(Node::elements_mut).into_iter().flatten();
+    for key in keys.filter(|key| is_missing(key, is_here)) {
+        // Three bytes are four characters; the last group is two bytes.
+        let bytes = "A".repeat(TICKET_KEY_LENGTH / 3 * 4 + 3) + "=";
+        *key = Node::map([("inline_bytes", Node::text(&bytes))]);
     }
 }
 

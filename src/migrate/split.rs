@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::tree::{Anchors, Child, Node};
-use super::write::Writer;
+use super::write::{self, Writer};
 use crate::resource::Kind;
 
 /// How resources are spread over files.
@@ -92,7 +92,10 @@ fn stem(kind: Kind) -> String {
 }
 
 fn text(items: &[&Item], anchors: &Anchors) -> Option<String> {
-    let mut writer = Writer::new(anchors);
+    write::part(anchors, |writer| write_all(items, writer))
+}
+
+fn write_all(items: &[&Item], writer: &mut Writer<'_>) {
     let mut last = None;
     for item in items {
         if last != Some(item.kind) {
@@ -109,7 +112,6 @@ fn text(items: &[&Item], anchors: &Anchors) -> Option<String> {
         writer.child(&child, 0, true);
         last = Some(item.kind);
     }
-    writer.finish()
 }
 
 /// Longest part of a file name that comes from a resource.

@@ -11,7 +11,7 @@ use super::split::{Item, Names, take_comments};
 use super::tree::{Anchors, Child, Node};
 use super::typed;
 use super::v2::{self, Era};
-use super::{ALIAS_BUDGET, ImportError, Options, Source, dump, foreign};
+use super::{ALIAS_BUDGET, Connection, ImportError, Options, Source, dump, foreign};
 use crate::envoy_api::Api;
 use crate::load::naming;
 use crate::resource::Kind;
@@ -139,13 +139,7 @@ impl Taken {
             }
             *list = Node::list_of(kept);
         }
-        let mut connection = options.connection.clone();
-        let is_taken = |name: &str| {
-            bootstrap::list(full, "clusters").iter().any(|cluster| cluster.text_at("name") == Some(name))
-        };
-        if is_taken(&connection.cluster) {
-            connection.cluster.push_str("_ads");
-        }
+        let connection = connection(full, options);
         let wanted = Wanted {
             node_id: &options.node_id,
             node_cluster: &options.node_cluster,
@@ -253,6 +247,16 @@ impl Taken {
             }
         }
     }
+}
+
+/// The way to the bridge, by a cluster whose name is free.
+fn connection(full: &Node, options: &Options) -> Connection {
+    let mut connection = options.connection.clone();
+    let mut clusters = bootstrap::list(full, "clusters").into_iter();
+    if clusters.any(|cluster| cluster.text_at("name") == Some(&connection.cluster)) {
+        connection.cluster.push_str("_ads");
+    }
+    connection
 }
 
 /// Whether a static resource stays in the bootstrap; says why.

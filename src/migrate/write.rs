@@ -2,9 +2,10 @@
 //!
 //! Comes in: nodes, and the anchors of the file they are from. Goes out: YAML in block style, where
 //! what was not changed looks as it did. Keeps the invariant that what is written stands on its own:
-//! where an anchor is not in the same text, its first alias becomes the anchor.
+//! where an anchor is not in the same text, its first alias becomes the anchor. What is taken out of a file
+//! keeps no anchor that nothing names any more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::tree::{Anchors, Child, Form, MAX_DEPTH, Node};
 
@@ -12,7 +13,12 @@ use super::tree::{Anchors, Child, Form, MAX_DEPTH, Node};
 pub struct Writer<'a> {
     out: String,
     anchors: &'a Anchors,
-    defined: HashMap<String, usize>,
+    /// Anchors by name: their number in the file, and which of those written here they are.
+    defined: HashMap<String, (usize, usize)>,
+    /// Which of the anchors written here an alias behind them names.
+    used: Vec<bool>,
+    /// Which of them are left out.
+    left_out: HashSet<usize>,
     budget: usize,
     depth: usize,
 }
@@ -23,15 +29,51 @@ const MAX_LINE: usize = 100;
 /// How many nodes the aliases of one text may expand to.
 const BUDGET: usize = 1_000_000;
 
+/// A text that is part of what was read: without the anchors that nothing in it names. Nothing if its aliases grew
+/// without bound.
+pub fn part(anchors: &Anchors, write: impl Fn(&mut Writer<'_>)) -> Option<String> {
+    let mut writer = Writer::new(anchors);
+    write(&mut writer);
+    let unused = writer.unused();
+    if unused.is_empty() {
+        return writer.finish();
+    }
+    // Whether an anchor is named shows only behind it.
+    let mut writer = Writer { left_out: unused, ..Writer::new(anchors) };
+    write(&mut writer);
+    writer.finish()
+}
+
 impl<'a> Writer<'a> {
-    /// Begins a text.
-    pub fn new(anchors: &'a Anchors) -> Writer<'a> {
-        Writer { out: String::new(), anchors, defined: HashMap::new(), budget: BUDGET, depth: 0 }
+    fn new(anchors: &'a Anchors) -> Writer<'a> {
+        Writer {
+            out: String::new(),
+            anchors,
+            defined: HashMap::new(),
+            used: Vec::new(),
+            left_out: HashSet::new(),
+            budget: BUDGET,
+            depth: 0,
+        }
     }
 
-    /// The text, or nothing if its aliases grew without bound.
-    pub fn finish(self) -> Option<String> {
+    fn unused(&self) -> HashSet<usize> {
+        self.used.iter().enumerate().filter(|(_, used)| !**used).map(|(at, _)| at).collect()
+    }
+
+    fn finish(self) -> Option<String> {
         (self.budget > 0).then_some(self.out)
+    }
+
+    /// Writes a whole document.
+    pub fn document(&mut self, head: &[String], root: &Node) {
+        self.lines(head);
+        if root.children().is_empty() || root.flow.is_some() && self.can_stay(root) {
+            let child = Child { value: root.clone(), gap: 0, ..Child::item(Node::plain("")) };
+            self.value(&child, 0, false);
+        } else {
+            self.children(root, 0);
+        }
     }
 
     /// Writes lines as they are.
@@ -50,8 +92,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the entries or elements of a collection in this column.
-    pub fn children(&mut self, node: &Node, column: usize) {
-        self.note(node);
+    fn children(&mut self, node: &Node, column: usize) {
         for child in node.children() {
             self.child(child, column, node.is_list());
         }
@@ -93,9 +134,9 @@ impl<'a> Writer<'a> {
     fn value_inside(&mut self, child: &Child, column: usize, in_list: bool) {
         let node = &child.value;
         if let Form::Alias(name, id) = &node.form {
-            if self.defined.get(name) != Some(id)
-                && let Some(target) = self.anchors.get(id)
-            {
+            if let Some(at) = self.find(name, *id) {
+                self.used[at] = true;
+            } else if let Some(target) = self.anchors.get(id) {
                 let copy = Child {
                     value: target.clone(),
                     comment: child.comment.clone(),
@@ -106,16 +147,16 @@ impl<'a> Writer<'a> {
             self.out.push_str(&format!(" *{name}"));
             return self.end_line(child);
         }
-        for word in node.props.anchor.iter().map(|anchor| format!("&{anchor}")).chain(node.props.tag.clone())
-        {
+        let is_anchor = self.anchor(node);
+        if let Some(tag) = &node.props.tag {
             self.out.push(' ');
-            self.out.push_str(&word);
+            self.out.push_str(tag);
         }
         match &node.form {
             Form::Scalar(scalar) => self.raw(&scalar.lines, child, column),
             Form::Map(children) | Form::List(children) => {
                 if let (Some(raw), true) = (&node.flow, self.can_stay(node)) {
-                    self.note_all(node);
+                    self.note_inside(node);
                     return self.raw(raw, child, column);
                 }
                 if let Some(line) = self.one_line(node).filter(|line| line.len() <= MAX_LINE) {
@@ -125,20 +166,30 @@ impl<'a> Writer<'a> {
                     let empty = if node.is_list() { "[]" } else { "{}" };
                     return self.raw(&[empty.to_owned()], child, column);
                 }
-                self.collection(child, column, in_list);
+                self.collection(child, column, in_list, is_anchor);
             }
             Form::Alias(..) => {}
         }
-        self.note(node);
+    }
+
+    /// Writes the anchor of a value, if it has one that is not left out.
+    fn anchor(&mut self, node: &Node) -> bool {
+        let Some(name) = &node.props.anchor else { return false };
+        let at = self.note(name, node.props.id);
+        let is_written = !self.left_out.contains(&at);
+        if is_written {
+            self.out.push_str(&format!(" &{name}"));
+        }
+        is_written
     }
 
     /// A block collection behind its key or dash.
-    fn collection(&mut self, child: &Child, column: usize, in_list: bool) {
+    fn collection(&mut self, child: &Child, column: usize, in_list: bool, is_anchor: bool) {
         let node = &child.value;
         let first = node.children().first();
         let is_beside = in_list
             && child.comment.is_none()
-            && node.props.anchor.is_none()
+            && !is_anchor
             && node.props.tag.is_none()
             && first.is_some_and(|first| first.before.is_empty());
         if is_beside {
@@ -238,22 +289,38 @@ impl<'a> Writer<'a> {
         match &node.form {
             Form::Alias(name, id) => {
                 let here = inside.iter().rev().find(|(known, _)| known == name);
-                here.map_or(self.defined.get(name) == Some(id), |(_, known)| known == id)
+                here.map_or(self.find(name, *id).is_some(), |(_, known)| known == id)
             }
             _ => node.children().iter().all(|child| self.knows_aliases(&child.value, inside)),
         }
     }
 
-    fn note(&mut self, node: &Node) {
-        if let Some(name) = &node.props.anchor {
-            self.defined.insert(name.clone(), node.props.id);
-        }
+    /// Which of the anchors written here the alias names, if it does.
+    fn find(&self, name: &str, id: usize) -> Option<usize> {
+        self.defined.get(name).filter(|(known, _)| *known == id).map(|(_, at)| *at)
     }
 
-    fn note_all(&mut self, node: &Node) {
-        self.note(node);
-        for child in node.children() {
-            self.note_all(&child.value);
+    /// An anchor is written here; gives which it is.
+    fn note(&mut self, name: &str, id: usize) -> usize {
+        let at = self.used.len();
+        self.used.push(false);
+        self.defined.insert(name.to_owned(), (id, at));
+        at
+    }
+
+    /// What is written as it was has the anchors and aliases that it had.
+    fn note_inside(&mut self, node: &Node) {
+        for Child { value, .. } in node.children() {
+            if let Some(name) = &value.props.anchor {
+                let at = self.note(name, value.props.id);
+                self.used[at] = true;
+            }
+            if let Form::Alias(name, id) = &value.form
+                && let Some(at) = self.find(name, *id)
+            {
+                self.used[at] = true;
+            }
+            self.note_inside(value);
         }
     }
 }
@@ -261,13 +328,7 @@ impl<'a> Writer<'a> {
 /// A document as a text.
 pub fn document(head: &[String], root: &Node, anchors: &Anchors) -> Option<String> {
     let mut writer = Writer::new(anchors);
-    writer.lines(head);
-    if root.children().is_empty() || root.flow.is_some() && writer.can_stay(root) {
-        let child = Child { value: root.clone(), gap: 0, ..Child::item(Node::plain("")) };
-        writer.value(&child, 0, false);
-    } else {
-        writer.children(root, 0);
-    }
+    writer.document(head, root);
     writer.finish()
 }
 
@@ -327,9 +388,33 @@ last: "x"
     #[test]
     fn an_alias_without_its_anchor_becomes_one() {
         let read = read("x: &a {k: [1]}\ny: {u: *a, v: *a}\n").expect("YAML");
-        let mut writer = Writer::new(&read.anchors);
-        writer.child(&read.root.children()[1], 0, false);
-        assert_eq!(writer.finish().expect("bounded"), "y:\n  u: &a {k: [1]}\n  v: *a\n");
+        let text = part(&read.anchors, |writer| writer.child(&read.root.children()[1], 0, false));
+        assert_eq!(text.expect("bounded"), "y:\n  u: &a {k: [1]}\n  v: *a\n");
+    }
+
+    #[test]
+    fn a_part_has_no_anchor_that_nothing_in_it_names() {
+        let text = "\
+- &a
+  k: 1
+- <<: *a
+  n: &b [2]
+- { m: *b, &s x: y }
+- <<: *a
+  o: &a { p: *b }
+  q: [*a]
+";
+        let read = read(text).expect("YAML");
+        let parts = |from: usize, to: usize| {
+            let children = &read.root.children()[from..to];
+            part(&read.anchors, |writer| children.iter().for_each(|child| writer.child(child, 0, true)))
+                .expect("bounded")
+        };
+        assert_eq!(parts(0, 1), "- k: 1\n");
+        assert_eq!(parts(1, 2), "- <<:\n    k: 1\n  n: [2]\n");
+        assert_eq!(parts(1, 3), "- <<:\n    k: 1\n  n: &b [2]\n- { m: *b, &s x: y }\n");
+        assert_eq!(parts(0, 2), "- &a\n  k: 1\n- <<: *a\n  n: [2]\n");
+        assert_eq!(parts(3, 4), "- <<:\n    k: 1\n  o: &a\n    p: [2]\n  q: [*a]\n");
     }
 
     #[test]
@@ -341,9 +426,7 @@ last: "x"
         }
         let read = read(&text).expect("YAML");
         assert!(read.root.expanded(&read.anchors, &mut 1_000_000).is_none());
-        let mut writer = Writer::new(&read.anchors);
-        writer.child(&read.root.children()[199], 0, false);
-        assert!(writer.finish().is_none());
+        assert!(part(&read.anchors, |writer| writer.child(&read.root.children()[199], 0, false)).is_none());
     }
 
     #[test]

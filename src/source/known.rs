@@ -100,7 +100,7 @@ pub(super) struct Table {
     pub(super) known: BTreeMap<Place, Known>,
     pub(super) dirs: BTreeMap<Place, SeenDir>,
     pub(super) spots: BTreeMap<Place, Vec<Spot>>,
-    dirs_by_path: HashMap<PathBuf, BTreeSet<Place>>,
+    dirs_by_path: BTreeSet<(PathBuf, Place)>,
     /// Each file that was read and its places: several if it has hard links.
     by_file: BTreeSet<(FileId, Place)>,
     spots_by_dir: HashMap<PathBuf, HashMap<OsString, BTreeSet<Place>>>,
@@ -181,7 +181,8 @@ impl Table {
 
     /// Every directory in which a name matters, and every file with several names.
     pub(super) fn watched_paths(&self, settle: &Settle) -> BTreeSet<PathBuf> {
-        let dirs = self.dirs_by_path.keys().chain(self.spots_by_dir.keys()).map(PathBuf::as_path);
+        let walked = self.dirs_by_path.iter().map(|(dir, _)| dir);
+        let dirs = walked.chain(self.spots_by_dir.keys()).map(PathBuf::as_path);
         let known = self.known.values().filter_map(|known| known.seen.hard_linked());
         let waiting = settle.waiting().values().filter_map(|waiting| waiting.seen.as_ref()?.hard_linked());
         dirs.chain(known).chain(waiting).map(Path::to_path_buf).collect()
@@ -189,7 +190,7 @@ impl Table {
 
     /// The places at which this directory was walked.
     pub(super) fn places_of_dir(&self, dir: &Path) -> impl Iterator<Item = &Place> {
-        self.dirs_by_path.get(dir).into_iter().flatten()
+        places_of(&self.dirs_by_path, dir.to_path_buf())
     }
 
     /// The places that lead through this name, or through any in the directory.
@@ -305,22 +306,12 @@ impl Table {
             Some(known) => self.known.insert(place.clone(), known),
             None => self.known.remove(place),
         };
-        let old = old.and_then(|old| old.seen.id());
-        if old == id {
-            return;
-        }
-        if let Some(old) = old {
-            self.by_file.remove(&(old, place.clone()));
-        }
-        if let Some(id) = id {
-            self.by_file.insert((id, place.clone()));
-        }
+        reindex(&mut self.by_file, place, old.and_then(|old| old.seen.id()), id);
     }
 
     /// The places of a file.
     pub(super) fn places_of_file(&self, id: FileId) -> impl Iterator<Item = &Place> {
-        let first = (id, Place::root(Root::Layer(0)));
-        self.by_file.range(first..).take_while(move |(other, _)| *other == id).map(|(_, place)| place)
+        places_of(&self.by_file, id)
     }
 
     pub(super) fn set_dir(&mut self, place: &Place, dir: Option<SeenDir>) {
@@ -329,21 +320,7 @@ impl Table {
             Some(dir) => self.dirs.insert(place.clone(), dir),
             None => self.dirs.remove(place),
         };
-        let old = old.map(|dir| dir.path);
-        if old == path {
-            return;
-        }
-        if let Some(old) = old
-            && let Some(places) = self.dirs_by_path.get_mut(&old)
-        {
-            places.remove(place);
-            if places.is_empty() {
-                self.dirs_by_path.remove(&old);
-            }
-        }
-        if let Some(path) = path {
-            self.dirs_by_path.entry(path).or_default().insert(place.clone());
-        }
+        reindex(&mut self.dirs_by_path, place, old.map(|dir| dir.path), path);
     }
 
     pub(super) fn set_spots(&mut self, place: &Place, spots: Vec<Spot>) {
@@ -407,4 +384,21 @@ impl Table {
         let path = || Arc::from(format!("{}/{key}", given.trim_end_matches('/')));
         Some(known.content.clone().map(|content| SourceFile { path: path(), content }))
     }
+}
+
+/// In a table of places by something else, this place stands at another key from now on.
+fn reindex<K: Ord>(table: &mut BTreeSet<(K, Place)>, place: &Place, old: Option<K>, new: Option<K>) {
+    if old == new {
+        return;
+    }
+    if let Some(old) = old {
+        table.remove(&(old, place.clone()));
+    }
+    table.extend(new.map(|new| (new, place.clone())));
+}
+
+/// The places under a key, in order.
+fn places_of<K: Ord + Clone>(table: &BTreeSet<(K, Place)>, key: K) -> impl Iterator<Item = &Place> {
+    let first = (key.clone(), Place::root(Root::Layer(0)));
+    table.range(first..).take_while(move |(other, _)| *other == key).map(|(_, place)| place)
 }

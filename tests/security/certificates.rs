@@ -36,16 +36,27 @@ impl Ca {
 
     /// A certificate for the bridge.
     pub fn server(&self) -> Pair {
-        self.sign(&[dns("localhost"), SanType::IpAddress([127, 0, 0, 1].into())], false)
+        self.sign(&server_names(), false)
     }
 
     /// A certificate with these names, good now or no more.
     pub fn sign(&self, names: &[SanType], expired: bool) -> Pair {
         let mut params = CertificateParams::default();
-        params.subject_alt_names = names.to_vec();
         if expired {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 2, 1));
         }
+        self.issue(params, names)
+    }
+
+    /// A certificate for the bridge that ends with the year before this one.
+    pub fn server_until(&self, year: i32) -> Pair {
+        let mut params = CertificateParams::default();
+        params.not_after = date_time_ymd(year, 1, 1);
+        self.issue(params, &server_names())
+    }
+
+    fn issue(&self, mut params: CertificateParams, names: &[SanType]) -> Pair {
+        params.subject_alt_names = names.to_vec();
         let key = KeyPair::generate().expect("keys can be made");
         let certificate = params.signed_by(&key, &self.certificate, &self.key).expect("a CA can sign");
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }
@@ -71,6 +82,10 @@ impl Ca {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Arc::new(config)
     }
+}
+
+fn server_names() -> [SanType; 2] {
+    [dns("localhost"), SanType::IpAddress([127, 0, 0, 1].into())]
 }
 
 pub fn dns(name: &str) -> SanType {

@@ -9,6 +9,7 @@ use xds_bridge::serve::Variant::Delta;
 use super::certificates::{Ca, Pair, dns};
 use super::common::bridge::Address;
 use super::common::xds::{Client, Stream};
+use super::common::{free_port, http, wait_until};
 use super::{Daemon, Home, SOON, receives};
 
 /// Writes a version of everything beside the others, and swaps the link that leads there, as Kubernetes does.
@@ -22,11 +23,15 @@ fn write(home: &Home, version: &str, ca: &Ca, server: &Pair) {
 }
 
 fn serve(home: &Home) -> Daemon {
+    serve_with(home, &[])
+}
+
+fn serve_with(home: &Home, flags: &[&str]) -> Daemon {
     for name in ["tls.crt", "tls.key", "ca.crt"] {
         symlink(format!("..data/{name}"), home.path().join("tls").join(name)).expect("a link");
     }
     let files = ["--tls-cert", "tls/tls.crt", "--tls-key", "tls/tls.key", "--tls-client-ca", "tls/ca.crt"];
-    home.serve(&[&["--listen", "127.0.0.1:0"], &files[..]].concat())
+    home.serve(&[&["--listen", "127.0.0.1:0"], &files[..], flags].concat())
 }
 
 /// A stream of a client that believes `ca` and is served, or what went wrong.
@@ -104,6 +109,42 @@ fn a_bad_renewal_changes_nothing_and_is_told_once() {
     let status = daemon.process.terminate(SOON);
     assert!(status.success());
     assert_eq!(stream.expect_end().code(), Code::Unavailable);
+}
+
+#[test]
+fn renewals_are_counted_and_the_end_of_the_certificate_in_use_is_told() {
+    let (home, ca) = (Home::new(), Ca::new("ca"));
+    let (first, second) = (ca.server_until(2040), ca.server_until(2041));
+    write(&home, "1", &ca, &first);
+    let port = free_port();
+    let mut daemon = serve_with(&home, &["--admin", &format!("127.0.0.1:{port}")]);
+    // When it ends, and how many renewals were taken over and refused.
+    let told = || {
+        let metrics = http::get(port, "/metrics").expect("the admin address answers").body;
+        let of = |sample: &str| {
+            let mut values = metrics.lines().filter_map(|line| line.strip_prefix(sample));
+            let value = values.next().and_then(|value| value.trim().parse::<u64>().ok());
+            value.unwrap_or_else(|| panic!("no number for {sample} in\n{metrics}"))
+        };
+        let own = r#"{kind="listen",resource="",file="tls/tls.crt"}"#;
+        let ends = of(&format!("xds_bridge_certificate_expiry_timestamp_seconds{own}"));
+        let renewals = |outcome| of(&format!("xds_bridge_tls_renewals_total{{outcome=\"{outcome}\"}}"));
+        (ends, renewals("taken"), renewals("refused"))
+    };
+    let (in_2040, in_2041) = (2_208_988_800, 2_240_611_200);
+    assert_eq!(told(), (in_2040, 0, 0));
+    let mismatch = Pair { certificate: second.certificate.clone(), key: first.key };
+    for (version, pair, says, expected) in [
+        ("bad", &mismatch, "are not taken over", (in_2040, 0, 1)),
+        ("good", &second, "took over new certificates", (in_2041, 1, 1)),
+    ] {
+        let before = daemon.process.log().len();
+        write(&home, version, &ca, pair);
+        daemon.process.signal("HUP");
+        daemon.process.wait_for_line(SOON, before, says);
+        // It is logged a moment before it is counted.
+        wait_until(SOON, &format!("{expected:?}"), || told() == expected);
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub struct Reload {
     /// Serve what is held because requests would go to what no fragment defines
     #[arg(long)]
     pub accept_unresolved: bool,
-    /// Serve what is held because so much would be removed
+    /// Serve what is held because so much would be removed, and take files that are empty now as they are
     #[arg(long)]
     pub accept_removals: bool,
     /// Wait until every connected client has acknowledged or refused what is served then

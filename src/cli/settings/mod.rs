@@ -111,11 +111,29 @@ impl Settings {
         if given.is_empty() { self.config_dirs.value.clone() } else { given.to_vec() }
     }
 
-    /// Where Envoys connect first: by a unix socket, if there is one, over which they may have secrets.
-    pub fn first_listen(&self) -> Result<Address> {
-        let addresses = || self.listen.value.0.iter().map(|listen| listen.address.clone());
-        let unix = addresses().find(|address| matches!(address, Address::Unix(_)));
-        unix.or_else(|| addresses().next()).context("`listen` in the settings is empty")
+    /// Where an Envoy is to connect if nobody says it: by a unix socket, if there is one, over which it may have
+    /// secrets. `by_tls`: it is said how it knows the bridge's certificate.
+    ///
+    /// # Errors
+    /// If an Envoy that is told this address could not connect.
+    pub fn first_listen(&self, by_tls: bool) -> Result<Address> {
+        let listens = &self.listen.value.0;
+        let unix = listens.iter().find(|listen| matches!(listen.address, Address::Unix(_)));
+        let listen = unix.or_else(|| listens.first()).context("`listen` in the settings is empty")?;
+        if let Address::Tcp(at) = &listen.address {
+            if at.ip().is_unspecified() {
+                bail!(
+                    "the bridge listens on all addresses ({at}): say with --xds by which of them the Envoy is to connect"
+                );
+            }
+            if self.tls_cert.value.is_some() && !listen.plain && !by_tls {
+                bail!(
+                    "the bridge speaks TLS on {at}: give --ca FILE with the CA certificate of its own, and --cert and --key \
+                     if the Envoy is to show one"
+                );
+            }
+        }
+        Ok(listen.address.clone())
     }
 
     /// Addresses to which no secrets go.

@@ -95,9 +95,13 @@ impl Findings<'_> {
 
     /// A key that is not known here; `known` are those that are.
     pub fn unknown_key<'n>(&mut self, span: Span, key: &str, known: impl IntoIterator<Item = &'n str>) {
-        let near = nearest(key, known).map(|near| format!("did you mean `{near}`?"));
-        self.push("unknown-setting", span, format!("there is no setting `{key}`")).hint =
-            Some(near.unwrap_or_else(|| "`xds-bridge settings` lists them all".to_owned()));
+        let known: Vec<&str> = known.into_iter().collect();
+        let hint = match nearest(key, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if self.path.is_empty() => "`xds-bridge settings` lists them all".to_owned(),
+            None => format!("possible here: `{}`", known.join("`, `")),
+        };
+        self.push("unknown-setting", span, format!("there is no setting `{key}`")).hint = Some(hint);
     }
 
     /// An element of a list is the same as one before.

@@ -82,6 +82,43 @@ s.yaml:9:12: error[wrong-type]: expected a path, got a number: put it in quotes"
 }
 
 #[test]
+fn an_envoy_is_told_only_an_address_at_which_it_can_connect() {
+    let told = |file: &str, by_tls: bool| match case(&[], &[], file).settings.first_listen(by_tls) {
+        Ok(address) => address.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let tls = "tls_cert: c\ntls_key: k\n";
+    assert_eq!(told("", false), "127.0.0.1:18000");
+    assert_eq!(told("listen: ['0.0.0.0:1', 'unix:/x']\n", false), "unix:/x");
+    assert_eq!(told(&format!("{tls}listen: '10.0.0.1:1,plain'\n"), false), "10.0.0.1:1");
+    assert_eq!(told(&format!("{tls}listen: '10.0.0.1:1'\n"), true), "10.0.0.1:1");
+    let refused = told(&format!("{tls}listen: '10.0.0.1:1'\n"), false);
+    assert!(refused.contains("10.0.0.1:1") && refused.contains("--ca FILE"), "{refused}");
+    for all in ["0.0.0.0:1", "[::]:1"] {
+        let refused = told(&format!("listen: '{all}'\n"), true);
+        assert!(refused.contains(all) && refused.contains("--xds"), "{refused}");
+    }
+}
+
+#[test]
+fn a_mistake_inside_of_a_setting_is_said_once_with_what_is_possible_there() {
+    let wrong = |file: &str| case(&[], &[], file).wrong.join("\n");
+    assert_eq!(
+        wrong("listen: 18000\n"),
+        "s.yaml:1:9: error[wrong-setting]: \"18000\" is no address: write IP:PORT, such as 127.0.0.1:18000, or unix:PATH"
+    );
+    assert_eq!(
+        wrong("clients: [{ url: x }]\n"),
+        "s.yaml:1:13: error[unknown-setting]: there is no setting `url` \
+         (possible here: `san_uri`, `san_dns`, `unix_uid`, `ids`, `clusters`)"
+    );
+    assert_eq!(
+        wrong("something: x\n"),
+        "s.yaml:1:1: error[unknown-setting]: there is no setting `something` (`xds-bridge settings` lists them all)"
+    );
+}
+
+#[test]
 fn what_is_not_settings_at_all_is_an_error_with_a_place() {
     for (file, part) in [
         ("- a\n", "s.yaml:1:1: error[wrong-type]: expected a mapping of settings to values"),

@@ -1,5 +1,5 @@
 //! `status --watch`: a screen that is drawn anew when something happens; a line for each change where no
-//! terminal is. Outlives restarts of the daemon.
+//! terminal is, or one that does not say how large it is. Outlives restarts of the daemon.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -70,7 +70,7 @@ struct View {
 
 impl View {
     fn new(format: ReportFormat) -> View {
-        let screen = format == ReportFormat::Human && output::for_a_person();
+        let screen = format == ReportFormat::Human && output::for_a_person() && size().is_some();
         View { format, screen, begun: false, last: BTreeSet::new(), is_gone: false }
     }
 
@@ -100,8 +100,8 @@ impl View {
     }
 
     fn draw(&mut self, text: &str) {
-        let size = terminal_size::terminal_size();
-        let (width, height) = size.map_or((80, 24), |(width, height)| (width.0.into(), height.0.into()));
+        // It was known a moment ago.
+        let (width, height) = size().unwrap_or((usize::MAX, usize::MAX));
         let begin =
             if std::mem::replace(&mut self.begun, true) { HOME.to_owned() } else { format!("{CLEAR}{HOME}") };
         output::print(&(begin + &screen(text, width, height) + WIPE));
@@ -117,14 +117,25 @@ impl View {
     }
 }
 
-/// As much of a text as there is room for.
+/// Columns and lines of the terminal.
+fn size() -> Option<(usize, usize)> {
+    terminal_size::terminal_size().map(|(width, height)| (width.0.into(), height.0.into()))
+}
+
+/// As much of a text as there is room for; `…` stands for the rest of a line.
 fn screen(text: &str, width: usize, height: usize) -> String {
     let all = text.lines().count();
     let room = height.saturating_sub(1).max(1);
     let shown = if all > room { room.saturating_sub(1) } else { all };
     let mut out = String::new();
     for line in text.lines().take(shown) {
-        out.extend(line.chars().take(width));
+        match line.char_indices().nth(width) {
+            None => out.push_str(line),
+            Some(_) => {
+                out.extend(line.chars().take(width.saturating_sub(1)));
+                out.push('…');
+            }
+        }
         out.push_str(WIPE_LINE);
         out.push('\n');
     }
@@ -155,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_screen_takes_what_there_is_room_for() {
-        assert_eq!(screen("abc\nd\n", 2, 10), "ab\x1b[K\nd\x1b[K\n");
+        assert_eq!(screen("abcd\nüvw\nx\n", 3, 10), "ab…\x1b[K\nüvw\x1b[K\nx\x1b[K\n");
         assert_eq!(screen("a\nb\nc\nd\n", 9, 4), "a\x1b[K\nb\x1b[K\n… and 2 more lines\x1b[K\n");
     }
 }

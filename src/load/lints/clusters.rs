@@ -5,7 +5,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use super::super::decode::Decoder;
 use super::super::yaml::Node;
 use super::{child, elements, entry, is_value};
-use crate::diagnostic::{Severity, Span};
+use crate::diagnostic::{Diagnostic, Severity, Span};
 
 /// Where a cluster's hosts come from, with the number in the API.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,10 @@ impl Decoder<'_> {
             Discovery::Eds
                 if child(node, "eds_cluster_config").and_then(|eds| child(eds, "eds_config")).is_none() =>
             {
-                self.bad_cluster("", place, "an EDS cluster needs `eds_cluster_config` with `eds_config`");
+                let message = "an EDS cluster needs `eds_cluster_config` with `eds_config`";
+                self.bad_cluster("", place, message).hint = Some(
+                    "add `eds_cluster_config: {eds_config: {ads: {}, resource_api_version: V3}}`".to_owned(),
+                );
             }
             Discovery::StrictDns => self.lint_resolved(child(node, "load_assignment")),
             Discovery::LogicalDns => {
@@ -73,8 +76,8 @@ impl Decoder<'_> {
         self.lint_lb_policy(node, discovery, place);
     }
 
-    fn bad_cluster(&mut self, place: &str, span: Span, message: &str) {
-        self.findings.add_under(place, Severity::Error, "bad-cluster", span, message);
+    fn bad_cluster(&mut self, place: &str, span: Span, message: &str) -> &mut Diagnostic {
+        self.findings.add_under(place, Severity::Error, "bad-cluster", span, message)
     }
 
     /// `CLUSTER_PROVIDED` and `ORIGINAL_DST` need each other, among the types that are built in.

@@ -1,0 +1,46 @@
+//! What the operating system asks the process for: to read everything anew, or to end.
+
+use tokio::signal::unix::{self, SignalKind, signal};
+
+use super::AppError;
+
+/// What is asked for.
+pub enum Signal {
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM or SIGINT.
+    End,
+}
+
+/// The signals that are listened to, from the moment that there is one of these.
+pub struct Signals {
+    hangup: unix::Signal,
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    pub fn new() -> Result<Signals, AppError> {
+        let open = |kind| signal(kind).map_err(|error| AppError::System { what: "signals", error });
+        Ok(Signals {
+            hangup: open(SignalKind::hangup())?,
+            terminate: open(SignalKind::terminate())?,
+            interrupt: open(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next.
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.hangup.recv() => Signal::Reload,
+            _ = self.terminate.recv() => Signal::End,
+            _ = self.interrupt.recv() => Signal::End,
+        }
+    }
+
+    /// Waits for one that asks to end.
+    pub async fn end(&mut self) {
+        while !matches!(self.next().await, Signal::End) {}
+    }
+}
