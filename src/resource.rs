@@ -262,13 +262,19 @@ pub struct Reference {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Resource {
     kind: Kind,
+    warms_slowly: bool,
     name: Name,
-    aliases: Box<[Name]>,
     digest: Digest,
     element: Bytes,
-    ttl: Option<Duration>,
     references: Box<[Reference]>,
-    warms_slowly: bool,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few resources have. The others, of which there may be hundreds of thousands, need no room for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rare {
+    aliases: Box<[Name]>,
+    ttl: Option<Duration>,
 }
 
 impl Resource {
@@ -280,27 +286,29 @@ impl Resource {
         let element = any_element(kind.type_url(), body);
         Resource {
             kind,
+            warms_slowly: false,
             name: name.into(),
-            aliases: Box::default(),
             digest: Digest::of([element.as_ref()]),
             element,
-            ttl: None,
             references: Box::default(),
-            warms_slowly: false,
+            rare: None,
         }
     }
 
     /// The same resource, also known by other names (a virtual host by `<route config>/<domain>`).
     #[must_use]
     pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = Name>) -> Resource {
-        self.aliases = aliases.into_iter().collect();
+        let aliases: Box<[Name]> = aliases.into_iter().collect();
+        if !aliases.is_empty() {
+            self.rare.get_or_insert_default().aliases = aliases;
+        }
         self
     }
 
     /// The same resource, valid at its receiver for this long only. The TTL is part of the content.
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Resource {
-        self.ttl = Some(ttl);
+        self.rare.get_or_insert_default().ttl = Some(ttl);
         self.digest = self.digest.covering([Digest(ttl.as_nanos())]);
         self
     }
@@ -334,7 +342,7 @@ impl Resource {
 
     /// Further names by which a client may ask for it (VHDS only).
     pub fn aliases(&self) -> &[Name] {
-        &self.aliases
+        self.rare.as_ref().map_or(&[], |rare| &rare.aliases)
     }
 
     /// The digest of its content.
@@ -344,7 +352,7 @@ impl Resource {
 
     /// How long it is valid at its receiver, if that is limited.
     pub fn ttl(&self) -> Option<Duration> {
-        self.ttl
+        self.rare.as_ref()?.ttl
     }
 
     /// What it names, sorted.

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::resource::{Kind, Name};
 use crate::snapshot::{Fate, Snapshot};
 
 /// Entries that are kept.
@@ -72,17 +73,19 @@ pub fn entry(at: SystemTime, outcome: &str, generation: u64, new: Option<&Snapsh
         generation,
         ..Entry::default()
     };
-    for ((kind, name), fate) in new.iter().flat_map(|snapshot| snapshot.changes().fates()) {
-        let (count, change) = match fate {
-            Fate::Added => (&mut entry.added, "added"),
-            Fate::Changed => (&mut entry.changed, "changed"),
-            Fate::Removed => (&mut entry.removed, "removed"),
-        };
-        *count += 1;
-        if entry.changes.len() < MAX_NAMES {
-            let (kind, name) = (kind.fragment_key().to_owned(), name.to_string());
-            entry.changes.push(Change { change: change.to_owned(), kind, name });
+    let Some(tally) = new.map(|snapshot| snapshot.tally(MAX_NAMES)) else { return entry };
+    (entry.added, entry.changed, entry.removed) =
+        (tally.added as u64, tally.changed as u64, tally.removed as u64);
+    let change = |(fate, kind, name): (Fate, Kind, Name)| Change {
+        change: match fate {
+            Fate::Added => "added",
+            Fate::Changed => "changed",
+            Fate::Removed => "removed",
         }
-    }
+        .to_owned(),
+        kind: kind.fragment_key().to_owned(),
+        name: name.to_string(),
+    };
+    entry.changes = tally.shown.into_iter().map(change).collect();
     entry
 }

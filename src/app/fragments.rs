@@ -16,7 +16,7 @@ use std::time::{Instant, SystemTime};
 
 use imbl::OrdMap;
 
-use super::look::{FileName, Look, Saved, load_changed};
+use super::look::{FileName, Kept, Look, load_changed};
 use super::mix::{Mix, Places};
 use super::outcome::{Outcome, Verdict};
 use super::policy::{Accept, Policy};
@@ -50,7 +50,7 @@ pub struct Fragments {
     /// Files of which something else is served than what was last given out to be saved.
     unsaved: BTreeSet<FileName>,
     /// What was served before the daemon was started; forgotten when the first snapshot is built.
-    saved: BTreeMap<FileName, Saved>,
+    saved: BTreeMap<FileName, Kept>,
     standings: OrdMap<FileName, Standing>,
     surroundings: Surroundings,
     staged: Staged,
@@ -69,7 +69,7 @@ struct Staged {
 
 impl Fragments {
     /// No fragments yet. Files that have errors at the start get their last good content from `saved`.
-    pub fn new(api: Api, policy: Policy, saved: BTreeMap<FileName, Saved>) -> Fragments {
+    pub fn new(api: Api, policy: Policy, saved: BTreeMap<FileName, Kept>) -> Fragments {
         Fragments {
             api,
             policy,
@@ -295,11 +295,11 @@ impl Fragments {
 
     /// Makes the mix what is served; nothing if no resource is another.
     fn serve(&mut self, mix: Mix) -> Option<Snapshot> {
-        let edits = mix.edits();
         if !self.builder.current().is_loaded() {
             // All that was saved for files that are gone is to be forgotten.
             self.unsaved.extend(std::mem::take(&mut self.saved).into_keys());
         }
+        let snapshot = self.builder.apply(mix.edits());
         for name in std::mem::take(&mut self.pending) {
             match self.good.get(&name) {
                 Some(good) => self.served.insert(name.clone(), good.clone()),
@@ -308,7 +308,7 @@ impl Fragments {
             self.unsaved.insert(name);
         }
         self.places = mix.places;
-        self.builder.apply(edits)
+        snapshot
     }
 
     /// Writes down what became of these fragments.

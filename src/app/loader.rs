@@ -17,7 +17,7 @@ use super::standing::Condition;
 use super::state::State;
 use super::systemd::Pulse;
 use super::{AppError, DRAIN, Reporter, Settings};
-use crate::snapshot::{Fate, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::source::{Handle, Next, Watch};
 
 /// The thread, from outside.
@@ -201,11 +201,8 @@ impl Loader {
 }
 
 fn count(snapshot: &Snapshot, response: &mut ReloadResponse) {
-    for fate in snapshot.changes().fates().values() {
-        match fate {
-            Fate::Added => response.added += 1,
-            Fate::Changed => response.changed += 1,
-            Fate::Removed => response.removed += 1,
-        }
-    }
+    let tally = snapshot.tally(0);
+    response.added += tally.added as u32;
+    response.changed += tally.changed as u32;
+    response.removed += tally.removed as u32;
 }

@@ -57,6 +57,15 @@ pub struct Saved {
     pub drew: Drew,
 }
 
+/// Where the last good content of a fragment is. It is asked for when its file is broken, so mostly never.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// Here.
+    Here(Saved),
+    /// In this file of the state directory, which was found to be whole.
+    There(PathBuf),
+}
+
 /// The variables and files that a fragment drew on. Values are not shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Drew {

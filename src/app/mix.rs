@@ -75,25 +75,25 @@ impl Mix {
         mix
     }
 
-    /// From what is served to what is good, in the files where they differ.
-    pub fn edits(&self) -> Vec<Edit> {
-        let (mut gone, mut puts) = (Vec::new(), Vec::new());
-        for (old, new) in &self.looks {
+    /// From what is served to what is good, in the files where they differ. They are made one by one: at a
+    /// start, all together would be as many as there are resources.
+    pub fn edits(&self) -> impl Iterator<Item = Edit> {
+        let differing = self.looks.iter().map(|(old, new)| {
             let (old, new) = (items(old.as_ref()), items(new.as_ref()));
             let (before, now) = load::differing(old, new);
-            gone.extend(&old[before]);
-            puts.extend(new[now].iter().map(|item| Edit::Put(item.nodes.clone(), item.resource.clone())));
-        }
+            (&old[before], &new[now])
+        });
         let changed: HashSet<&Arc<str>> =
             self.looks.iter().filter_map(|(_, new)| Some(&new.as_ref()?.path)).collect();
-        let is_kept = |item: &Item| {
+        let is_kept = move |item: &Item| {
             let homes = self.places.catalog.homes(item.resource.kind(), item.resource.name());
             homes.iter().any(|home| home.nodes == item.nodes && changed.contains(&home.file))
         };
-        let gone = gone.into_iter().filter(|item| !is_kept(item));
+        let gone = differing.clone().flat_map(|(gone, _)| gone).filter(move |item| !is_kept(item));
         let removals = gone
             .map(|item| Edit::Remove(item.nodes.clone(), item.resource.kind(), item.resource.name().clone()));
-        removals.chain(puts).collect()
+        let puts = differing.flat_map(|(_, come)| come);
+        removals.chain(puts.map(|item| Edit::Put(item.nodes.clone(), item.resource.clone())))
     }
 
     /// Completes findings across the files of a mix: each with the path to its place, and all with
@@ -176,7 +176,7 @@ mod tests {
             let served = table(&api, &clusters, &OrdMap::new());
             let file: FileName = "a.yaml".into();
             let start = Mix::new(&Places::default(), [&file], &OrdMap::new(), &served);
-            assert_eq!((start.touched.len(), start.edits().len()), (count + 1, count + 1));
+            assert_eq!((start.touched.len(), start.edits().count()), (count + 1, count + 1));
             let mut edits = vec![(clusters.clone(), 0); 4];
             edits[0] = ([&["new".to_owned()], &clusters[..]].concat(), 1);
             edits[1] = ([&clusters[..5], &clusters[6..]].concat(), 1);
@@ -185,7 +185,7 @@ mod tests {
             for (clusters, expected) in edits {
                 let good = table(&api, &clusters, &served);
                 let mix = Mix::new(&start.places, [&file], &served, &good);
-                assert_eq!((mix.touched.len(), mix.edits().len()), (expected, expected));
+                assert_eq!((mix.touched.len(), mix.edits().count()), (expected, expected));
                 assert_eq!(mix.places.catalog.len(), clusters.len() + 1);
             }
         }

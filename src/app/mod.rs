@@ -56,7 +56,7 @@ pub use control::{
 pub use follow::follow;
 pub use fragments::Fragments;
 pub use limits::Limits;
-pub use look::{Drew, FileName, Look, Saved, load_all};
+pub use look::{Drew, FileName, Kept, Look, Saved, load_all};
 pub use mix::Places;
 pub use outcome::{Outcome, Verdict};
 pub use policy::{Accept, OnError, Policy};

@@ -20,7 +20,7 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::look::{Drew, FileName, Look, Saved};
+use super::look::{Drew, FileName, Kept, Look, Saved};
 use crate::resource::Digest;
 
 /// The folder of this format in the state directory. Another format gets another folder, so that
@@ -66,7 +66,7 @@ struct Inbox {
 
 impl State {
     /// Opens the directory and reads what is kept there. One that cannot be used is a warning.
-    pub(super) fn open(dir: Option<&Path>) -> io::Result<(State, BTreeMap<FileName, Saved>)> {
+    pub(super) fn open(dir: Option<&Path>) -> io::Result<(State, BTreeMap<FileName, Kept>)> {
         let Some(root) = dir else { return Ok((State(None), BTreeMap::new())) };
         match Folder::open(root) {
             Ok((folder, saved)) => Ok((State(Some(Writer::start(folder)?)), saved)),
@@ -181,7 +181,7 @@ struct Folder {
 }
 
 impl Folder {
-    fn open(root: &Path) -> io::Result<(Folder, BTreeMap<FileName, Saved>)> {
+    fn open(root: &Path) -> io::Result<(Folder, BTreeMap<FileName, Kept>)> {
         let is_new = fs::read_dir(root).map_or(true, |mut entries| entries.next().is_none());
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => io::Error::new(error.kind(), "it is a file, and no directory"),
@@ -201,7 +201,8 @@ impl Folder {
         Ok((folder, saved))
     }
 
-    fn read(&mut self) -> io::Result<BTreeMap<FileName, Saved>> {
+    /// Finds the files that are whole. What is in them is not held: it would be all that is served once more.
+    fn read(&mut self) -> io::Result<BTreeMap<FileName, Kept>> {
         let mut saved = BTreeMap::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
@@ -213,17 +214,9 @@ impl Folder {
             if !entry.file_type()?.is_file() {
                 continue;
             }
-            let read = fs::read(entry.path()).map_err(|error| error.to_string());
-            match read.and_then(|bytes| decode(&Bytes::from(bytes))) {
-                Ok((name, digest, fragment)) => {
-                    self.digests.insert(name.clone(), digest);
-                    saved.insert(name, fragment);
-                }
-                Err(problem) => tracing::warn!(
-                    file = %entry.path().display(),
-                    problem,
-                    "a file in the state directory is damaged, and is ignored"
-                ),
+            if let Some((name, digest, _)) = read(&entry.path()) {
+                self.digests.insert(name.clone(), digest);
+                saved.insert(name, Kept::There(entry.path()));
             }
         }
         Ok(saved)
@@ -284,6 +277,27 @@ impl Folder {
     fn place(&self, name: &FileName) -> PathBuf {
         self.path.join(format!("{}.fragment", Digest::of([name.as_bytes()])))
     }
+}
+
+impl Kept {
+    /// The content; nothing if its file was damaged meanwhile.
+    pub(super) fn read(&self) -> Option<Saved> {
+        match self {
+            Kept::Here(saved) => Some(saved.clone()),
+            Kept::There(path) => read(path).map(|(_, _, saved)| saved),
+        }
+    }
+}
+
+/// What a file of the folder holds. One that is damaged is told of.
+fn read(path: &Path) -> Option<(FileName, Digest, Saved)> {
+    let bytes = fs::read(path).map_err(|error| error.to_string());
+    let decoded = bytes.and_then(|bytes| decode(&Bytes::from(bytes)));
+    let told = |problem: &String| {
+        let file = path.display();
+        tracing::warn!(%file, problem, "a file in the state directory is damaged, and is ignored");
+    };
+    decoded.inspect_err(told).ok()
 }
 
 fn note_other_formats(root: &Path) -> io::Result<()> {
@@ -358,7 +372,9 @@ mod tests {
     }
 
     fn open(root: &Path) -> (Folder, BTreeMap<FileName, Saved>) {
-        Folder::open(root).expect("a folder of our own")
+        let (folder, kept) = Folder::open(root).expect("a folder of our own");
+        let saved = kept.into_iter().map(|(name, kept)| (name, kept.read().expect("whole")));
+        (folder, saved.collect())
     }
 
     fn work(list: &[(&str, Option<&str>)]) -> Work {

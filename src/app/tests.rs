@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use imbl::OrdMap;
 
-use super::{Accept, Condition, Drew, FileName, Fragments, Hold, OnError, Outcome, Policy, Saved, Verdict};
+use super::{
+    Accept, Condition, Drew, FileName, Fragments, Hold, Kept, OnError, Outcome, Policy, Saved, Verdict,
+};
 use crate::diagnostic::{Diagnostic, Position, Severity};
 use crate::envoy_api::Api;
 use crate::resource::{Kind, Name};
@@ -32,7 +34,8 @@ impl Bench {
     fn with(policy: Policy, saved: &[(&str, &str)]) -> Bench {
         let saved = saved.iter().map(|(name, text)| {
             let text = Bytes::copy_from_slice(text.as_bytes());
-            (FileName::from(*name), Saved { path: format!("d/{name}").into(), text, drew: Drew::default() })
+            let saved = Saved { path: format!("d/{name}").into(), text, drew: Drew::default() };
+            (FileName::from(*name), Kept::Here(saved))
         });
         let api = Api::embedded().expect("the shipped set is whole");
         let dirs = [Directory { path: "d".into(), state: DirState::Present }].into();

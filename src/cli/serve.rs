@@ -12,7 +12,7 @@ use super::{Exit, logging, output};
 use crate::app::{self, Address, Outcome, Reporter, Verdict, reasons};
 use crate::diagnostic::Severity;
 use crate::resource::Kind;
-use crate::snapshot::{Fate, Snapshot, Store};
+use crate::snapshot::{Snapshot, Store};
 
 pub fn run(given: &Given) -> Result<Exit> {
     let settings = given.settings()?;
@@ -131,9 +131,8 @@ pub fn nothing_in(dirs: &[String]) -> String {
 
 /// How many resources were added, changed and removed.
 pub fn counts(snapshot: &Snapshot) -> (usize, usize, usize) {
-    let fates = snapshot.changes().fates();
-    let count = |fate| fates.values().filter(|known| **known == fate).count();
-    (count(Fate::Added), count(Fate::Changed), count(Fate::Removed))
+    let tally = snapshot.tally(0);
+    (tally.added, tally.changed, tally.removed)
 }
 
 /// `2 clusters, 1 listener`, of what there is.

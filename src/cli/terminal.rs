@@ -10,6 +10,7 @@ use super::output;
 use super::serve::{counts, inventory, still_broken};
 use crate::app::{self, Address, Outcome, Reporter, TlsSettings, Verdict, reasons};
 use crate::diagnostic::Diagnostic;
+use crate::resource::{Kind, Name};
 use crate::snapshot::{Fate, Snapshot, Store};
 
 /// Names that are listed in the line of a change.
@@ -148,19 +149,16 @@ fn time(outcome: &Outcome) -> String {
 
 /// `+ cluster a, ~ listener b, and 3 more`.
 fn names(snapshot: &Snapshot) -> String {
-    let fates = snapshot.changes().fates();
+    let tally = snapshot.tally(MAX_NAMES);
     let sign = |fate| match fate {
         Fate::Added => '+',
         Fate::Changed => '~',
         Fate::Removed => '-',
     };
-    let mut list: Vec<String> = fates
-        .iter()
-        .take(MAX_NAMES)
-        .map(|((kind, name), fate)| format!("{} {kind} {name}", sign(*fate)))
-        .collect();
-    if fates.len() > MAX_NAMES {
-        list.push(format!("and {} more", fates.len() - MAX_NAMES));
+    let line = |(fate, kind, name): &(Fate, Kind, Name)| format!("{} {kind} {name}", sign(*fate));
+    let mut list: Vec<String> = tally.shown.iter().map(line).collect();
+    if tally.total() > list.len() {
+        list.push(format!("and {} more", tally.total() - list.len()));
     }
     list.join(", ")
 }

@@ -40,8 +40,8 @@ pub struct Catalog {
     homes: OrdMap<Key, Arc<[Home]>>,
     /// The listeners that open an address.
     openers: OrdMap<ListenAddress, Arc<[Home]>>,
-    /// Who names what, whether it is there or not.
-    named_by: OrdMap<Key, OrdSet<Key>>,
+    /// What is named, whether it is there or not, and who names it.
+    named_by: OrdSet<(Key, Key)>,
     /// What each file holds, in its order.
     files: OrdMap<Arc<str>, Arc<[Item]>>,
 }
@@ -110,7 +110,8 @@ impl Catalog {
 
     /// The items that name this, whether it is there or not.
     pub fn named_by(&self, key: &Key) -> impl Iterator<Item = &Key> {
-        self.named_by.get(key).into_iter().flatten()
+        let first = (key.clone(), (Kind::ALL[0], Name::default()));
+        self.named_by.range(first..).take_while(move |(named, _)| named == key).map(|(_, by)| by)
     }
 
     /// All names of a kind.
@@ -184,7 +185,7 @@ impl Catalog {
             self.openers.insert(address.clone(), openers);
         }
         for target in targets(&home) {
-            self.named_by.entry(target).or_default().insert(key.clone());
+            self.named_by.insert((target, key.clone()));
         }
         let homes = match self.homes.get(&key) {
             None => [home].into(),
@@ -202,12 +203,7 @@ impl Catalog {
         }
         let still: HashSet<Key> = left.iter().flat_map(targets).collect();
         for target in gone.iter().flat_map(targets).filter(|target| !still.contains(target)) {
-            if let Some(users) = self.named_by.get_mut(&target) {
-                users.remove(key);
-                if users.is_empty() {
-                    self.named_by.remove(&target);
-                }
-            }
+            self.named_by.remove(&(target, key.clone()));
         }
         if left.is_empty() {
             self.homes.remove(key);

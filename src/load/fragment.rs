@@ -2,7 +2,7 @@
 //!
 //! Comes in: the text of a file. Goes out: its resources, with who receives them, and all findings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub(super) struct Reader<'a> {
     pub items: Vec<Item>,
     /// Where each name was first defined, by who receives it.
     pub defined: HashMap<(Kind, Name, Option<Arc<Selector>>), Span>,
+    /// All names so far: a cluster and its endpoints have one, and hold it once.
+    pub names: HashSet<Name>,
 }
 
 /// What one document says about all its resources.
@@ -103,7 +105,8 @@ impl<'a> Reader<'a> {
         let mut decoder = Decoder::new(api, Findings::new(severities, file, text));
         decoder.certificates.are_checked = true;
         decoder.certificates.now = now;
-        Reader { decoder, bootstrap: api.message(BOOTSTRAP), items: Vec::new(), defined: HashMap::new() }
+        let (items, defined, names) = (Vec::new(), HashMap::new(), HashSet::new());
+        Reader { decoder, bootstrap: api.message(BOOTSTRAP), items, defined, names }
     }
 
     fn documents(&mut self, documents: &[Node<'_>], text: &str) {

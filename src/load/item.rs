@@ -53,6 +53,7 @@ impl Reader<'_> {
         }
         self.decoder.findings.secret = false;
         let Some((name, name_span)) = self.name(kind, node, &mut body) else { return };
+        let name = self.shared(name);
         self.check_duplicate(kind, &name, name_span, scope);
         let aliases =
             if kind == Kind::VirtualHost { self.aliases(&name, name_span, node) } else { Vec::new() };
@@ -67,6 +68,9 @@ impl Reader<'_> {
             return;
         }
         let mut mentions = std::mem::take(&mut self.decoder.mentions);
+        for mention in &mut mentions {
+            mention.to.name = self.shared(mention.to.name.clone());
+        }
         let references = mentions.iter().map(|mention| mention.to.clone());
         let mut resource = Resource::new(kind, name, &body).with_aliases(aliases).with_references(references);
         mentions.extend(home_of_virtual_host(&resource, name_span));
@@ -88,10 +92,19 @@ impl Reader<'_> {
             nodes: scope.nodes.clone(),
             span: node.span,
             name_span,
-            addresses: addresses.into_iter().map(|(address, span)| (address, inside(span))).collect(),
+            addresses: shared(addresses.into_iter().map(|(address, span)| (address, inside(span))).collect()),
             expires: self.decoder.certificates.expires,
-            mentions: mentions.collect(),
+            mentions: shared(mentions.collect()),
         });
+    }
+
+    /// The name as it was first met in this file.
+    fn shared(&mut self, name: Name) -> Name {
+        let known = self.names.get(&name).cloned();
+        known.unwrap_or_else(|| {
+            self.names.insert(name.clone());
+            name
+        })
     }
 
     /// The item's name and where it stands; a listener without one is given one.
@@ -154,6 +167,11 @@ impl Reader<'_> {
             domains.iter().filter_map(Node::text).map(|domain| Name::from(format!("{route}/{domain}")));
         aliases.collect()
     }
+}
+
+/// A list that takes no room if it is empty, as most are.
+fn shared<T>(list: Vec<T>) -> Arc<[T]> {
+    if list.is_empty() { Arc::default() } else { list.into() }
 }
 
 /// The route configuration that asks for a virtual host. It is no reference of the resource: the

@@ -1,9 +1,9 @@
 //! The next snapshot from the last one, by edits.
 //!
-//! A [`Builder`] owns what is needed only for building: where each name stands. Its snapshots are
+//! A [`Builder`] owns what is needed only for building: for whom each name stands. Its snapshots are
 //! immutable and share what the edits did not touch.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Audience, Change, Changes, Group, Snapshot};
@@ -22,6 +22,7 @@ pub enum Edit {
 #[derive(Debug)]
 pub struct Builder {
     current: Snapshot,
+    /// The audiences of a name but everyone, whose table tells by itself.
     homes: HashMap<(Kind, Name), Vec<Audience>>,
 }
 
@@ -46,23 +47,25 @@ impl Builder {
     /// time: even an empty first load is a snapshot, since clients wait for it.
     pub fn apply(&mut self, edits: impl IntoIterator<Item = Edit>) -> Option<Snapshot> {
         let mut next = self.current.clone();
-        let mut touched = Changes::default();
-        let mut names = BTreeSet::new();
+        let is_first = !self.current.is_loaded();
+        let mut list = Vec::new();
+        let mut differs = false;
         for edit in edits {
-            if let Some(change) = self.apply_one(&mut next, edit) {
-                names.insert((change.kind, change.name.clone()));
-                touched.list.push(change);
+            let Some(change) = self.apply_one(&mut next, edit) else { continue };
+            differs = true;
+            self.update_contested(&mut next, change.kind, &change.name);
+            if !is_first {
+                list.push(change);
             }
         }
-        if touched.list.is_empty() && self.current.is_loaded() {
+        if !differs && !is_first {
             return None;
         }
-        self.update_contested(&mut next, names);
         if !next.groups.keys().eq(next.audiences.iter()) {
             next.audiences = next.groups.keys().cloned().collect();
         }
         next.generation += 1;
-        next.changes = Arc::new(touched);
+        next.changes = Arc::new(Changes { list });
         self.current = next.clone();
         Some(next)
     }
@@ -76,7 +79,7 @@ impl Builder {
                     return None;
                 }
                 let old = Arc::make_mut(next.groups.entry(audience.clone()).or_default()).put(&resource);
-                if old.is_none() {
+                if old.is_none() && audience.is_some() {
                     self.homes.entry((kind, name.clone())).or_default().push(audience.clone());
                 }
                 Some(Change { audience, kind, name, old, new: Some(resource) })
@@ -99,16 +102,18 @@ impl Builder {
         }
     }
 
-    fn update_contested(&self, next: &mut Snapshot, names: BTreeSet<(Kind, Name)>) {
-        for key in names {
-            match self.homes.get(&key) {
-                Some(homes) if homes.len() > 1 => {
-                    next.contested.insert(key, homes.as_slice().into());
-                }
-                _ => {
-                    next.contested.remove(&key);
-                }
-            }
+    fn update_contested(&self, next: &mut Snapshot, kind: Kind, name: &Name) {
+        if self.homes.is_empty() && next.contested.is_empty() {
+            return;
+        }
+        let key = (kind, name.clone());
+        let everyone = next.groups.get(&None).filter(|group| group.table(kind).by_name.contains_key(name));
+        let restricted = self.homes.get(&key).into_iter().flatten().cloned();
+        let homes: Vec<Audience> = everyone.map(|_| None).into_iter().chain(restricted).collect();
+        if homes.len() > 1 {
+            next.contested.insert(key, homes.into());
+        } else {
+            next.contested.remove(&key);
         }
     }
 }

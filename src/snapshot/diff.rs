@@ -2,9 +2,9 @@
 //!
 //! A snapshot carries the list of changes from its predecessor, made while it was built and shared
 //! by all who need it; between any other two it is found by comparing the tables, which passes over
-//! what they share.
+//! what they share. The first snapshot carries none: the list would be as long as the tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Audience, Group, Snapshot, Table};
@@ -42,6 +42,19 @@ pub enum Fate {
     Removed,
 }
 
+/// How many names have which fate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Names that were not there before.
+    pub added: usize,
+    /// Names with another content or another audience.
+    pub changed: usize,
+    /// Names that are not there any more.
+    pub removed: usize,
+    /// The first of them, by kind and name.
+    pub shown: Vec<(Fate, Kind, Name)>,
+}
+
 impl Changes {
     /// Each difference.
     pub fn iter(&self) -> impl Iterator<Item = &Change> {
@@ -58,8 +71,9 @@ impl Changes {
         self.list.is_empty()
     }
 
-    /// What became of each name. A resource that moved to another audience counts as changed.
-    pub fn fates(&self) -> BTreeMap<(Kind, &Name), Fate> {
+    /// What became of each name, some of them shown. A resource that moved to another audience counts as
+    /// changed.
+    pub(super) fn tally(&self, shown: usize) -> Tally {
         let mut fates = BTreeMap::new();
         for change in &self.list {
             let fate = match (&change.old, &change.new) {
@@ -76,14 +90,31 @@ impl Changes {
                 })
                 .or_insert(fate);
         }
-        fates
+        let count = |fate| fates.values().filter(|known| **known == fate).count();
+        Tally {
+            added: count(Fate::Added),
+            changed: count(Fate::Changed),
+            removed: count(Fate::Removed),
+            shown: fates
+                .iter()
+                .take(shown)
+                .map(|((kind, name), fate)| (*fate, *kind, (*name).clone()))
+                .collect(),
+        }
+    }
+}
+
+impl Tally {
+    /// How many names there are, shown or not.
+    pub fn total(&self) -> usize {
+        self.added + self.changed + self.removed
     }
 }
 
 impl Snapshot {
     /// The differences from an `older` snapshot to this one.
     pub fn diff(&self, older: &Snapshot) -> Arc<Changes> {
-        if self.generation == older.generation + 1 {
+        if older.is_loaded() && self.generation == older.generation + 1 {
             return self.changes.clone();
         }
         let mut list = Vec::new();
@@ -97,6 +128,22 @@ impl Snapshot {
             }
         }
         Arc::new(Changes { list })
+    }
+}
+
+impl Snapshot {
+    /// The tally where everything is new.
+    pub(super) fn tally_of_all(&self, shown: usize) -> Tally {
+        let all: usize = Kind::ALL.into_iter().map(|kind| self.count(kind)).sum();
+        let again: usize = self.contested.values().map(|homes| homes.len() - 1).sum();
+        let mut list = Vec::new();
+        for kind in Kind::ALL {
+            let names = self.groups.values().flat_map(|group| group.table(kind).by_name.keys().take(shown));
+            let names: BTreeSet<&Name> = names.collect();
+            list.extend(names.into_iter().map(|name| (Fate::Added, kind, name.clone())));
+        }
+        list.truncate(shown);
+        Tally { added: all - again, shown: list, ..Tally::default() }
     }
 }
 

@@ -23,7 +23,7 @@ use imbl::{OrdMap, OrdSet};
 use crate::resource::{Digest, Kind, Name, Resource, Selector};
 
 pub use build::{Builder, Edit};
-pub use diff::{Change, Changes, Fate};
+pub use diff::{Change, Changes, Fate, Tally};
 pub use store::Store;
 pub use view::{Found, View};
 
@@ -39,6 +39,7 @@ pub struct Snapshot {
     audiences: Arc<[Audience]>,
     /// Names that stand in more than one group, and in which.
     contested: OrdMap<(Kind, Name), Arc<[Audience]>>,
+    /// From the snapshot before; empty in the first, of which everything is new.
     changes: Arc<Changes>,
     seen: Option<Instant>,
 }
@@ -47,8 +48,8 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default)]
 struct Group {
     tables: [Table; Kind::COUNT],
-    /// Names of clusters by the endpoint assignment that they use.
-    users: OrdMap<Name, OrdSet<Name>>,
+    /// Endpoint assignments with the clusters that use them, where the two have different names.
+    users: OrdSet<(Name, Name)>,
     /// Names of virtual hosts by each of their aliases.
     aliases: OrdMap<Name, Name>,
 }
@@ -100,7 +101,13 @@ impl Snapshot {
         self.generation > 0
     }
 
-    /// What changed from the snapshot before this one.
+    /// What became of the names since the snapshot before this one, some of them shown.
+    pub fn tally(&self, shown: usize) -> Tally {
+        if self.generation == 1 { self.tally_of_all(shown) } else { self.changes.tally(shown) }
+    }
+
+    /// What changed from the snapshot before this one. Of the first, of which everything is new, nothing is
+    /// listed.
     pub fn changes(&self) -> &Arc<Changes> {
         &self.changes
     }
@@ -128,6 +135,20 @@ impl Group {
         &self.tables[kind as usize]
     }
 
+    /// The clusters that take their endpoints from an assignment, in order.
+    fn users_of(&self, assignment: &str) -> impl Iterator<Item = &Name> {
+        let own = self.table(Kind::Cluster).by_name.get_key_value(assignment);
+        let own =
+            own.filter(|(name, cluster)| cluster.references_to(Kind::Endpoint).any(|used| used == *name));
+        let own = own.map(|(name, _)| name);
+        // Rarely there are others; only then a key is made to look for them.
+        let first = (!self.users.is_empty()).then(|| (Name::from(assignment), Name::from("")));
+        let others = first.into_iter().flat_map(|first| self.users.range(first..));
+        let others = others.take_while(move |(used, _)| **used == *assignment).map(|(_, name)| name);
+        let (before, behind): (Vec<_>, Vec<_>) = others.partition(|name| own.is_some_and(|own| *name < own));
+        before.into_iter().chain(own).chain(behind)
+    }
+
     fn is_empty(&self) -> bool {
         self.tables.iter().all(|table| table.by_name.is_empty())
     }
@@ -141,8 +162,8 @@ impl Group {
         if resource.ttl().is_some() {
             table.mortal.insert(name.clone());
         }
-        for user_of in resource.references_to(Kind::Endpoint) {
-            self.users.entry(user_of.clone()).or_default().insert(name.clone());
+        for used in resource.references_to(Kind::Endpoint).filter(|used| *used != name) {
+            self.users.insert((used.clone(), name.clone()));
         }
         for alias in resource.aliases() {
             self.aliases.insert(alias.clone(), name.clone());
@@ -155,12 +176,8 @@ impl Group {
         let old = table.by_name.remove(name)?;
         table.sum = table.sum.wrapping_sub(entry_digest(&old).0);
         table.mortal.remove(name);
-        for used in old.references_to(Kind::Endpoint) {
-            let users = self.users.entry(used.clone()).or_default();
-            users.remove(name);
-            if users.is_empty() {
-                self.users.remove(used);
-            }
+        for used in old.references_to(Kind::Endpoint).filter(|used| *used != name) {
+            self.users.remove(&(used.clone(), name.clone()));
         }
         for alias in old.aliases() {
             if self.aliases.get(alias) == Some(name) {

@@ -93,6 +93,46 @@ fn an_assignment_has_a_new_version_when_a_cluster_that_uses_it_changes() {
 }
 
 #[test]
+fn the_clusters_of_an_assignment_are_told_in_order_whatever_their_names_are() {
+    let mut builder = Builder::new();
+    let clusters = ["e0", "a", "z", "e1", "other"];
+    let edits = clusters.map(|name| put(None, Kind::Cluster, name, u8::from(name == "other")));
+    let all = view(&builder.apply(edits).expect("a change"), "n");
+    let users = |view: &View, of: &str| view.users_of(of).map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(users(&all, "e0"), ["a", "e0", "e1", "z"]);
+    assert_eq!(users(&all, "e1"), ["other"], "the cluster of this name uses another one");
+    let gone = ["e0", "z"].map(|gone| Edit::Remove(None, Kind::Cluster, name(gone)));
+    let few = view(&builder.apply(gone).expect("a change"), "n");
+    assert_eq!(users(&few, "e0"), ["a", "e1"]);
+}
+
+#[test]
+fn a_tally_counts_names_once_also_of_the_first_snapshot() {
+    let mut builder = Builder::new();
+    let edits = [
+        put(None, Kind::Listener, "l", 1),
+        put(Some("a*"), Kind::Cluster, "x", 1),
+        put(Some("*b"), Kind::Cluster, "x", 2),
+        put(Some("*b"), Kind::Cluster, "w", 2),
+    ];
+    let first = builder.apply(edits).expect("a change");
+    let shown =
+        |tally: &Tally| tally.shown.iter().map(|(fate, _, n)| (*fate, n.to_string())).collect::<Vec<_>>();
+    let told = first.tally(2);
+    assert_eq!((told.added, told.changed, told.removed, told.total()), (3, 0, 0, 3));
+    assert_eq!(shown(&told), [(Fate::Added, "w".into()), (Fate::Added, "x".into())]);
+    let edits = [
+        put(None, Kind::Listener, "m", 1),
+        put(None, Kind::Listener, "l", 2),
+        Edit::Remove(audience(Some("*b")), Kind::Cluster, name("w")),
+    ];
+    let told = builder.apply(edits).expect("a change").tally(9);
+    assert_eq!((told.added, told.changed, told.removed), (1, 1, 1));
+    let expected = [(Fate::Removed, "w".into()), (Fate::Changed, "l".into()), (Fate::Added, "m".into())];
+    assert_eq!(shown(&told), expected);
+}
+
+#[test]
 fn a_virtual_host_has_a_new_version_when_its_route_configuration_changes() {
     let mut builder = Builder::new();
     let edits = [
@@ -134,6 +174,8 @@ fn arbitrary_edit() -> impl Strategy<Value = (Option<&'static str>, Kind, String
         |(audience, kind, n, content)| {
             let name = match kind {
                 Kind::Endpoint => format!("e{n}"),
+                // Some have the name of the assignment that they use.
+                Kind::Cluster => ["d", "e0", "e1", "f"][n as usize].to_owned(),
                 Kind::VirtualHost => format!("{}/h{n}", n % 2),
                 _ => n.to_string(),
             };

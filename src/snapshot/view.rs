@@ -155,7 +155,7 @@ impl View {
 
     /// The clusters that take their endpoints from an assignment.
     pub fn users_of<'a>(&'a self, assignment: &'a str) -> impl Iterator<Item = &'a Name> {
-        self.groups.iter().filter_map(move |group| group.users.get(assignment)).flatten()
+        self.groups.iter().flat_map(move |group| group.users_of(assignment))
     }
 
     /// The version of a whole type: a digest over its resources in this view (protocol rule 4).

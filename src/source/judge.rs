@@ -92,8 +92,8 @@ impl Pass<'_> {
             return self.settle.forget(place);
         }
         if let Some(seen) = seen.as_ref().filter(|seen| seen.hard_linked().is_some()) {
-            let same_file = seen.id().and_then(|id| self.table.by_file.get(&id));
-            self.others.extend(same_file.into_iter().flatten().cloned());
+            let same_file = seen.id().into_iter().flat_map(|id| self.table.places_of_file(id));
+            self.others.extend(same_file.cloned());
         }
         let believed = match self.trust {
             Trust::Forced => true,

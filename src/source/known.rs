@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
-use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -101,9 +100,9 @@ pub(super) struct Table {
     pub(super) known: BTreeMap<Place, Known>,
     pub(super) dirs: BTreeMap<Place, SeenDir>,
     pub(super) spots: BTreeMap<Place, Vec<Spot>>,
-    dirs_by_path: HashMap<PathBuf, BTreeSet<Place>>,
-    /// The places of each file that was read: several if it has hard links.
-    pub(super) by_file: HashMap<FileId, BTreeSet<Place>>,
+    dirs_by_path: BTreeSet<(PathBuf, Place)>,
+    /// Each file that was read and its places: several if it has hard links.
+    by_file: BTreeSet<(FileId, Place)>,
     spots_by_dir: HashMap<PathBuf, HashMap<OsString, BTreeSet<Place>>>,
     sources: Sources,
     /// Names whose content was altered since they were taken out.
@@ -182,7 +181,8 @@ impl Table {
 
     /// Every directory in which a name matters, and every file with several names.
     pub(super) fn watched_paths(&self, settle: &Settle) -> BTreeSet<PathBuf> {
-        let dirs = self.dirs_by_path.keys().chain(self.spots_by_dir.keys()).map(PathBuf::as_path);
+        let walked = self.dirs_by_path.iter().map(|(dir, _)| dir);
+        let dirs = walked.chain(self.spots_by_dir.keys()).map(PathBuf::as_path);
         let known = self.known.values().filter_map(|known| known.seen.hard_linked());
         let waiting = settle.waiting().values().filter_map(|waiting| waiting.seen.as_ref()?.hard_linked());
         dirs.chain(known).chain(waiting).map(Path::to_path_buf).collect()
@@ -190,7 +190,7 @@ impl Table {
 
     /// The places at which this directory was walked.
     pub(super) fn places_of_dir(&self, dir: &Path) -> impl Iterator<Item = &Place> {
-        self.dirs_by_path.get(dir).into_iter().flatten()
+        places_of(&self.dirs_by_path, dir.to_path_buf())
     }
 
     /// The places that lead through this name, or through any in the directory.
@@ -309,6 +309,11 @@ impl Table {
         reindex(&mut self.by_file, place, old.and_then(|old| old.seen.id()), id);
     }
 
+    /// The places of a file.
+    pub(super) fn places_of_file(&self, id: FileId) -> impl Iterator<Item = &Place> {
+        places_of(&self.by_file, id)
+    }
+
     pub(super) fn set_dir(&mut self, place: &Place, dir: Option<SeenDir>) {
         let path = dir.as_ref().map(|dir| dir.path.clone());
         let old = match dir {
@@ -382,24 +387,18 @@ impl Table {
 }
 
 /// In a table of places by something else, this place stands at another key from now on.
-fn reindex<K: Eq + Hash>(
-    table: &mut HashMap<K, BTreeSet<Place>>,
-    place: &Place,
-    old: Option<K>,
-    new: Option<K>,
-) {
+fn reindex<K: Ord>(table: &mut BTreeSet<(K, Place)>, place: &Place, old: Option<K>, new: Option<K>) {
     if old == new {
         return;
     }
-    if let Some(old) = old
-        && let Some(places) = table.get_mut(&old)
-    {
-        places.remove(place);
-        if places.is_empty() {
-            table.remove(&old);
-        }
+    if let Some(old) = old {
+        table.remove(&(old, place.clone()));
     }
-    if let Some(new) = new {
-        table.entry(new).or_default().insert(place.clone());
-    }
+    table.extend(new.map(|new| (new, place.clone())));
+}
+
+/// The places under a key, in order.
+fn places_of<K: Ord + Clone>(table: &BTreeSet<(K, Place)>, key: K) -> impl Iterator<Item = &Place> {
+    let first = (key.clone(), Place::root(Root::Layer(0)));
+    table.range(first..).take_while(move |(other, _)| *other == key).map(|(_, place)| place)
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::Fragments;
-use crate::app::look::{FileName, Look, Saved, load_all};
+use crate::app::look::{FileName, Kept, Look, load_all};
 use crate::app::mix::Mix;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::snapshot::Snapshot;
@@ -30,8 +30,8 @@ impl Fragments {
 
     /// What this file held when the daemon ended.
     fn saved_look(&mut self, now: &Look) -> Option<Arc<Look>> {
-        let saved = self.saved.get(&now.name)?;
-        let source = SourceFile { path: now.path.clone(), content: Ok(saved.text.clone()) };
+        let saved = self.saved.get(&now.name)?.read()?;
+        let source = SourceFile { path: now.path.clone(), content: Ok(saved.text) };
         let files = [(&now.name, &source)];
         self.surroundings
             .as_of(&self.policy.severities, &saved.drew, |inputs| load_all(&self.api, inputs, &files))
@@ -75,16 +75,16 @@ impl Fragments {
 
     /// Serves all that was served before the daemon was started, if it still can be.
     pub(super) fn restore(&mut self) -> Option<Snapshot> {
-        let source = |saved: &Saved| SourceFile { path: saved.path.clone(), content: Ok(saved.text.clone()) };
-        let load = |(name, saved): (&FileName, &Saved)| {
-            let files = [(name, &source(saved))];
+        let load = |(name, kept): (&FileName, &Kept)| {
+            let saved = kept.read()?;
+            let source = SourceFile { path: saved.path, content: Ok(saved.text) };
+            let files = [(name, &source)];
             self.surroundings
                 .as_of(&self.policy.severities, &saved.drew, |inputs| load_all(&self.api, inputs, &files))
+                .pop()
         };
-        let looks: Vec<Arc<Look>> = self.saved.iter().flat_map(load).collect();
-        if looks.is_empty() || looks.iter().any(|look| look.has_errors()) {
-            return None;
-        }
+        let looks: Option<Vec<Arc<Look>>> = self.saved.iter().map(load).collect();
+        let looks = looks.filter(|looks| !looks.is_empty() && !looks.iter().any(|look| look.has_errors()))?;
         let restored = looks.into_iter().map(|look| (look.name.clone(), look)).collect();
         let newest = std::mem::replace(&mut self.good, restored);
         let waiting = std::mem::replace(&mut self.pending, self.good.keys().cloned().collect());
