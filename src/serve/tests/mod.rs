@@ -44,6 +44,7 @@ pub fn plain(kind: Kind, name: &str, content: u8) -> Edit {
 }
 
 impl Rules {
+    /// Small limits, so that tests reach them.
     pub fn of_tests() -> Rules {
         Rules {
             pace: Pace::default(),
