@@ -43,13 +43,21 @@ pub(crate) fn start(
     }
     if let Some(view) = view {
         // Equal ones, nearly all of them at a reconnect, never enter the gap.
-        for resource in view.iter(kind) {
+        let differing = view.iter(kind).filter_map(|resource| {
             let held = match initial.remove(&**resource.name()) {
-                Some(version) if parse(version) == view.version_of(resource) => continue,
+                Some(version) if parse(version) == view.version_of(resource) => return None,
                 Some(version) => Some(brought(version)),
                 None => None,
             };
-            holding.gap.entry(resource.name().clone()).or_insert(Held::Known(held));
+            Some((resource.name().clone(), Held::Known(held)))
+        });
+        if holding.gap.is_empty() {
+            // A tree of what is in order already is made in one go.
+            holding.gap = differing.collect();
+        } else {
+            for (name, held) in differing {
+                holding.gap.entry(name).or_insert(held);
+            }
         }
     }
     let gone = initial.into_iter().map(|(name, version)| (name.into(), Held::Known(Some(brought(version)))));

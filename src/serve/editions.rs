@@ -80,12 +80,13 @@ impl Edition {
 
     fn is_held(&self, wanted: &Subscription, brought: &Versions) -> bool {
         let mut seen = vec![false; self.0.len()];
-        brought.iter().all(|entry| {
+        brought.raw().all(|entry| {
             let Ok((name, version)) = entry else { return false };
+            let Ok(name) = std::str::from_utf8(name) else { return false };
             let Some((at, current)) = self.0.get(name) else { return false };
             // Of a name that is there twice, the last version counts: that is not for here.
             let is_twice = std::mem::replace(&mut seen[*at], true);
-            !is_twice && version.as_bytes() == current && wanted.covers(name)
+            !is_twice && version == current && wanted.covers(name)
         })
     }
 }

@@ -138,8 +138,10 @@ pub(crate) struct Content {
 
 /// The names leave the gap; what the client held under them is kept for a NACK.
 pub(crate) fn take_steps(holding: &mut Holding, steps: Vec<(Name, Step)>) -> BTreeMap<Name, Sent> {
+    // Steps are names of the gap, in its order. When all of it goes, as at a first answer, nothing is looked up.
+    let mut all = (steps.len() == holding.gap.len()).then(|| std::mem::take(&mut holding.gap).into_values());
     let sent = |(name, step): (Name, Step)| {
-        let held = holding.gap.remove(&name);
+        let held = all.as_mut().map_or_else(|| holding.gap.remove(&name), Iterator::next);
         let after_refusal = matches!(held, Some(Held::Rejected { .. }));
         let before = held.and_then(|held| held.kept().cloned());
         let (resource, version) = match step {

@@ -3,6 +3,7 @@
 mod envoy;
 mod family;
 mod model;
+mod returning;
 mod rules;
 mod waking;
 
@@ -42,6 +43,19 @@ pub fn plain(kind: Kind, name: &str, content: u8) -> Edit {
     put(resource(kind, name, content, &[]))
 }
 
+impl Rules {
+    /// Small limits, so that tests reach them.
+    pub fn of_tests() -> Rules {
+        Rules {
+            pace: Pace::default(),
+            max_response: 3_500_000,
+            max_response_envoy: 64_000_000,
+            max_names: 10,
+            server: "test".into(),
+        }
+    }
+}
+
 /// One stream and the world around it.
 pub struct Stream {
     pub session: Session,
@@ -58,15 +72,8 @@ pub struct Stream {
 
 impl Stream {
     pub fn open(variant: Variant, only: Option<Kind>) -> Stream {
-        let rules = Rules {
-            pace: Pace::default(),
-            max_response: 3_500_000,
-            max_response_envoy: 64_000_000,
-            max_names: 10,
-            server: "test".into(),
-        };
         Stream {
-            session: Session::new(variant, only, Arc::new(rules)),
+            session: Session::new(variant, only, Arc::new(Rules::of_tests())),
             builder: Builder::new(),
             snapshot: Arc::new(Snapshot::unloaded()),
             now: Instant::now(),

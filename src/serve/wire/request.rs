@@ -121,6 +121,14 @@ impl Versions {
 
     /// Each name and its version.
     pub fn iter(&self) -> impl Iterator<Item = Result<(&str, &str), Malformed>> {
+        self.raw().map(|entry| {
+            let (name, version) = entry?;
+            Ok((std::str::from_utf8(name)?, std::str::from_utf8(version)?))
+        })
+    }
+
+    /// The same as they came.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = Result<(&[u8], &[u8]), Malformed>> {
         self.0.iter().map(|entry| {
             let (mut name, mut version): (&[u8], &[u8]) = Default::default();
             for field in Fields(entry) {
@@ -131,7 +139,7 @@ impl Versions {
                     _ => {}
                 }
             }
-            Ok((std::str::from_utf8(name)?, std::str::from_utf8(version)?))
+            Ok((name, version))
         })
     }
 }
@@ -188,6 +196,14 @@ impl<'m> Iterator for Fields<'m> {
 
 impl<'m> Fields<'m> {
     fn read(&mut self) -> Result<(u32, Option<&'m [u8]>), Malformed> {
+        // Nearly all are short, and have a small number: key and length take a byte each.
+        if let [key @ 0x08..=0x7f, len @ ..=0x7f, rest @ ..] = self.0
+            && key & 7 == WireType::LengthDelimited as u8
+            && let Some((value, rest)) = rest.split_at_checked(usize::from(*len))
+        {
+            self.0 = rest;
+            return Ok((u32::from(key >> 3), Some(value)));
+        }
         let (number, wire_type) = decode_key(&mut self.0)?;
         if wire_type != WireType::LengthDelimited {
             skip_field(wire_type, number, &mut self.0, DecodeContext::default())?;
