@@ -16,8 +16,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use xxhash_rust::xxh3::Xxh3;
 
+mod packed;
 mod selector;
 
+pub use packed::{packed_map, packed_set};
 pub use selector::{Node, NodePattern, Selector, may_meet, surely_meet};
 
 /// A resource's name. Shared, since the same name stands in tables, subscriptions and logs.

@@ -120,7 +120,7 @@ fn show_item(api: &Api, item: &Item, text: &str, out: &mut String) {
     if let Some(ttl) = resource.ttl() {
         writeln!(out, "  valid for {ttl:?}").unwrap();
     }
-    if let Some(expires) = item.expires {
+    if let Some(expires) = item.expires() {
         writeln!(out, "  expires at {expires}").unwrap();
     }
     for alias in resource.aliases() {

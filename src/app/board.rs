@@ -266,7 +266,7 @@ impl Seen {
     fn certificates(&self) -> Vec<Certificate> {
         let of = |look: &Arc<Look>| {
             let items = look.loaded.items.iter();
-            let expiring = items.filter_map(|item| Some((item.expires?, &item.resource)));
+            let expiring = items.filter_map(|item| Some((item.expires()?, &item.resource)));
             let path = look.path.to_string();
             let certificate = |(expires, resource): (i64, &Arc<crate::resource::Resource>)| Certificate {
                 kind: resource.kind().fragment_key(),

@@ -72,6 +72,9 @@ impl Mix {
             }
             mix.looks.push((old.cloned(), new.cloned()));
         }
+        if served.is_empty() {
+            mix.places.catalog.pack();
+        }
         mix
     }
 

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
-use super::{Item, ListenAddress, Loaded, Mention};
+use super::{Facts, Item, ListenAddress, Loaded, Mention};
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::resource::{Kind, Name, Resource, Selector, surely_meet};
+use crate::resource::{Kind, Name, Resource, Selector, packed_map, packed_set, surely_meet};
 
 /// Where an item stands.
 #[derive(Clone, Debug)]
@@ -22,13 +22,46 @@ pub struct Home {
     pub file: Arc<str>,
     /// Who receives it.
     pub nodes: Option<Arc<Selector>>,
-    /// What it names, in the order of the file.
-    pub mentions: Arc<[Mention]>,
-    /// The addresses that it opens.
-    pub addresses: Arc<[(ListenAddress, Span)]>,
+    facts: Option<Arc<Facts>>,
     resource: Arc<Resource>,
     /// Its number among the items of its file when it came; it is still near it.
     number: usize,
+}
+
+impl Home {
+    /// What it names, in the order of the file.
+    pub fn mentions(&self) -> &[Mention] {
+        self.facts.as_ref().map_or(&[], |facts| &facts.mentions)
+    }
+
+    /// The addresses that it opens, and where in it they stand.
+    fn addresses(&self) -> &[(ListenAddress, Span)] {
+        self.facts.as_ref().map_or(&[], |facts| &facts.addresses)
+    }
+}
+
+/// Where items of one name stand. Mostly it is one, which is in the table itself.
+#[derive(Clone, Debug)]
+enum Homes {
+    One(Home),
+    Several(Arc<[Home]>),
+}
+
+impl Homes {
+    /// `None` if there are none.
+    fn of(mut homes: Vec<Home>) -> Option<Homes> {
+        match homes.len() {
+            0 | 1 => homes.pop().map(Homes::One),
+            _ => Some(Homes::Several(homes.into())),
+        }
+    }
+
+    fn list(&self) -> &[Home] {
+        match self {
+            Homes::One(home) => std::slice::from_ref(home),
+            Homes::Several(homes) => homes,
+        }
+    }
 }
 
 /// The names of a kind and name pair in order.
@@ -37,10 +70,10 @@ pub type Key = (Kind, Name);
 /// Where every item of every file stands. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    homes: OrdMap<Key, Arc<[Home]>>,
+    homes: OrdMap<Key, Homes>,
     /// The listeners that open an address.
     openers: OrdMap<ListenAddress, Arc<[Home]>>,
-    /// What is named, whether it is there or not, and who names it.
+    /// What is named, whether it is there or not, and who names it; without [`is_its_own`].
     named_by: OrdSet<(Key, Key)>,
     /// What each file holds, in its order.
     files: OrdMap<Arc<str>, Arc<[Item]>>,
@@ -66,9 +99,16 @@ impl Catalog {
         touched
     }
 
+    /// Takes no more room than it needs, after all was told of at once and in order.
+    pub fn pack(&mut self) {
+        self.homes = packed_map(&self.homes);
+        self.openers = packed_map(&self.openers);
+        self.named_by = packed_set(&self.named_by);
+    }
+
     /// Where the items of this name stand.
     pub fn homes(&self, kind: Kind, name: &Name) -> &[Home] {
-        self.homes.get(&(kind, name.clone())).map_or(&[], |homes| homes)
+        self.homes.get(&(kind, name.clone())).map_or(&[], Homes::list)
     }
 
     /// The item that stands there.
@@ -110,8 +150,14 @@ impl Catalog {
 
     /// The items that name this, whether it is there or not.
     pub fn named_by(&self, key: &Key) -> impl Iterator<Item = &Key> {
+        let own = self.homes.get_key_value(&(Kind::Cluster, key.1.clone()));
+        let own = own.filter(|(by, homes)| {
+            is_its_own(key, by) && homes.list().iter().flat_map(targets).any(|to| to == *key)
+        });
         let first = (key.clone(), (Kind::ALL[0], Name::default()));
-        self.named_by.range(first..).take_while(move |(named, _)| named == key).map(|(_, by)| by)
+        let others =
+            self.named_by.range(first..).take_while(move |(named, _)| named == key).map(|(_, by)| by);
+        own.map(|(by, _)| by).into_iter().chain(others)
     }
 
     /// All names of a kind.
@@ -143,7 +189,7 @@ impl Catalog {
             }
             for home in homes {
                 findings.extend(
-                    home.addresses.iter().flat_map(|(address, _)| self.openers_that_clash(address, key)),
+                    home.addresses().iter().flat_map(|(address, _)| self.openers_that_clash(address, key)),
                 );
             }
         }
@@ -174,22 +220,21 @@ impl Catalog {
         let home = Home {
             file: file.clone(),
             nodes: item.nodes.clone(),
-            mentions: item.mentions.clone(),
-            addresses: item.addresses.clone(),
+            facts: item.facts.clone(),
             resource: item.resource.clone(),
             number,
         };
-        for (address, _) in &*item.addresses {
+        for (address, _) in item.addresses() {
             let known = self.openers.get(address).map_or(&[] as &[Home], |openers| openers);
             let openers = known.iter().chain([&home]).cloned().collect();
             self.openers.insert(address.clone(), openers);
         }
-        for target in targets(&home) {
+        for target in targets(&home).filter(|target| !is_its_own(target, &key)) {
             self.named_by.insert((target, key.clone()));
         }
         let homes = match self.homes.get(&key) {
-            None => [home].into(),
-            Some(known) => known.iter().cloned().chain([home]).collect(),
+            None => Homes::One(home),
+            Some(known) => Homes::Several(known.list().iter().cloned().chain([home]).collect()),
         };
         self.homes.insert(key.clone(), homes);
         key
@@ -197,19 +242,19 @@ impl Catalog {
 
     fn remove(&mut self, file: &Arc<str>, key: &Key) {
         let Some(known) = self.homes.get(key).cloned() else { return };
-        let (gone, left): (Vec<Home>, Vec<Home>) = known.iter().cloned().partition(|home| home.file == *file);
+        let (gone, left): (Vec<Home>, Vec<Home>) =
+            known.list().iter().cloned().partition(|home| home.file == *file);
         for home in &gone {
-            home.addresses.iter().for_each(|(address, _)| self.close(home, address));
+            home.addresses().iter().for_each(|(address, _)| self.close(home, address));
         }
         let still: HashSet<Key> = left.iter().flat_map(targets).collect();
         for target in gone.iter().flat_map(targets).filter(|target| !still.contains(target)) {
             self.named_by.remove(&(target, key.clone()));
         }
-        if left.is_empty() {
-            self.homes.remove(key);
-        } else {
-            self.homes.insert(key.clone(), left.into());
-        }
+        match Homes::of(left) {
+            Some(left) => self.homes.insert(key.clone(), left),
+            None => self.homes.remove(key),
+        };
     }
 
     /// Forgets that a listener opens an address.
@@ -234,7 +279,7 @@ impl Catalog {
 
     fn same_address(&self, address: &ListenAddress, first: &Home, again: &Home) -> Diagnostic {
         let span = |opener: &Home| {
-            let here = opener.addresses.iter().find(|(known, _)| known == address);
+            let here = opener.addresses().iter().find(|(known, _)| known == address);
             here.map_or_else(Span::default, |(_, span)| self.place(opener, *span))
         };
         let names = (first.resource.name(), again.resource.name());
@@ -261,7 +306,13 @@ pub(crate) fn differing(old: &[Item], new: &[Item]) -> (Range<usize>, Range<usiz
 }
 
 fn targets(home: &Home) -> impl Iterator<Item = Key> {
-    home.mentions.iter().map(|mention| (mention.to.kind, mention.to.name.clone()))
+    home.mentions().iter().map(|mention| (mention.to.kind, mention.to.name.clone()))
+}
+
+/// Whether this is the endpoint assignment of this cluster's name, as most clusters have one: no table
+/// need say who names it.
+fn is_its_own(target: &Key, by: &Key) -> bool {
+    target.0 == Kind::Endpoint && by.0 == Kind::Cluster && target.1 == by.1
 }
 
 fn key_of(item: &Item) -> Key {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Item;
 use super::decode::Decoder;
 use super::fragment::{Reader, Scope};
 use super::lints::listen_addresses;
@@ -13,6 +12,7 @@ use super::scalar::{Typed, typed};
 use super::warmth;
 use super::wire;
 use super::yaml::Node;
+use super::{Facts, Item};
 use crate::diagnostic::{Related, Severity, Span};
 use crate::envoy_api::MessageType;
 use crate::resource::{Kind, Name, Reference, Resource};
@@ -87,14 +87,17 @@ impl Reader<'_> {
         };
         let mentions = mentions.into_iter().map(|mention| Mention { span: inside(mention.span), ..mention });
         let addresses = if kind == Kind::Listener { listen_addresses(node) } else { Vec::new() };
+        let facts = Facts {
+            addresses: addresses.into_iter().map(|(address, span)| (address, inside(span))).collect(),
+            expires: self.decoder.certificates.expires,
+            mentions: mentions.collect(),
+        };
         self.items.push(Item {
             resource: Arc::new(resource),
             nodes: scope.nodes.clone(),
             span: node.span,
             name_span,
-            addresses: shared(addresses.into_iter().map(|(address, span)| (address, inside(span))).collect()),
-            expires: self.decoder.certificates.expires,
-            mentions: shared(mentions.collect()),
+            facts: facts.shared(),
         });
     }
 
@@ -167,11 +170,6 @@ impl Reader<'_> {
             domains.iter().filter_map(Node::text).map(|domain| Name::from(format!("{route}/{domain}")));
         aliases.collect()
     }
-}
-
-/// A list that takes no room if it is empty, as most are.
-fn shared<T>(list: Vec<T>) -> Arc<[T]> {
-    if list.is_empty() { Arc::default() } else { list.into() }
 }
 
 /// The route configuration that asks for a virtual host. It is no reference of the resource: the

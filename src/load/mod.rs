@@ -105,15 +105,44 @@ pub struct Item {
     pub span: Span,
     /// Where its name stands, or its beginning if its name was made up.
     pub name_span: Span,
+    /// What else is known of it; of many there is nothing.
+    facts: Option<Arc<Facts>>,
+}
+
+/// What is known of an item beside its resource. The tables that need it share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
     /// The addresses that it opens, if it is a listener, and where in it they stand.
-    pub addresses: Arc<[(ListenAddress, Span)]>,
+    addresses: Box<[(ListenAddress, Span)]>,
     /// When the first of its certificates expires, in seconds since 1970.
-    pub expires: Option<i64>,
+    expires: Option<i64>,
     /// What it names, in the order of the file.
-    pub mentions: Arc<[Mention]>,
+    mentions: Box<[Mention]>,
+}
+
+impl Facts {
+    /// Nothing where nothing is known.
+    fn shared(self) -> Option<Arc<Facts>> {
+        (self != Facts::default()).then(|| Arc::new(self))
+    }
 }
 
 impl Item {
+    /// The addresses that it opens, if it is a listener, and where in it they stand.
+    pub fn addresses(&self) -> &[(ListenAddress, Span)] {
+        self.facts.as_ref().map_or(&[], |facts| &facts.addresses)
+    }
+
+    /// When the first of its certificates expires, in seconds since 1970.
+    pub fn expires(&self) -> Option<i64> {
+        self.facts.as_ref()?.expires
+    }
+
+    /// What it names, in the order of the file.
+    pub fn mentions(&self) -> &[Mention] {
+        self.facts.as_ref().map_or(&[], |facts| &facts.mentions)
+    }
+
     /// Where in the file something of this item stands. In the item places are counted from its
     /// beginning, so that they stay as they are when the item moves. What came by an alias may stand
     /// before it.

@@ -127,14 +127,14 @@ impl Found {
         let items = &loaded.items;
         let is_inside = |item: &Item| {
             let (from, to) = (item.span.start, item.span.end);
-            let mentions = item.mentions.iter().map(|mention| mention.span);
-            let mut spans = mentions.chain(item.addresses.iter().map(|(_, span)| *span));
+            let mentions = item.mentions().iter().map(|mention| mention.span);
+            let mut spans = mentions.chain(item.addresses().iter().map(|(_, span)| *span));
             spans.all(|span| (from..=to).contains(&item.place(span).start))
         };
         let is_kept = items.len() == self.count as usize
             && loaded.is_sound()
             && loaded.diagnostics.iter().all(|finding| finding.span.is_some())
-            && items.iter().all(|item| item.expires.is_none())
+            && items.iter().all(|item| item.expires().is_none())
             && items.windows(2).all(|pair| pair[0].span.end <= pair[1].span.start)
             && (!self.outline.has_anchor || items.iter().all(is_inside));
         is_kept.then(|| Box::new(self.outline))

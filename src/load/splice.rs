@@ -161,7 +161,7 @@ impl<'o> Stretch<'o> {
         reader.section(&entry, false, &mut scope, &mut Vec::new(), &mut Vec::new());
         let is_sound = reader.decoder.findings.errors() == 0
             && reader.items.len() == count
-            && reader.items.iter().all(|item| item.expires.is_none());
+            && reader.items.iter().all(|item| item.expires().is_none());
         if !is_sound || count == 0 {
             return None;
         }
@@ -347,13 +347,10 @@ fn taken_over(old: &[Item], fresh: &[Item], before: &[Item], after: &[Item]) -> 
     }
     let take = |item: &Item| {
         let mut item = item.clone();
-        let is_same = |was: &&&Item| {
-            was.resource == item.resource && was.mentions == item.mentions && was.addresses == item.addresses
-        };
+        let is_same = |was: &&&Item| was.resource == item.resource && was.facts == item.facts;
         if let Some(was) = known.get(&key(&item)).filter(is_same) {
             item.resource = was.resource.clone();
-            item.mentions = was.mentions.clone();
-            item.addresses = was.addresses.clone();
+            item.facts = was.facts.clone();
         }
         item
     };

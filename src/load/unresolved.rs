@@ -94,7 +94,7 @@ impl<'a> References<'a> {
     fn dangling_of(&self, by: &'a Key, target: Option<&Key>, found: &mut Found<'a>) {
         for home in self.now.homes(by.0, &by.1) {
             let mut known: Option<HashSet<&Reference>> = None;
-            for mention in home.mentions.iter() {
+            for mention in home.mentions().iter() {
                 let to = &mention.to;
                 if target.is_some_and(|(kind, name)| (to.kind, &to.name) != (*kind, name)) {
                     continue;
@@ -117,7 +117,7 @@ impl<'a> References<'a> {
     /// What the same item, for the same nodes, named before.
     fn mentioned_before(&self, by: &Key, now: &Home) -> HashSet<&'a Reference> {
         let homes = self.before.homes(by.0, &by.1).iter().filter(|home| home.nodes == now.nodes);
-        homes.flat_map(|home| home.mentions.iter().map(|mention| &mention.to)).collect()
+        homes.flat_map(|home| home.mentions().iter().map(|mention| &mention.to)).collect()
     }
 
     fn satisfies(&self, catalog: &Catalog, to: &Reference, nodes: Option<&Selector>) -> bool {
@@ -135,7 +135,7 @@ impl<'a> References<'a> {
             }
             let before = self.before.homes(key.0, &key.1).iter().filter(|_| key.0 == Kind::Cluster);
             let used =
-                before.flat_map(|home| home.mentions.iter()).filter(|used| used.to.kind == Kind::Endpoint);
+                before.flat_map(|home| home.mentions().iter()).filter(|used| used.to.kind == Kind::Endpoint);
             candidates.extend(used.map(|used| (Kind::Endpoint, used.to.name.clone())));
         }
         let mut findings = Vec::new();
@@ -151,7 +151,7 @@ impl<'a> References<'a> {
 
     fn is_used(&self, key: &Key, home: &Home) -> bool {
         let users = self.now.named_by(key).flat_map(|(kind, name)| self.now.homes(*kind, name));
-        let names = |user: &Home| user.mentions.iter().any(|mention| is_to(mention, key));
+        let names = |user: &Home| user.mentions().iter().any(|mention| is_to(mention, key));
         users.filter(|user| may_meet(user.nodes.as_deref(), home.nodes.as_deref())).any(names)
     }
 

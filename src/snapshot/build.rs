@@ -61,6 +61,11 @@ impl Builder {
         if !differs && !is_first {
             return None;
         }
+        if is_first {
+            for (audience, group) in std::mem::take(&mut next.groups) {
+                next.groups.insert(audience, Arc::new(group.packed()));
+            }
+        }
         if !next.groups.keys().eq(next.audiences.iter()) {
             next.audiences = next.groups.keys().cloned().collect();
         }

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use imbl::{OrdMap, OrdSet};
 
-use crate::resource::{Digest, Kind, Name, Resource, Selector};
+use crate::resource::{Digest, Kind, Name, Resource, Selector, packed_map, packed_set};
 
 pub use build::{Builder, Edit};
 pub use diff::{Change, Changes, Fate, Tally};
@@ -147,6 +147,20 @@ impl Group {
         let others = others.take_while(move |(used, _)| **used == *assignment).map(|(_, name)| name);
         let (before, behind): (Vec<_>, Vec<_>) = others.partition(|name| own.is_some_and(|own| *name < own));
         before.into_iter().chain(own).chain(behind)
+    }
+
+    /// The same in no more room than it needs, after all was put at once and in order.
+    fn packed(&self) -> Group {
+        let packed = |table: &Table| Table {
+            by_name: packed_map(&table.by_name),
+            mortal: packed_set(&table.mortal),
+            sum: table.sum,
+        };
+        Group {
+            tables: self.tables.each_ref().map(packed),
+            users: packed_set(&self.users),
+            aliases: packed_map(&self.aliases),
+        }
     }
 
     fn is_empty(&self) -> bool {
