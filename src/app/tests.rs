@@ -243,6 +243,10 @@ fn a_held_reference_is_shown_at_its_value_with_the_name_that_was_meant() {
     let outcome = bench.put("r.yaml", &route("r", "service_1"));
     assert!(is_published(&outcome) && outcome.diagnostics.is_empty(), "{outcome:?}");
     assert_eq!(bench.served(), ["r", "service_1", "x"]);
+    let outcome = bench.remove("c.yaml");
+    assert_eq!(said(&outcome), [format!("error unresolved-reference {place}")]);
+    let hint = "d/c.yaml defined it until now: put it back, or take away what names it first";
+    assert_eq!(outcome.diagnostics[0].hint.as_deref(), Some(hint));
 }
 
 #[test]

@@ -190,6 +190,10 @@ impl<'a> References<'a> {
     }
 
     fn advice(&self, kind: Kind, name: &Name, budget: &mut usize) -> String {
+        if let Some(home) = self.before.homes(kind, name).first() {
+            let file = &home.file;
+            return format!("{file} defined it until now: put it back, or take away what names it first");
+        }
         let names = self.now.names(kind).chain(self.external.iter().filter(|_| kind == Kind::Cluster));
         let allowed = *budget;
         let names = names.take(allowed).inspect(|_| *budget -= 1);
