@@ -97,6 +97,11 @@ pub(crate) struct Holding {
 }
 
 impl Holding {
+    /// Whether the client has all that it asked for, and has said so: nearly always.
+    pub fn is_at_rest(&self) -> bool {
+        self.gap.is_empty() && !self.answer_due && self.in_flight.is_none() && self.changed.is_none()
+    }
+
     /// The response that still waits for its answer. A client that stays silent past the deadline is
     /// taken to have it: nothing waits for it any longer.
     pub fn awaited(&self, now: Instant, deadline: Duration) -> Option<&InFlight> {

@@ -35,6 +35,9 @@ impl Session {
         shared.draining.forget_old(now);
         let mut wake_at: Option<Instant> = None;
         for kind in Kind::ALL {
+            if shared.holdings.get(kind, self.id).is_none_or(Holding::is_at_rest) {
+                continue;
+            }
             let late = shared
                 .holdings
                 .get_mut(kind, self.id)
