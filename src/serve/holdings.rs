@@ -74,8 +74,8 @@ impl Holdings {
     pub fn wanting(&self, kind: Kind, name: &Name) -> impl Iterator<Item = StreamId> {
         let Table { holdings, index } = &self.0[kind as usize];
         let wants = move |id: &StreamId| {
-            let covers = |filed: &Filed| filed.holding.subscription.covers(name);
-            kind == Kind::VirtualHost || holdings.get(id).is_some_and(|filed| covers(filed))
+            let wanted = holdings.get(id).map(|filed| &filed.holding.subscription);
+            kind == Kind::VirtualHost || wanted.is_some_and(|wanted| wanted.covers(name))
         };
         index.of_name(name).filter(wants)
     }

@@ -231,14 +231,16 @@ impl Session {
         let siblings = self.siblings.clone();
         let mut shared = siblings.lock();
         let node = self.identity.as_ref().map(|identity| &identity.node);
+        let known = shared.view.as_ref().map(|view| view.snapshot().generation());
+        // A sibling was here first, perhaps with a newer one.
+        if known.is_some_and(|known| known >= snapshot.generation()) {
+            return;
+        }
         let old = shared.view.take();
         let new = match &old {
-            // A sibling was here first, perhaps with a newer one.
-            Some(old) if old.snapshot().generation() >= snapshot.generation() => old.clone(),
             Some(old) => {
                 let new = old.of(snapshot.clone(), node);
                 advance(&mut shared, old, &new);
-                self.report_contested(Some(old), &new);
                 new
             }
             None => {
@@ -250,10 +252,10 @@ impl Session {
                         }
                     });
                 }
-                self.report_contested(None, &new);
                 new
             }
         };
+        self.report_contested(old.as_ref(), &new);
         shared.view = Some(new);
     }
 

@@ -23,13 +23,14 @@ type Speaker = (u64, String);
 /// All clients that have streams.
 #[derive(Debug)]
 pub(crate) struct Subscribers {
-    clients: Mutex<Clients>,
+    open: Mutex<Open>,
     /// The snapshot that was announced last.
     last: Mutex<Arc<Snapshot>>,
 }
 
+/// Clients that had streams when it was last looked.
 #[derive(Debug, Default)]
-struct Clients {
+struct Open {
     /// Those that have one stream for everything.
     alone: Vec<Weak<Siblings>>,
     /// Those that have streams of single types.
@@ -47,12 +48,12 @@ pub(crate) struct News<'s> {
 impl Subscribers {
     /// No clients yet; the next snapshot follows this one.
     pub fn new(current: Arc<Snapshot>) -> Subscribers {
-        Subscribers { clients: Mutex::default(), last: Mutex::new(current) }
+        Subscribers { open: Mutex::default(), last: Mutex::new(current) }
     }
 
     /// One more client has a stream for everything.
     pub fn enter(&self, client: &Arc<Siblings>) {
-        let Clients { alone, .. } = &mut *lock(&self.clients);
+        let Open { alone, .. } = &mut *lock(&self.open);
         // Now and then: looking at all of them for each would be quadratic.
         if alone.len() == alone.capacity() {
             alone.retain(|client| client.strong_count() > 0);
@@ -62,7 +63,7 @@ impl Subscribers {
 
     /// The siblings of a stream of a single type from this connection, of this node.
     pub fn family(&self, connection: u64, node: &Node) -> Arc<Siblings> {
-        let Clients { families, .. } = &mut *lock(&self.clients);
+        let Open { families, .. } = &mut *lock(&self.open);
         // All that a node says of itself decides what it sees.
         let key = (connection, format!("{node:?}"));
         if let Some(family) = families.get(&key).and_then(Weak::upgrade) {
@@ -86,7 +87,7 @@ impl Subscribers {
     }
 
     fn clients(&self) -> Vec<Arc<Siblings>> {
-        let Clients { alone, families } = &*lock(&self.clients);
+        let Open { alone, families } = &*lock(&self.open);
         alone.iter().chain(families.values()).filter_map(Weak::upgrade).collect()
     }
 }
