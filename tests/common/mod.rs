@@ -16,10 +16,12 @@ pub mod process;
 pub mod upstream;
 pub mod xds;
 
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use tokio::net::TcpSocket;
 
 /// The bound of a wait that should take milliseconds: wide, since a loaded machine is no failure.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -47,6 +49,9 @@ pub fn wait_until(bound: Duration, what: &str, mut condition: impl FnMut() -> bo
 ///
 /// Taken below the kernel's range for outgoing connections, so that none of those gets it between
 /// here and its use; tried by binding, so that a neighbour's Envoy (`SO_REUSEPORT`) is not joined.
+/// Only bound, never listened on: a child that another test starts at that moment has a copy of the
+/// socket until it runs its program, and a copy that listens would be taken for the daemon, or keep
+/// the port from it.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
@@ -58,6 +63,13 @@ pub fn free_port() -> u16 {
             let step = NEXT.fetch_add(1, Ordering::Relaxed);
             FIRST + ((offset + u32::from(step)) % u32::from(COUNT)) as u16
         })
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .find(|port| is_free(*port))
         .expect("one of twelve thousand ports is free")
+}
+
+fn is_free(port: u16) -> bool {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // As servers do: a copy of this one in a child is then in nobody's way.
+    socket.set_reuseaddr(true).expect("a socket has this option");
+    socket.bind((Ipv4Addr::LOCALHOST, port).into()).is_ok()
 }
