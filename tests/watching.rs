@@ -35,7 +35,7 @@ type Contents = BTreeMap<String, String>;
 
 fn contents(sources: &Sources) -> Contents {
     let text = |file: &SourceFile| match &file.content {
-        Ok(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Ok(text) => String::from_utf8_lossy(&text.bytes()).into_owned(),
         Err(problem) => format!("<{problem}>"),
     };
     sources.files.iter().map(|(name, file)| (name.to_string(), text(file))).collect()
@@ -776,7 +776,7 @@ fn among_ten_thousand_files_a_rename_costs_one_and_a_burst_few_values() {
         sources
             .files
             .values()
-            .filter(|file| file.content.as_ref().is_ok_and(|b| b.starts_with(b"burst")))
+            .filter(|file| file.content.as_ref().is_ok_and(|text| text.bytes().starts_with(b"burst")))
             .count()
     };
     seen.until("the burst", |sources| burst_of(sources) == FILES);

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use xds_bridge::app::{FileName, Fragments, Outcome, Policy, Verdict};
 use xds_bridge::envoy_api::Api;
 use xds_bridge::resource::{Kind, Node};
@@ -54,7 +53,7 @@ impl Configuration {
     }
 
     fn put(&mut self, name: &str, text: &str) -> FileName {
-        let content = Ok(Bytes::copy_from_slice(text.as_bytes()));
+        let content = Ok(text.to_owned().into());
         let name = FileName::from(name);
         self.sources.files.insert(name.clone(), SourceFile { path: format!("d/{name}").into(), content });
         name

@@ -3,7 +3,7 @@
 //! Comes in: each outcome, with tables that are shared and not copied. Goes out: counts, findings and
 //! certificates, found out once for each outcome and only when somebody asks. Never holds the loader up.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -211,7 +211,8 @@ fn beside(
     let new = loaded.filter(|look| !look.has_errors() && is_so(look)).flat_map(|look| {
         let of = outcome.diagnostics.iter().filter(|finding| finding.is_error() && finding.file == look.path);
         let of: Vec<Diagnostic> = of.take(MAX_FINDINGS).cloned().collect();
-        shown(&of, |_| look.text()).into_iter().map(|finding| (look.clone(), finding))
+        let text = look.text();
+        shown(&of, |_| text.as_deref()).into_iter().map(|finding| (look.clone(), finding))
     });
     known.chain(new).take(MAX_FRAGMENTS).collect()
 }
@@ -227,7 +228,14 @@ fn across(outcome: &Outcome, beside: &[(Arc<Look>, Finding)]) -> Vec<Finding> {
     };
     let errors = outcome.diagnostics.iter().filter(|finding| finding.is_error() && !is_own(finding));
     let errors: Vec<Diagnostic> = errors.take(MAX_FRAGMENTS).cloned().collect();
-    let mut findings = shown(&errors, |file| looks.get(file).and_then(|look| look.text()));
+    let files = |finding: &Diagnostic| -> Vec<Arc<str>> {
+        let related = finding.related.iter().map(|related| related.file.clone());
+        related.chain([finding.file.clone()]).collect()
+    };
+    let named: HashSet<Arc<str>> = errors.iter().flat_map(files).collect();
+    let text = |file: Arc<str>| Some((file.clone(), looks.get(&*file)?.text()?));
+    let texts: HashMap<Arc<str>, String> = named.into_iter().filter_map(text).collect();
+    let mut findings = shown(&errors, |file| texts.get(file).map(String::as_str));
     findings.retain(|finding| beside.iter().all(|(_, known)| known != finding));
     findings
 }
@@ -328,7 +336,8 @@ impl Seen {
 fn errors(look: &Arc<Look>) -> Vec<Finding> {
     let errors = look.loaded.diagnostics.iter().filter(|finding| finding.is_error());
     let errors: Vec<Diagnostic> = errors.take(MAX_FINDINGS).cloned().collect();
-    shown(&errors, |_| look.text())
+    let text = look.text();
+    shown(&errors, |_| text.as_deref())
 }
 
 fn state(condition: &Condition) -> &'static str {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
 use crate::load::{self, Inputs, Loaded};
-use crate::source::SourceFile;
+use crate::source::{SourceFile, Text};
 
 /// The name of a fragment within its configuration directory.
 pub type FileName = Arc<str>;
@@ -24,8 +24,8 @@ pub struct Look {
     pub name: FileName,
     /// The path as people name it.
     pub path: Arc<str>,
-    /// Its bytes; empty when it could not be read.
-    pub text: Bytes,
+    /// Its bytes; none when it could not be read.
+    pub text: Text,
     /// What is in it.
     pub loaded: Loaded,
 }
@@ -37,12 +37,15 @@ impl Look {
     }
 
     /// The text, as far as it is one: up to what is not UTF-8. `None` if it could not be read.
-    pub fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<String> {
         if self.text.is_empty() && self.has_errors() {
             return None;
         }
-        let end = std::str::from_utf8(&self.text).map_or_else(|error| error.valid_up_to(), str::len);
-        std::str::from_utf8(&self.text[..end]).ok()
+        let text = String::from_utf8(self.text.bytes().into());
+        Some(text.unwrap_or_else(|error| {
+            let end = error.utf8_error().valid_up_to();
+            String::from_utf8_lossy(&error.as_bytes()[..end]).into_owned()
+        }))
     }
 }
 
@@ -129,9 +132,12 @@ fn look_at(
     let (name, path) = (name.clone(), file.path.clone());
     Arc::new(match &file.content {
         Ok(text) => {
+            let bytes = text.bytes();
             let loaded = match before.filter(|look| look.path == path) {
-                Some(look) => load::load_changed(api, &path, text, inputs, (&look.text, &look.loaded)),
-                None => load::load_filled(api, &path, text, inputs),
+                Some(look) => {
+                    load::load_changed(api, &path, &bytes, inputs, (&look.text.bytes(), &look.loaded))
+                }
+                None => load::load_filled(api, &path, &bytes, inputs),
             };
             Look { name, loaded, path, text: text.clone() }
         }
@@ -139,7 +145,7 @@ fn look_at(
             let finding =
                 Diagnostic::new(Severity::Error, "unreadable-file", path.clone(), problem.to_string());
             let loaded = Loaded { diagnostics: vec![finding], ..Loaded::default() };
-            Look { name, path, text: Bytes::new(), loaded }
+            Look { name, path, text: Text::default(), loaded }
         }
     })
 }

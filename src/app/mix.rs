@@ -26,7 +26,7 @@ impl Places {
     pub fn of(&self, kind: Kind, name: &Name) -> Vec<String> {
         let line = |home: &load::Home| {
             let text = self.served.get(&home.file).and_then(|look| look.text()).unwrap_or_default();
-            format!("{}:{}", home.file, Position::of(text, self.catalog.name_span(home).start).line)
+            format!("{}:{}", home.file, Position::of(&text, self.catalog.name_span(home).start).line)
         };
         self.catalog.homes(kind, name).iter().map(line).collect()
     }
@@ -129,7 +129,7 @@ impl Mix {
             if !known.contains(&look.name) {
                 looks.push(look.clone());
             }
-            let found = load::paths_at(look.text().unwrap_or_default(), spans);
+            let found = load::paths_at(&look.text().unwrap_or_default(), spans);
             paths.extend(found.into_iter().map(|(span, path)| ((file.clone(), span), path)));
         }
         for finding in findings {

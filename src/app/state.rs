@@ -333,8 +333,9 @@ fn encode(name: &FileName, look: &Look) -> io::Result<Vec<u8>> {
         variables: drawn.variables().filter_map(|(name, value)| Some((name.into(), value?.into()))).collect(),
         files: drawn.files().filter_map(content).collect(),
     })?;
-    let digest = Digest::of([&header, b"\n".as_slice(), &look.text]);
-    Ok([format!("{MAGIC}{digest}\n").as_bytes(), &header, b"\n", &look.text].concat())
+    let text = look.text.bytes();
+    let digest = Digest::of([&header, b"\n".as_slice(), &text]);
+    Ok([format!("{MAGIC}{digest}\n").as_bytes(), &header, b"\n", &text].concat())
 }
 
 fn decode(bytes: &Bytes) -> Result<(FileName, Digest, Saved), String> {
@@ -362,11 +363,10 @@ mod tests {
     use crate::load::Loaded;
 
     fn look(name: &str, text: &str) -> Arc<Look> {
-        let text = Bytes::copy_from_slice(text.as_bytes());
         Arc::new(Look {
             name: name.into(),
             path: format!("d/{name}").into(),
-            text,
+            text: text.to_owned().into(),
             loaded: Loaded::default(),
         })
     }

@@ -73,7 +73,7 @@ impl Surroundings {
             let problem = match &content {
                 None => None,
                 Some(Err(problem)) => Some(format!("this env file cannot be read: {problem}")),
-                Some(Ok(text)) => match parse_env_file(text) {
+                Some(Ok(text)) => match parse_env_file(&text.bytes()) {
                     Ok(values) => {
                         self.good.insert(path.clone(), values);
                         None
@@ -155,7 +155,7 @@ fn lookup(extra: &OrdMap<Arc<Path>, Content>, path: &Path) -> Option<Content> {
 }
 
 fn content(content: Content) -> FileContent {
-    content.map_err(|problem| problem.to_string())
+    content.map(|text| text.bytes()).map_err(|problem| problem.to_string())
 }
 
 #[cfg(test)]
@@ -164,7 +164,6 @@ mod tests {
     use crate::app::{FileName, Fragments, Outcome, Policy};
     use crate::envoy_api::Api;
     use crate::source::{DirState, Directory, SourceFile};
-    use bytes::Bytes;
 
     const ENV: &str = "/etc/x/variables.env";
 
@@ -183,7 +182,7 @@ mod tests {
                 ..Sources::default()
             };
             for (name, text) in files {
-                let content = Ok(Bytes::copy_from_slice(text.as_bytes()));
+                let content = Ok((*text).to_owned().into());
                 sources
                     .files
                     .insert((*name).into(), SourceFile { path: format!("/etc/x/d/{name}").into(), content });
@@ -195,7 +194,7 @@ mod tests {
         }
 
         fn extra(&mut self, path: &str, text: &str) {
-            self.sources.extra.insert(Path::new(path).into(), Ok(Bytes::copy_from_slice(text.as_bytes())));
+            self.sources.extra.insert(Path::new(path).into(), Ok(text.to_owned().into()));
         }
 
         /// The outcome, if all that is needed has been read.
@@ -248,7 +247,7 @@ mod tests {
         let mut surroundings = Surroundings::new(VariableSources { environment, env_files, only: None });
         let mut sources = Sources::default();
         for (path, text) in [("/first", "A=1\nB=1\nC=1\n"), ("/second", "A=2\nB=2\n")] {
-            sources.extra.insert(Path::new(path).into(), Ok(Bytes::from_static(text.as_bytes())));
+            sources.extra.insert(Path::new(path).into(), Ok((*text).to_owned().into()));
         }
         assert!(surroundings.take(&sources).is_empty());
         let value = |name| surroundings.variables.get(name).map(|value| value.to_string());

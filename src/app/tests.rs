@@ -51,7 +51,7 @@ impl Bench {
         for (name, text) in files {
             match text {
                 Some(text) => {
-                    let content = Ok(Bytes::copy_from_slice(text.as_bytes()));
+                    let content = Ok((*text).to_owned().into());
                     let file = SourceFile { path: format!("d/{name}").into(), content };
                     self.sources.files.insert((*name).into(), file);
                 }
@@ -156,7 +156,7 @@ fn said(outcome: &Outcome) -> Vec<String> {
         let look = outcome.looks.iter().find(|look| look.path == finding.file);
         let span = finding.span.zip(look.and_then(|look| look.text()));
         span.map_or(String::new(), |(span, text)| {
-            format!(":{} {}", Position::of(text, span.start), finding.path)
+            format!(":{} {}", Position::of(&text, span.start), finding.path)
         })
     };
     let line = |f: &Diagnostic| format!("{} {} {}{}", f.severity, f.code, f.file, place(f));

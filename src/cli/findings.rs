@@ -1,5 +1,7 @@
 //! Findings with the texts that they point into.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,27 +9,48 @@ use crate::app::Look;
 use crate::diagnostic::{self, Diagnostic, Severity, Span};
 
 /// Finds the text of a file by the name that findings use.
-pub struct Texts<'a>(HashMap<&'a str, (&'a str, &'a [Span])>);
+pub struct Texts<'a>(HashMap<&'a str, File<'a>>);
+
+/// Of many files there is nothing to say: the text is fetched when it is asked for.
+struct File<'a> {
+    text: OnceCell<Option<Cow<'a, str>>>,
+    look: Option<&'a Look>,
+    /// What nobody is to be shown.
+    sensitive: &'a [Span],
+}
+
+impl File<'_> {
+    fn text(&self) -> Option<&str> {
+        self.text.get_or_init(|| self.look.and_then(Look::text).map(Cow::Owned)).as_deref()
+    }
+}
 
 impl<'a> Texts<'a> {
     /// The texts of these files.
     pub fn of(looks: impl IntoIterator<Item = &'a Arc<Look>>) -> Texts<'a> {
-        let text = |look: &'a Arc<Look>| Some((&*look.path, (look.text()?, &look.loaded.sensitive[..])));
-        Texts(looks.into_iter().filter_map(text).collect())
+        let file = |look: &'a Arc<Look>| {
+            let file =
+                File { text: OnceCell::new(), look: Some(look), sensitive: &look.loaded.sensitive[..] };
+            (&*look.path, file)
+        };
+        Texts(looks.into_iter().map(file).collect())
     }
 
     /// These texts, each with the places in it that nobody is to be shown.
     pub fn given(texts: impl IntoIterator<Item = (&'a str, &'a str, &'a [Span])>) -> Texts<'a> {
-        Texts(texts.into_iter().map(|(file, text, sensitive)| (file, (text, sensitive))).collect())
+        let file = |(file, text, sensitive): (&'a str, &'a str, &'a [Span])| {
+            (file, File { text: OnceCell::from(Some(Cow::Borrowed(text))), look: None, sensitive })
+        };
+        Texts(texts.into_iter().map(file).collect())
     }
 
-    fn text(&self, file: &str) -> Option<&'a str> {
-        self.0.get(file).map(|(text, _)| *text)
+    fn text(&self, file: &str) -> Option<&str> {
+        self.0.get(file)?.text()
     }
 
     /// For a terminal; sensitive values are hidden.
     pub fn human(&self, findings: &[Diagnostic], colour: bool) -> String {
-        let hidden = |file: &str| self.0.get(file).map_or(&[][..], |(_, sensitive)| sensitive);
+        let hidden = |file: &str| self.0.get(file).map_or(&[][..], |file| file.sensitive);
         diagnostic::human(findings, |file| self.text(file), hidden, colour)
     }
 

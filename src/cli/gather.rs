@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use bytes::Bytes;
 
 use super::findings::Texts;
 use super::output;
@@ -96,7 +95,7 @@ fn read_pipe(path: &Path) -> Result<SourceFile> {
         return Err(anyhow!("{named} holds more than the {MAX_FILE_BYTES} bytes that are read"));
     }
     let path = if named == "-" { "/dev/stdin".into() } else { named.into() };
-    Ok(SourceFile { path, content: Ok(Bytes::from(text)) })
+    Ok(SourceFile { path, content: Ok(text.into()) })
 }
 
 /// The code of a finding about a name that nothing given has.

@@ -68,7 +68,7 @@ fn as_json((look, usage): Place<'_>) -> Value {
 }
 
 fn position(look: &Look, usage: &VariableUse) -> Position {
-    Position::of(look.text().unwrap_or_default(), usage.span.start)
+    Position::of(&look.text().unwrap_or_default(), usage.span.start)
 }
 
 /// The default, if there is one; `Some(None)` if it is not to be shown.

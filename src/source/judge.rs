@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::ReadProblem;
 use super::disk::{self, Spot};
-use super::known::{Known, Place, Table, subtree};
+use super::known::{Known, Place, Root, Table, subtree};
 use super::scan::{Found, Seen};
 use super::settle::{Settle, Waiting};
+use super::{ReadProblem, Text};
 
 /// How far the differences that a walk finds are believed.
 #[derive(Clone, Copy)]
@@ -131,7 +131,14 @@ impl Pass<'_> {
             Some(Seen::File(path, stamp)) => {
                 self.table.files_read += 1;
                 match disk::read(&path, self.table.max_file_bytes) {
-                    Ok((bytes, stamp)) => (Seen::File(path, stamp), stamp.is_racy(), Some(Ok(bytes))),
+                    Ok((bytes, stamp)) => {
+                        let text = match place.root {
+                            Root::Layer(_) => Text::from(bytes),
+                            // Every fragment that names it holds on to it, and to the same bytes.
+                            Root::Extra(_) => Text::plain(bytes),
+                        };
+                        (Seen::File(path, stamp), stamp.is_racy(), Some(Ok(text)))
+                    }
                     Err(problem) => {
                         let seen = Seen::File(path, stamp);
                         let lasting =
@@ -147,7 +154,7 @@ impl Pass<'_> {
         self.settle.forget(place);
         let old = self.table.known.get(place).map(|old| &old.content);
         if let Some(old) = old.filter(|old| **old == content).cloned() {
-            // The old bytes stay: what refers to them goes on sharing them.
+            // The old text stays: what refers to it goes on sharing it.
             self.table.set_known(place, Some(Known { seen, racy, content: old }));
             return;
         }
@@ -167,7 +174,6 @@ impl Pass<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::known::Root;
     use super::super::{DirState, Options};
     use super::*;
 

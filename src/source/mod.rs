@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use imbl::OrdMap;
 
 mod disk;
@@ -24,8 +23,10 @@ mod known;
 mod notice;
 mod scan;
 mod settle;
+mod text;
 mod watch;
 
+pub use text::Text;
 pub use watch::{Change, Handle, Next, SourceError, Watch, Work};
 
 /// How long an untrusted change must be quiet. Editors and `cp` pause for less than a tenth of a
@@ -78,7 +79,7 @@ impl Options {
 }
 
 /// The bytes of a file, or why there are none.
-pub type Content = Result<Bytes, ReadProblem>;
+pub type Content = Result<Text, ReadProblem>;
 
 /// All that is configured, at one moment. Clones share everything.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -31,7 +31,7 @@ impl Fragments {
     /// What this file held when the daemon ended.
     fn saved_look(&mut self, now: &Look) -> Option<Arc<Look>> {
         let saved = self.saved.get(&now.name)?.read()?;
-        let source = SourceFile { path: now.path.clone(), content: Ok(saved.text) };
+        let source = SourceFile { path: now.path.clone(), content: Ok(saved.text.into()) };
         let files = [(&now.name, &source)];
         self.surroundings
             .as_of(&self.policy.severities, &saved.drew, |inputs| load_all(&self.api, inputs, &files))
@@ -77,7 +77,7 @@ impl Fragments {
     pub(super) fn restore(&mut self) -> Option<Snapshot> {
         let load = |(name, kept): (&FileName, &Kept)| {
             let saved = kept.read()?;
-            let source = SourceFile { path: saved.path, content: Ok(saved.text) };
+            let source = SourceFile { path: saved.path, content: Ok(saved.text.into()) };
             let files = [(name, &source)];
             self.surroundings
                 .as_of(&self.policy.severities, &saved.drew, |inputs| load_all(&self.api, inputs, &files))

@@ -144,7 +144,7 @@ impl<'a> Asking<'a> {
         let resource = &part.item.resource;
         let (name, kind) = (resource.name(), part.kind());
         let Meaning { wanted, needs } = meaning(said, name);
-        let place = part.look.text().and_then(|text| load::find(text, part.item.span, &wanted));
+        let place = part.look.text().and_then(|text| load::find(&text, part.item.span, &wanted));
         let (span, path) = place.unwrap_or((part.item.name_span, String::new()));
         let whom = self.whom();
         let version = &self.envoy.version;
