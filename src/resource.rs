@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BufMut;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -267,7 +267,11 @@ pub struct Resource {
     warms_slowly: bool,
     name: Name,
     digest: Digest,
-    element: Bytes,
+    /// What is before it on the wire follows from the kind and its length.
+    body: Box<[u8]>,
+    /// All that it names is the endpoint assignment of its own name, as with most clusters.
+    names_own_endpoints: bool,
+    /// What it names, if it is something else.
     references: Box<[Reference]>,
     rare: Option<Box<Rare>>,
 }
@@ -285,13 +289,13 @@ impl Resource {
     /// `body` must be canonical (fields by number, map entries by key, no explicit defaults), also
     /// inside nested `Any`s; then equal configuration has equal bytes, and so an equal digest.
     pub fn new(kind: Kind, name: impl Into<Name>, body: &[u8]) -> Resource {
-        let element = any_element(kind.type_url(), body);
         Resource {
             kind,
             warms_slowly: false,
             name: name.into(),
-            digest: Digest::of([element.as_ref()]),
-            element,
+            digest: digest_of_element(kind, body),
+            body: body.into(),
+            names_own_endpoints: false,
             references: Box::default(),
             rare: None,
         }
@@ -321,7 +325,9 @@ impl Resource {
         let mut list: Vec<Reference> = references.into_iter().collect();
         list.sort();
         list.dedup();
-        self.references = list.into();
+        self.names_own_endpoints =
+            matches!(&list[..], [only] if only.kind == Kind::Endpoint && only.name == self.name);
+        self.references = if self.names_own_endpoints { Box::default() } else { list.into() };
         self
     }
 
@@ -358,13 +364,14 @@ impl Resource {
     }
 
     /// What it names, sorted.
-    pub fn references(&self) -> &[Reference] {
-        &self.references
+    pub fn references(&self) -> impl Iterator<Item = (Kind, &Name)> {
+        let own = self.names_own_endpoints.then_some((Kind::Endpoint, &self.name));
+        own.into_iter().chain(self.references.iter().map(|reference| (reference.kind, &reference.name)))
     }
 
     /// The names of one kind that it refers to.
     pub fn references_to(&self, kind: Kind) -> impl Iterator<Item = &Name> {
-        self.references.iter().filter(move |r| r.kind == kind).map(|r| &r.name)
+        self.references().filter(move |(named, _)| *named == kind).map(|(_, name)| name)
     }
 
     /// Whether an ACK does not say yet that it can be used.
@@ -372,58 +379,64 @@ impl Resource {
         self.warms_slowly
     }
 
-    /// The encoded protobuf field `2: Any`, tag included. `Resource.resource` of a delta response and
+    /// Writes the encoded protobuf field `2: Any`, tag included. `Resource.resource` of a delta response and
     /// `DiscoveryResponse.resources` have the same number and type, so these bytes serve both.
-    pub fn element(&self) -> &Bytes {
-        &self.element
+    pub fn put_element(&self, out: &mut impl BufMut) {
+        put_head(self.kind, self.body.len(), out);
+        out.put_slice(&self.body);
+    }
+
+    /// How many bytes that are.
+    pub fn element_len(&self) -> usize {
+        field_len(any_len(self.kind, self.body.len()))
     }
 
     /// The canonical encoding of the message alone.
-    pub fn body(&self) -> Bytes {
-        let body = self.element.len() - self.body_len();
-        self.element.slice(body..)
-    }
-
-    fn body_len(&self) -> usize {
-        // The body is the last thing in the element, behind its own length; the element was made by
-        // `any_element`, so walking the same three headers finds it.
-        let mut rest: &[u8] = &self.element;
-        let mut skip = |n: usize| rest = &rest[n..];
-        skip(1);
-        let any_len = read_len(rest);
-        rest = &rest[encoded_len_varint(any_len as u64)..];
-        rest = &rest[1..];
-        let url_len = read_len(rest);
-        rest = &rest[encoded_len_varint(url_len as u64) + url_len..];
-        if rest.is_empty() {
-            return 0;
-        }
-        rest = &rest[1..];
-        read_len(rest)
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 }
 
-fn read_len(mut bytes: &[u8]) -> usize {
-    prost::encoding::decode_varint(&mut bytes).map_or(0, |len| usize::try_from(len).unwrap_or(0))
+/// Length of a field with a number below 16 and content of this length.
+fn field_len(len: usize) -> usize {
+    1 + encoded_len_varint(len as u64) + len
 }
 
-/// `0x12 len Any{type_url, value}`; an empty value is left out, as canonical protobuf has it.
-fn any_element(type_url: &str, body: &[u8]) -> Bytes {
-    let field = |len: usize| 1 + encoded_len_varint(len as u64) + len;
-    let any_len = field(type_url.len()) + if body.is_empty() { 0 } else { field(body.len()) };
-    let mut out = BytesMut::with_capacity(field(any_len));
-    encode_key(2, WireType::LengthDelimited, &mut out);
-    encode_varint(any_len as u64, &mut out);
-    encode_key(1, WireType::LengthDelimited, &mut out);
-    encode_varint(type_url.len() as u64, &mut out);
+/// Length of `Any{type_url, value}`; an empty value is left out, as canonical protobuf has it.
+fn any_len(kind: Kind, body: usize) -> usize {
+    field_len(kind.type_url().len()) + if body == 0 { 0 } else { field_len(body) }
+}
+
+/// What stands before a body of this length in its element: `0x12 len Any{type_url, value…`.
+fn put_head(kind: Kind, body: usize, out: &mut impl BufMut) {
+    let type_url = kind.type_url();
+    encode_key(2, WireType::LengthDelimited, out);
+    encode_varint(any_len(kind, body) as u64, out);
+    encode_key(1, WireType::LengthDelimited, out);
+    encode_varint(type_url.len() as u64, out);
     out.put_slice(type_url.as_bytes());
-    if !body.is_empty() {
-        encode_key(2, WireType::LengthDelimited, &mut out);
-        encode_varint(body.len() as u64, &mut out);
-        out.put_slice(body);
+    if body > 0 {
+        encode_key(2, WireType::LengthDelimited, out);
+        encode_varint(body as u64, out);
     }
-    out.freeze()
 }
+
+/// The digest of a resource's element, which is made nowhere as a whole.
+fn digest_of_element(kind: Kind, body: &[u8]) -> Digest {
+    let len = field_len(any_len(kind, body.len()));
+    let mut head = [0; MAX_HEAD];
+    let mut rest = &mut head[..];
+    put_head(kind, body.len(), &mut rest);
+    let unused = rest.len();
+    let mut hash = Xxh3::new();
+    hash.update(&(len as u64).to_le_bytes());
+    hash.update(&head[..MAX_HEAD - unused]);
+    hash.update(body);
+    Digest(hash.digest128())
+}
+
+/// Room for the longest type URL, three keys and three lengths.
+const MAX_HEAD: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -434,7 +447,11 @@ mod tests {
     fn the_element_is_field_two_of_both_variants() {
         for body in [b"".as_slice(), b"\x0a\x01x", &[7; 300]] {
             let resource = Resource::new(Kind::Cluster, "x", body);
-            let mut element = resource.element().clone();
+            let mut whole = Vec::new();
+            resource.put_element(&mut whole);
+            assert_eq!(whole.len(), resource.element_len());
+            assert_eq!(resource.digest(), Digest::of([whole.as_slice()]));
+            let mut element = whole.as_slice();
             let (number, wire) = prost::encoding::decode_key(&mut element).expect("a key");
             assert_eq!((number, wire), (2, WireType::LengthDelimited));
             let any = prost_types::Any::decode_length_delimited(element).expect("an Any");

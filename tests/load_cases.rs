@@ -126,11 +126,11 @@ fn show_item(api: &Api, item: &Item, text: &str, out: &mut String) {
     for alias in resource.aliases() {
         writeln!(out, "  also {alias}").unwrap();
     }
-    for reference in resource.references() {
-        writeln!(out, "  needs {} {}", reference.kind, reference.name).unwrap();
+    for (kind, name) in resource.references() {
+        writeln!(out, "  needs {kind} {name}").unwrap();
     }
     let descriptor = api.pool().get_message_by_name(resource.kind().message()).unwrap();
-    show::show_message(api, &descriptor, &resource.body(), 1, out);
+    show::show_message(api, &descriptor, resource.body(), 1, out);
 }
 
 fn pattern_text(pattern: &NodePattern) -> String {

@@ -173,9 +173,8 @@ fn changed_fields(api: &Api, before: &Resource, after: &Resource) -> Result<Vec<
     let kind = before.kind();
     let ty = api.message(kind.message()).ok_or_else(|| Malformed(kind.message().to_owned()))?;
     let mut secrets = Secrets::default();
-    let mut tree = |resource: &Resource| {
-        message::redacted(api, ty, &resource.body(), kind == Kind::Secret, &mut secrets)
-    };
+    let mut tree =
+        |resource: &Resource| message::redacted(api, ty, resource.body(), kind == Kind::Secret, &mut secrets);
     let (old, new) = (tree(before)?, tree(after)?);
     let mut fields = Vec::new();
     differ(&old, &new, &mut String::new(), &mut fields);

@@ -82,7 +82,7 @@ pub(super) fn assemble<'r>(
         let (kind, name) = (resource.kind(), resource.name().to_string());
         let failed = |source| RenderError::Resource { kind, name: name.clone(), source };
         let ty = api.message(kind.message()).ok_or_else(|| failed(Malformed(kind.message().to_owned())))?;
-        let node = message::decode(api, ty, &resource.body()).map_err(failed)?;
+        let node = message::decode(api, ty, resource.body()).map_err(failed)?;
         order.push((kind, name.clone()));
         all.insert((kind, name), node);
     }

@@ -33,7 +33,7 @@ pub struct Shown {
 pub fn show(api: &Api, resource: &Resource, nodes: Option<&Selector>) -> Result<Shown, Malformed> {
     let kind = resource.kind();
     let ty = api.message(kind.message()).ok_or_else(|| Malformed(kind.message().to_owned()))?;
-    let tree = message::redacted(api, ty, &resource.body(), kind == Kind::Secret, &mut Secrets::default())?;
+    let tree = message::redacted(api, ty, resource.body(), kind == Kind::Secret, &mut Secrets::default())?;
     Ok(Shown {
         kind,
         name: resource.name().to_string(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::subscription::Subscription;
-use crate::resource::{Digest, Kind, Name, Reference, Resource};
+use crate::resource::{Digest, Kind, Name, Resource};
 use crate::snapshot::{Found, View};
 
 /// Something that a client holds.
@@ -186,14 +186,14 @@ impl Holding {
     /// endpoints are no reason for a refusal, but for being named before they come: they may change
     /// all day.
     pub fn offer_again(&mut self, old: &View, new: &View) {
-        let may_help = |r: &Reference| {
-            let (before, now) = (old.get(r.kind, &r.name), new.get(r.kind, &r.name));
-            let only_content = before.is_some() && matches!(r.kind, Kind::Route | Kind::Endpoint);
+        let may_help = |(kind, name): (Kind, &Name)| {
+            let (before, now) = (old.get(kind, name), new.get(kind, name));
+            let only_content = before.is_some() && matches!(kind, Kind::Route | Kind::Endpoint);
             before != now && !only_content
         };
         for held in self.gap.values_mut() {
             if let Held::Rejected { refused: Some(refused), before, .. } = held
-                && refused.references().iter().any(may_help)
+                && refused.references().any(may_help)
             {
                 *held = Held::Asked(before.take());
             }

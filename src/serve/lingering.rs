@@ -29,8 +29,7 @@ impl Lingering {
         let in_flight = holdings.unsettled(Kind::Cluster).filter_map(|clusters| clusters.in_flight.as_ref());
         let sent =
             in_flight.flat_map(|in_flight| in_flight.sent.values()).filter_map(|s| s.resource.as_ref());
-        let named: HashSet<(Kind, &Name)> =
-            sent.flat_map(|cluster| cluster.references()).map(|to| (to.kind, &to.name)).collect();
+        let named: HashSet<(Kind, &Name)> = sent.flat_map(|cluster| cluster.references()).collect();
         for (kind, name) in needs.filter(|(kind, name)| named.contains(&(*kind, name))) {
             if let Some(resource) = old.get(*kind, name) {
                 let was = || (resource.clone(), old.version_of(resource));

@@ -123,7 +123,7 @@ impl Step {
         OVERHEAD
             + name.len()
             + match self {
-                Step::Send(resource, _) => resource.element().len(),
+                Step::Send(resource, _) => resource.element_len(),
                 Step::Remove { .. } => 0,
             }
     }

@@ -116,7 +116,7 @@ impl Item {
     fn body_len(&self) -> usize {
         let ttl = self.ttl.map_or(0, |ttl| field_len(duration(ttl).encoded_len()));
         let aliases: usize = self.aliases().iter().map(|alias| field_len(alias.len())).sum();
-        let element = self.resource.as_ref().map_or(0, |r| r.element().len());
+        let element = self.resource.as_ref().map_or(0, |r| r.element_len());
         field_len(VERSION_LEN) + element + field_len(self.name.len()) + aliases + ttl
     }
 
@@ -145,7 +145,7 @@ impl Item {
     fn encode_body(&self, out: &mut impl BufMut) {
         put_string(1, &self.version.to_string(), out);
         if let Some(resource) = &self.resource {
-            out.put_slice(resource.element());
+            resource.put_element(out);
         }
         put_string(3, &self.name, out);
         for alias in self.aliases() {
@@ -162,7 +162,7 @@ impl Item {
     /// said, a `Resource` around it.
     fn encode_sotw(&self, out: &mut impl BufMut) {
         match (&self.resource, self.ttl) {
-            (Some(resource), None) => out.put_slice(resource.element()),
+            (Some(resource), None) => resource.put_element(out),
             (_, Some(_)) => {
                 put_len(2, self.wrapped_len(), out);
                 put_string(1, WRAPPER, out);
@@ -175,7 +175,7 @@ impl Item {
 
     fn encoded_len_sotw(&self) -> usize {
         match (&self.resource, self.ttl) {
-            (Some(resource), None) => resource.element().len(),
+            (Some(resource), None) => resource.element_len(),
             (_, Some(_)) => field_len(self.wrapped_len()),
             (None, None) => 0,
         }

@@ -235,7 +235,7 @@ impl Client {
                 );
             }
             // One that names others may be offered again when those have changed.
-            if !full_state && item.resource.as_ref().is_some_and(|r| r.references().is_empty()) {
+            if !full_state && item.resource.as_ref().is_some_and(|r| r.references().next().is_none()) {
                 let refused = known.refused.get(&name) == Some(&version);
                 assert!(asked || !refused, "{kind} {name} sent again after a NACK");
             }
