@@ -36,7 +36,7 @@ impl Home {
 
     /// The addresses that it opens, and where in it they stand.
     fn addresses(&self) -> &[(ListenAddress, Span)] {
-        self.facts.as_ref().map_or(&[], |facts| &facts.addresses)
+        self.facts.as_ref().map_or(&[], |facts| facts.addresses())
     }
 }
 

@@ -12,7 +12,7 @@ use super::scalar::{Typed, typed};
 use super::warmth;
 use super::wire;
 use super::yaml::Node;
-use super::{Facts, Item};
+use super::{Facts, Item, RareFacts};
 use crate::diagnostic::{Related, Severity, Span};
 use crate::envoy_api::MessageType;
 use crate::resource::{Kind, Name, Reference, Resource};
@@ -87,11 +87,12 @@ impl Reader<'_> {
         };
         let mentions = mentions.into_iter().map(|mention| Mention { span: inside(mention.span), ..mention });
         let addresses = if kind == Kind::Listener { listen_addresses(node) } else { Vec::new() };
-        let facts = Facts {
+        let rare = RareFacts {
             addresses: addresses.into_iter().map(|(address, span)| (address, inside(span))).collect(),
             expires: self.decoder.certificates.expires,
-            mentions: mentions.collect(),
         };
+        let rare = (rare != RareFacts::default()).then(|| Box::new(rare));
+        let facts = Facts { mentions: mentions.collect(), rare };
         self.items.push(Item {
             resource: Arc::new(resource),
             nodes: scope.nodes.clone(),

@@ -112,12 +112,18 @@ pub struct Item {
 /// What is known of an item beside its resource. The tables that need it share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
+    /// What it names, in the order of the file.
+    mentions: Box<[Mention]>,
+    rare: Option<Box<RareFacts>>,
+}
+
+/// What is known of few items only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RareFacts {
     /// The addresses that it opens, if it is a listener, and where in it they stand.
     addresses: Box<[(ListenAddress, Span)]>,
     /// When the first of its certificates expires, in seconds since 1970.
     expires: Option<i64>,
-    /// What it names, in the order of the file.
-    mentions: Box<[Mention]>,
 }
 
 impl Facts {
@@ -125,17 +131,21 @@ impl Facts {
     fn shared(self) -> Option<Arc<Facts>> {
         (self != Facts::default()).then(|| Arc::new(self))
     }
+
+    fn addresses(&self) -> &[(ListenAddress, Span)] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.addresses)
+    }
 }
 
 impl Item {
     /// The addresses that it opens, if it is a listener, and where in it they stand.
     pub fn addresses(&self) -> &[(ListenAddress, Span)] {
-        self.facts.as_ref().map_or(&[], |facts| &facts.addresses)
+        self.facts.as_ref().map_or(&[], |facts| facts.addresses())
     }
 
     /// When the first of its certificates expires, in seconds since 1970.
     pub fn expires(&self) -> Option<i64> {
-        self.facts.as_ref()?.expires
+        self.facts.as_ref()?.rare.as_ref()?.expires
     }
 
     /// What it names, in the order of the file.
