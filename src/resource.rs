@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BufMut;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use xxhash_rust::xxh3::Xxh3;
 
+mod element;
 mod packed;
 mod selector;
 
@@ -271,14 +271,14 @@ pub struct Resource {
     body: Box<[u8]>,
     /// All that it names is the endpoint assignment of its own name, as with most clusters.
     names_own_endpoints: bool,
-    /// What it names, if it is something else.
-    references: Box<[Reference]>,
     rare: Option<Box<Rare>>,
 }
 
 /// What few resources have. The others, of which there may be hundreds of thousands, need no room for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rare {
+    /// What it names, unless that is the endpoint assignment of its own name.
+    references: Box<[Reference]>,
     aliases: Box<[Name]>,
     ttl: Option<Duration>,
 }
@@ -293,10 +293,9 @@ impl Resource {
             kind,
             warms_slowly: false,
             name: name.into(),
-            digest: digest_of_element(kind, body),
+            digest: element::digest(kind, body),
             body: body.into(),
             names_own_endpoints: false,
-            references: Box::default(),
             rare: None,
         }
     }
@@ -327,7 +326,9 @@ impl Resource {
         list.dedup();
         self.names_own_endpoints =
             matches!(&list[..], [only] if only.kind == Kind::Endpoint && only.name == self.name);
-        self.references = if self.names_own_endpoints { Box::default() } else { list.into() };
+        if !self.names_own_endpoints && !list.is_empty() {
+            self.rare.get_or_insert_default().references = list.into();
+        }
         self
     }
 
@@ -363,10 +364,16 @@ impl Resource {
         self.rare.as_ref()?.ttl
     }
 
+    /// Whether all that it names is the endpoint assignment of its own name.
+    pub fn names_own_endpoints(&self) -> bool {
+        self.names_own_endpoints
+    }
+
     /// What it names, sorted.
     pub fn references(&self) -> impl Iterator<Item = (Kind, &Name)> {
         let own = self.names_own_endpoints.then_some((Kind::Endpoint, &self.name));
-        own.into_iter().chain(self.references.iter().map(|reference| (reference.kind, &reference.name)))
+        let others = self.rare.iter().flat_map(|rare| &rare.references);
+        own.into_iter().chain(others.map(|reference| (reference.kind, &reference.name)))
     }
 
     /// The names of one kind that it refers to.
@@ -382,13 +389,13 @@ impl Resource {
     /// Writes the encoded protobuf field `2: Any`, tag included. `Resource.resource` of a delta response and
     /// `DiscoveryResponse.resources` have the same number and type, so these bytes serve both.
     pub fn put_element(&self, out: &mut impl BufMut) {
-        put_head(self.kind, self.body.len(), out);
+        element::put_head(self.kind, self.body.len(), out);
         out.put_slice(&self.body);
     }
 
     /// How many bytes that are.
     pub fn element_len(&self) -> usize {
-        field_len(any_len(self.kind, self.body.len()))
+        element::len(self.kind, self.body.len())
     }
 
     /// The canonical encoding of the message alone.
@@ -397,51 +404,11 @@ impl Resource {
     }
 }
 
-/// Length of a field with a number below 16 and content of this length.
-fn field_len(len: usize) -> usize {
-    1 + encoded_len_varint(len as u64) + len
-}
-
-/// Length of `Any{type_url, value}`; an empty value is left out, as canonical protobuf has it.
-fn any_len(kind: Kind, body: usize) -> usize {
-    field_len(kind.type_url().len()) + if body == 0 { 0 } else { field_len(body) }
-}
-
-/// What stands before a body of this length in its element: `0x12 len Any{type_url, value…`.
-fn put_head(kind: Kind, body: usize, out: &mut impl BufMut) {
-    let type_url = kind.type_url();
-    encode_key(2, WireType::LengthDelimited, out);
-    encode_varint(any_len(kind, body) as u64, out);
-    encode_key(1, WireType::LengthDelimited, out);
-    encode_varint(type_url.len() as u64, out);
-    out.put_slice(type_url.as_bytes());
-    if body > 0 {
-        encode_key(2, WireType::LengthDelimited, out);
-        encode_varint(body as u64, out);
-    }
-}
-
-/// The digest of a resource's element, which is made nowhere as a whole.
-fn digest_of_element(kind: Kind, body: &[u8]) -> Digest {
-    let len = field_len(any_len(kind, body.len()));
-    let mut head = [0; MAX_HEAD];
-    let mut rest = &mut head[..];
-    put_head(kind, body.len(), &mut rest);
-    let unused = rest.len();
-    let mut hash = Xxh3::new();
-    hash.update(&(len as u64).to_le_bytes());
-    hash.update(&head[..MAX_HEAD - unused]);
-    hash.update(body);
-    Digest(hash.digest128())
-}
-
-/// Room for the longest type URL, three keys and three lengths.
-const MAX_HEAD: usize = 128;
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use prost::Message;
+    use prost::encoding::WireType;
 
     #[test]
     fn the_element_is_field_two_of_both_variants() {

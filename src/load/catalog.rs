@@ -5,13 +5,16 @@
 //! are asked only about the names that a change touched. Of an item that only moved, nothing is written
 //! anew: places are looked up in the items of the file, when there is something to say.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use equivalent::{Comparable, Equivalent};
 use imbl::{OrdMap, OrdSet};
 
-use super::{Facts, Item, ListenAddress, Loaded, Mention};
+use super::references::{Mentioned, mentioned};
+use super::{Facts, Item, ListenAddress, Loaded};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::resource::{Kind, Name, Resource, Selector, packed_map, packed_set, surely_meet};
 
@@ -30,8 +33,8 @@ pub struct Home {
 
 impl Home {
     /// What it names, in the order of the file.
-    pub fn mentions(&self) -> &[Mention] {
-        self.facts.as_ref().map_or(&[], |facts| &facts.mentions)
+    pub fn mentions(&self) -> impl Iterator<Item = Mentioned<'_>> {
+        mentioned(&self.resource, self.facts.as_deref())
     }
 
     /// The addresses that it opens, and where in it they stand.
@@ -62,6 +65,46 @@ impl Homes {
             Homes::Several(homes) => homes,
         }
     }
+
+    /// The name of which all of them are; in the table they stand by it.
+    fn name(&self) -> Option<(Kind, &Name)> {
+        self.list().first().map(|home| (home.resource.kind(), home.resource.name()))
+    }
+}
+
+impl Ord for Homes {
+    fn cmp(&self, other: &Homes) -> Ordering {
+        self.name().cmp(&other.name())
+    }
+}
+
+impl PartialOrd for Homes {
+    fn partial_cmp(&self, other: &Homes) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Homes {
+    fn eq(&self, other: &Homes) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Homes {}
+
+/// To look homes up by a name.
+type ByName<'n> = (Kind, &'n str);
+
+impl Equivalent<Homes> for ByName<'_> {
+    fn equivalent(&self, homes: &Homes) -> bool {
+        self.compare(homes).is_eq()
+    }
+}
+
+impl Comparable<Homes> for ByName<'_> {
+    fn compare(&self, homes: &Homes) -> Ordering {
+        Some(*self).cmp(&homes.name().map(|(kind, name)| (kind, &**name)))
+    }
 }
 
 /// The names of a kind and name pair in order.
@@ -70,7 +113,8 @@ pub type Key = (Kind, Name);
 /// Where every item of every file stands. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    homes: OrdMap<Key, Homes>,
+    /// By kind and name, which stand in the resources.
+    homes: OrdSet<Homes>,
     /// The listeners that open an address.
     openers: OrdMap<ListenAddress, Arc<[Home]>>,
     /// What is named, whether it is there or not, and who names it; without [`is_its_own`].
@@ -101,14 +145,15 @@ impl Catalog {
 
     /// Takes no more room than it needs, after all was told of at once and in order.
     pub fn pack(&mut self) {
-        self.homes = packed_map(&self.homes);
+        self.homes = packed_set(&self.homes);
         self.openers = packed_map(&self.openers);
         self.named_by = packed_set(&self.named_by);
+        self.files = packed_map(&self.files);
     }
 
     /// Where the items of this name stand.
-    pub fn homes(&self, kind: Kind, name: &Name) -> &[Home] {
-        self.homes.get(&(kind, name.clone())).map_or(&[], Homes::list)
+    pub fn homes(&self, kind: Kind, name: &str) -> &[Home] {
+        self.homes.get(&(kind, name)).map_or(&[], Homes::list)
     }
 
     /// The item that stands there.
@@ -138,6 +183,11 @@ impl Catalog {
         self.item(home).map_or_else(Span::default, |item| item.place(inside))
     }
 
+    /// Where an item names something.
+    pub fn place_of(&self, home: &Home, mention: Mentioned<'_>) -> Span {
+        mention.span.map_or_else(|| self.name_span(home), |span| self.place(home, span))
+    }
+
     /// In the order of files and places. The order in which files are told of must not matter for which one
     /// is "first".
     fn in_order<'h>(&self, homes: &'h [Home]) -> Vec<&'h Home> {
@@ -149,21 +199,25 @@ impl Catalog {
     }
 
     /// The items that name this, whether it is there or not.
-    pub fn named_by(&self, key: &Key) -> impl Iterator<Item = &Key> {
-        let own = self.homes.get_key_value(&(Kind::Cluster, key.1.clone()));
-        let own = own.filter(|(by, homes)| {
-            is_its_own(key, by) && homes.list().iter().flat_map(targets).any(|to| to == *key)
+    pub fn named_by(&self, key: &Key) -> impl Iterator<Item = (Kind, &Name)> {
+        let own = Some(&key.1).filter(|_| key.0 == Kind::Endpoint);
+        let own = own.and_then(|name| self.homes.get(&(Kind::Cluster, &**name))).filter(|homes| {
+            homes.list().iter().flat_map(Home::mentions).any(|to| (to.kind, to.name) == (key.0, &key.1))
         });
         let first = (key.clone(), (Kind::ALL[0], Name::default()));
-        let others =
-            self.named_by.range(first..).take_while(move |(named, _)| named == key).map(|(_, by)| by);
-        own.map(|(by, _)| by).into_iter().chain(others)
+        let others = self
+            .named_by
+            .range(first..)
+            .take_while(move |(named, _)| named == key)
+            .map(|(_, by)| (by.0, &by.1));
+        own.and_then(Homes::name).into_iter().chain(others)
     }
 
     /// All names of a kind.
     pub fn names(&self, kind: Kind) -> impl Iterator<Item = &Name> {
-        let first: Key = (kind, Arc::from(""));
-        self.homes.range(first..).map_while(move |(key, _)| (key.0 == kind).then_some(&key.1))
+        let from: ByName<'_> = (kind, "");
+        let homes = self.homes.range(from..).map_while(Homes::name);
+        homes.take_while(move |(of, _)| *of == kind).map(|(_, name)| name)
     }
 
     /// How many names there are.
@@ -232,16 +286,19 @@ impl Catalog {
         for target in targets(&home).filter(|target| !is_its_own(target, &key)) {
             self.named_by.insert((target, key.clone()));
         }
-        let homes = match self.homes.get(&key) {
+        let homes = match self.homes.get(&by_name(&key)).cloned() {
             None => Homes::One(home),
-            Some(known) => Homes::Several(known.list().iter().cloned().chain([home]).collect()),
+            Some(known) => {
+                self.homes.remove(&by_name(&key));
+                Homes::Several(known.list().iter().cloned().chain([home]).collect())
+            }
         };
-        self.homes.insert(key.clone(), homes);
+        self.homes.insert(homes);
         key
     }
 
     fn remove(&mut self, file: &Arc<str>, key: &Key) {
-        let Some(known) = self.homes.get(key).cloned() else { return };
+        let Some(known) = self.homes.remove(&by_name(key)) else { return };
         let (gone, left): (Vec<Home>, Vec<Home>) =
             known.list().iter().cloned().partition(|home| home.file == *file);
         for home in &gone {
@@ -251,10 +308,9 @@ impl Catalog {
         for target in gone.iter().flat_map(targets).filter(|target| !still.contains(target)) {
             self.named_by.remove(&(target, key.clone()));
         }
-        match Homes::of(left) {
-            Some(left) => self.homes.insert(key.clone(), left),
-            None => self.homes.remove(key),
-        };
+        if let Some(left) = Homes::of(left) {
+            self.homes.insert(left);
+        }
     }
 
     /// Forgets that a listener opens an address.
@@ -306,13 +362,17 @@ pub(crate) fn differing(old: &[Item], new: &[Item]) -> (Range<usize>, Range<usiz
 }
 
 fn targets(home: &Home) -> impl Iterator<Item = Key> {
-    home.mentions().iter().map(|mention| (mention.to.kind, mention.to.name.clone()))
+    home.mentions().map(|mention| (mention.kind, mention.name.clone()))
 }
 
 /// Whether this is the endpoint assignment of this cluster's name, as most clusters have one: no table
 /// need say who names it.
 fn is_its_own(target: &Key, by: &Key) -> bool {
     target.0 == Kind::Endpoint && by.0 == Kind::Cluster && target.1 == by.1
+}
+
+fn by_name((kind, name): &Key) -> ByName<'_> {
+    (*kind, name)
 }
 
 fn key_of(item: &Item) -> Key {

@@ -75,6 +75,11 @@ impl Reader<'_> {
         let mut resource = Resource::new(kind, name, &body).with_aliases(aliases).with_references(references);
         mentions.extend(home_of_virtual_host(&resource, name_span));
         mentions.sort();
+        if resource.names_own_endpoints()
+            && matches!(&mentions[..], [only] if only.is_own(resource.name(), name_span))
+        {
+            mentions.clear();
+        }
         if let Some(ttl) = ttl {
             resource = resource.with_ttl(ttl);
         }

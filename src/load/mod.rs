@@ -58,7 +58,7 @@ pub use find::{Step, Wanted, find};
 pub use fragment::XDS_ENVELOPE;
 pub use inputs::{Drawn, FileContent, Files, Inputs, VariableUse, Variables};
 pub use lints::{ListenAddress, Protocol};
-pub use references::Mention;
+pub use references::Mentioned;
 pub use severities::Severities;
 pub use suggest::nearest;
 pub use unresolved::{Dangling, References};
@@ -66,6 +66,7 @@ pub use unresolved::{Dangling, References};
 use decode::Decoder;
 use findings::Findings;
 use outline::Outline;
+use references::Mention;
 use substitute::Template;
 
 /// What one file gives.
@@ -112,7 +113,7 @@ pub struct Item {
 /// What is known of an item beside its resource. The tables that need it share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// What it names, in the order of the file.
+    /// What it names, in the order of the file; nothing if that goes without saying ([`references::mentioned`]).
     mentions: Box<[Mention]>,
     rare: Option<Box<RareFacts>>,
 }
@@ -149,8 +150,8 @@ impl Item {
     }
 
     /// What it names, in the order of the file.
-    pub fn mentions(&self) -> &[Mention] {
-        self.facts.as_ref().map_or(&[], |facts| &facts.mentions)
+    pub fn mentions(&self) -> impl Iterator<Item = Mentioned<'_>> {
+        references::mentioned(&self.resource, self.facts.as_deref())
     }
 
     /// Where in the file something of this item stands. In the item places are counted from its

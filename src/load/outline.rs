@@ -12,6 +12,7 @@ use super::fragment::kind_of_key;
 use super::inputs::{Touched, Variables};
 use super::yaml::{ALIAS_BUDGET, Entry, Node, Parsed, Value};
 use super::{Item, Loaded};
+use crate::diagnostic::Span;
 use crate::resource::Kind;
 
 /// The lists of a file that can be read in parts.
@@ -127,9 +128,10 @@ impl Found {
         let items = &loaded.items;
         let is_inside = |item: &Item| {
             let (from, to) = (item.span.start, item.span.end);
-            let mentions = item.mentions().iter().map(|mention| mention.span);
-            let mut spans = mentions.chain(item.addresses().iter().map(|(_, span)| *span));
-            spans.all(|span| (from..=to).contains(&item.place(span).start))
+            let place_of = |span: Option<Span>| span.map_or(item.name_span, |span| item.place(span));
+            let mentions = item.mentions().map(|mention| mention.span);
+            let mut spans = mentions.chain(item.addresses().iter().map(|(_, span)| Some(*span)));
+            spans.all(|span| (from..=to).contains(&place_of(span).start))
         };
         let is_kept = items.len() == self.count as usize
             && loaded.is_sound()

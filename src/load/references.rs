@@ -6,14 +6,15 @@
 //! fields; names that are only compared with (`HTTPFault.upstream_cluster`), made up (statistics) or
 //! meant for another machine are not in it.
 
+use super::Facts;
 use super::yaml::Node;
 use crate::diagnostic::Span;
 use crate::envoy_api::{FieldType, MessageType};
-use crate::resource::{Kind, Reference};
+use crate::resource::{Kind, Name, Reference, Resource};
 
-/// A resource that an item names, and where.
+/// A resource that an item names, and where, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mention {
+pub(crate) struct Mention {
     /// The value that names it; counted from the beginning of the item, once the item is read.
     pub span: Span,
     /// What is named.
@@ -24,7 +25,51 @@ pub struct Mention {
     pub elsewhere: bool,
 }
 
+/// A resource that an item names, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mentioned<'a> {
+    /// What kind of resource is named.
+    pub kind: Kind,
+    /// Its name.
+    pub name: &'a Name,
+    /// The value that names it, counted from the beginning of the item; `None`: the item's own name.
+    pub span: Option<Span>,
+    /// Whether requests fail without it. Else something beside them does: a check, a log, a trace.
+    pub carries_traffic: bool,
+    /// Whether another server may have it: then nobody misses it here, but if it is here it is meant.
+    pub elsewhere: bool,
+}
+
+/// What an item names, in the order of the file. That a cluster names the endpoints of its own name, by its
+/// name, is not kept: nearly all do.
+pub(super) fn mentioned<'a>(
+    resource: &'a Resource,
+    facts: Option<&'a Facts>,
+) -> impl Iterator<Item = Mentioned<'a>> {
+    let kept = facts.map_or(&[] as &[Mention], |facts| &facts.mentions);
+    let own = (kept.is_empty() && resource.names_own_endpoints()).then(|| Mentioned {
+        kind: Kind::Endpoint,
+        name: resource.name(),
+        span: None,
+        carries_traffic: true,
+        elsewhere: false,
+    });
+    own.into_iter().chain(kept.iter().map(|mention| Mentioned {
+        kind: mention.to.kind,
+        name: &mention.to.name,
+        span: Some(mention.span),
+        carries_traffic: mention.carries_traffic,
+        elsewhere: mention.elsewhere,
+    }))
+}
+
 impl Mention {
+    /// Whether this is what [`mentioned`] tells of a cluster of which nothing is kept.
+    pub(super) fn is_own(&self, name: &Name, name_span: Span) -> bool {
+        let Mention { span, to, carries_traffic, elsewhere } = self;
+        *span == name_span && to.kind == Kind::Endpoint && to.name == *name && *carries_traffic && !elsewhere
+    }
+
     /// A mention by the text of a node; an empty text names nothing.
     pub(super) fn of(node: &Node<'_>, kind: Kind, carries_traffic: bool) -> Option<Mention> {
         let name = node.text().filter(|text| !text.is_empty())?;

@@ -8,10 +8,10 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::catalog::{Catalog, Home, Key};
-use super::references::Mention;
+use super::references::Mentioned;
 use super::suggest;
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::resource::{Kind, Name, Reference, Selector, may_meet};
+use crate::resource::{Kind, Name, Selector, may_meet};
 
 /// More findings of one sort in one step say no more than "something is missing altogether".
 const MAX_DANGLING: usize = 1_000;
@@ -34,11 +34,11 @@ pub struct References<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Dangling<'a> {
     /// The item that makes it.
-    pub by: &'a Key,
+    pub by: (Kind, &'a Name),
     /// Where that stands.
     pub home: &'a Home,
     /// The reference.
-    pub mention: &'a Mention,
+    pub mention: Mentioned<'a>,
     /// Whether the same item's reference was satisfied before, or was not there.
     pub is_new: bool,
 }
@@ -74,10 +74,11 @@ impl<'a> References<'a> {
     pub fn dangling(&self, touched: &'a BTreeSet<Key>) -> Vec<Dangling<'a>> {
         let mut found = Found::default();
         for key in touched {
-            self.dangling_of(key, None, &mut found);
+            self.dangling_of((key.0, &key.1), None, &mut found);
         }
         for key in touched.iter().filter(|key| self.may_be_missed(key)) {
-            for by in self.now.named_by(key).filter(|by| !touched.contains(*by)) {
+            let others = self.now.named_by(key).filter(|by| !touched.contains(&(by.0, by.1.clone())));
+            for by in others {
                 self.dangling_of(by, Some(key), &mut found);
             }
         }
@@ -91,12 +92,12 @@ impl<'a> References<'a> {
     }
 
     /// What dangles of the item's references, or of those to `target`.
-    fn dangling_of(&self, by: &'a Key, target: Option<&Key>, found: &mut Found<'a>) {
-        for home in self.now.homes(by.0, &by.1) {
-            let mut known: Option<HashSet<&Reference>> = None;
-            for mention in home.mentions().iter() {
-                let to = &mention.to;
-                if target.is_some_and(|(kind, name)| (to.kind, &to.name) != (*kind, name)) {
+    fn dangling_of(&self, by: (Kind, &'a Name), target: Option<&Key>, found: &mut Found<'a>) {
+        for home in self.now.homes(by.0, by.1) {
+            let mut known: Option<HashSet<(Kind, &Name)>> = None;
+            for mention in home.mentions() {
+                let to = (mention.kind, mention.name);
+                if target.is_some_and(|(kind, name)| to != (*kind, name)) {
                     continue;
                 }
                 if self.satisfies(self.now, to, home.nodes.as_deref()) {
@@ -108,21 +109,21 @@ impl<'a> References<'a> {
                 }
                 let known = known.get_or_insert_with(|| self.mentioned_before(by, home));
                 let was_dangling =
-                    known.contains(to) && !self.satisfies(self.before, to, home.nodes.as_deref());
+                    known.contains(&to) && !self.satisfies(self.before, to, home.nodes.as_deref());
                 found.add(Dangling { by, home, mention, is_new: !was_dangling });
             }
         }
     }
 
     /// What the same item, for the same nodes, named before.
-    fn mentioned_before(&self, by: &Key, now: &Home) -> HashSet<&'a Reference> {
-        let homes = self.before.homes(by.0, &by.1).iter().filter(|home| home.nodes == now.nodes);
-        homes.flat_map(|home| home.mentions().iter().map(|mention| &mention.to)).collect()
+    fn mentioned_before(&self, by: (Kind, &Name), now: &Home) -> HashSet<(Kind, &'a Name)> {
+        let homes = self.before.homes(by.0, by.1).iter().filter(|home| home.nodes == now.nodes);
+        homes.flat_map(|home| home.mentions().map(|mention| (mention.kind, mention.name))).collect()
     }
 
-    fn satisfies(&self, catalog: &Catalog, to: &Reference, nodes: Option<&Selector>) -> bool {
-        let external = to.kind == Kind::Cluster && self.external.contains(&to.name);
-        external || catalog.homes(to.kind, &to.name).iter().any(|home| may_meet(home.nodes.as_deref(), nodes))
+    fn satisfies(&self, catalog: &Catalog, (kind, name): (Kind, &Name), nodes: Option<&Selector>) -> bool {
+        let external = kind == Kind::Cluster && self.external.contains(name);
+        external || catalog.homes(kind, name).iter().any(|home| may_meet(home.nodes.as_deref(), nodes))
     }
 
     /// Endpoint assignments that no cluster uses, among the touched and those that touched clusters
@@ -134,9 +135,8 @@ impl<'a> References<'a> {
                 candidates.insert(key.clone());
             }
             let before = self.before.homes(key.0, &key.1).iter().filter(|_| key.0 == Kind::Cluster);
-            let used =
-                before.flat_map(|home| home.mentions().iter()).filter(|used| used.to.kind == Kind::Endpoint);
-            candidates.extend(used.map(|used| (Kind::Endpoint, used.to.name.clone())));
+            let used = before.flat_map(Home::mentions).filter(|used| used.kind == Kind::Endpoint);
+            candidates.extend(used.map(|used| (Kind::Endpoint, used.name.clone())));
         }
         let mut findings = Vec::new();
         for key in candidates.iter().filter(|key| !self.external.contains(&key.1)) {
@@ -150,8 +150,9 @@ impl<'a> References<'a> {
     }
 
     fn is_used(&self, key: &Key, home: &Home) -> bool {
-        let users = self.now.named_by(key).flat_map(|(kind, name)| self.now.homes(*kind, name));
-        let names = |user: &Home| user.mentions().iter().any(|mention| is_to(mention, key));
+        let users = self.now.named_by(key).flat_map(|(kind, name)| self.now.homes(kind, name));
+        let names =
+            |user: &Home| user.mentions().any(|mention| (mention.kind, mention.name) == (key.0, &key.1));
         users.filter(|user| may_meet(user.nodes.as_deref(), home.nodes.as_deref())).any(names)
     }
 
@@ -171,21 +172,21 @@ impl<'a> References<'a> {
 
     fn finding(&self, dangling: &Dangling<'_>, severity: Severity, budget: &mut usize) -> Diagnostic {
         let Dangling { home, mention, .. } = dangling;
-        let Reference { kind, name } = &mention.to;
-        let elsewhere = self.now.homes(*kind, name).first();
+        let Mentioned { kind, name, .. } = *mention;
+        let elsewhere = self.now.homes(kind, name).first();
         let message = match elsewhere {
             None => format!("no fragment defines the {kind} `{name}`"),
             Some(_) => format!("no node that receives this also receives the {kind} `{name}`"),
         };
         let finding = Diagnostic::new(severity, "unresolved-reference", home.file.clone(), message);
-        let finding = finding.at(self.now.place(home, mention.span), "");
+        let finding = finding.at(self.now.place_of(home, *mention), "");
         match elsewhere {
             Some(other) => {
                 let key = "it is defined here, for other nodes";
                 let finding = finding.with_related(other.file.clone(), self.now.name_span(other), key);
                 finding.with_hint("let the `nodes:` of one include those of the other")
             }
-            None => finding.with_hint(self.advice(*kind, name, budget)),
+            None => finding.with_hint(self.advice(kind, name, budget)),
         }
     }
 
@@ -206,10 +207,6 @@ impl<'a> References<'a> {
             None => format!("define it under `{}`", kind.fragment_key()),
         }
     }
-}
-
-fn is_to(mention: &Mention, (kind, name): &Key) -> bool {
-    mention.to.kind == *kind && mention.to.name == *name
 }
 
 fn unused((kind, name): &Key, home: &Home, span: Span) -> Diagnostic {

@@ -98,7 +98,7 @@ impl<'a> Asking<'a> {
                 let name = part.item.resource.name();
                 parts.retain(|scope| {
                     scope.kind() != Kind::ScopedRoute
-                        || !scope.item.mentions().iter().any(|mention| mention.to.name == *name)
+                        || !scope.item.mentions().any(|mention| mention.name == name)
                 });
             }
         }
@@ -112,10 +112,10 @@ impl<'a> Asking<'a> {
             .filter(|part| part.kind() == Kind::Cluster)
             .map(|part| part.item.resource.name())
             .collect();
-        let mentioned = parts.iter().flat_map(|part| part.item.mentions().iter());
+        let mentioned = parts.iter().flat_map(|part| part.item.mentions());
         let elsewhere: BTreeSet<Name> = mentioned
-            .filter(|mention| mention.to.kind == Kind::Cluster && !mine.contains(&mention.to.name))
-            .map(|mention| mention.to.name.clone())
+            .filter(|mention| mention.kind == Kind::Cluster && !mine.contains(mention.name))
+            .map(|mention| mention.name.clone())
             .collect();
         let resources = parts.iter().map(|part| &*part.item.resource);
         let bootstrap = migrate::probe(self.api, resources, self.node, &elsewhere, &is_here)?;
