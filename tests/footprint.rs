@@ -49,7 +49,7 @@ fn what_is_served_takes_a_few_times_the_memory_of_its_text() {
     let texts: usize = (few..many).map(|file| text(file).len()).sum();
     let times = bytes as f64 / texts as f64;
     assert!(
-        times < 1.9,
+        times < 1.5,
         "{times:.2} times the text, {} bytes a resource",
         bytes as usize / (many - few) / PER_FILE / 2
     );

@@ -24,6 +24,7 @@ use super::standing::{Condition, Hold, Standing};
 use super::surroundings::{Surroundings, VariableSources};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
+use crate::resource::packed_map;
 use crate::snapshot::{Builder, Snapshot};
 use crate::source::{Directory, SourceFile, Sources};
 
@@ -254,7 +255,11 @@ impl Fragments {
         let (verdict, across) = self.serve_good(accept, &mut looks);
         findings.extend(across);
         findings.sort();
+        let first = self.standings.is_empty();
         self.note_standings(&concerned, &verdict);
+        if first {
+            self.standings = packed_map(&self.standings);
+        }
         let broken = self.broken.len();
         let took = start.elapsed();
         Outcome { verdict, diagnostics: findings, looks, still_broken, broken, files_loaded, took }
@@ -295,7 +300,8 @@ impl Fragments {
 
     /// Makes the mix what is served; nothing if no resource is another.
     fn serve(&mut self, mix: Mix) -> Option<Snapshot> {
-        if !self.builder.current().is_loaded() {
+        let first = !self.builder.current().is_loaded();
+        if first {
             // All that was saved for files that are gone is to be forgotten.
             self.unsaved.extend(std::mem::take(&mut self.saved).into_keys());
         }
@@ -308,7 +314,21 @@ impl Fragments {
             self.unsaved.insert(name);
         }
         self.places = mix.places;
+        if first {
+            self.pack();
+        }
         snapshot
+    }
+
+    /// Takes no more room than it needs, after all files came at once and in order. Mostly the three tables of
+    /// looks are one then.
+    fn pack(&mut self) {
+        self.served = packed_map(&self.served);
+        for table in [&mut self.good, &mut self.looks] {
+            let is_same = table.len() == self.served.len()
+                && table.iter().zip(&self.served).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1));
+            *table = if is_same { self.served.clone() } else { packed_map(table) };
+        }
     }
 
     /// Writes down what became of these fragments.

@@ -11,7 +11,7 @@ use imbl::OrdMap;
 use super::look::{FileName, Look};
 use crate::diagnostic::{Diagnostic, Position, Span};
 use crate::load::{self, Catalog, Item, Key};
-use crate::resource::{Kind, Name};
+use crate::resource::{Kind, Name, packed_map};
 use crate::snapshot::Edit;
 
 /// Where served resources stand, for those who report on them. Cloning is cheap.
@@ -74,6 +74,7 @@ impl Mix {
         }
         if served.is_empty() {
             mix.places.catalog.pack();
+            mix.places.served = packed_map(&mix.places.served);
         }
         mix
     }

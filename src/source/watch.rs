@@ -158,6 +158,7 @@ impl Watch {
             options,
         };
         watch.look_at_everything(Trust::Start);
+        watch.table.pack();
         Ok(watch)
     }
 
