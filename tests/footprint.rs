@@ -9,16 +9,14 @@ use xds_bridge::app::{FileName, Fragments, Policy, Verdict};
 use xds_bridge::envoy_api::Api;
 use xds_bridge::source::{DirState, Directory, SourceFile, Sources};
 
-/// Clusters in a file, each with its endpoints.
-const PER_FILE: usize = 10;
-
-fn text(file: usize) -> String {
-    fragment::text(file * PER_FILE..(file + 1) * PER_FILE, |_| 0)
+/// A file with so many clusters, each with its endpoints.
+fn text(file: usize, clusters: usize) -> String {
+    fragment::text(file * clusters..(file + 1) * clusters, |_| 0)
 }
 
 /// The bytes that are held when so many files are served from a start on. They are loaded one after the other: only
 /// what this thread allocates is counted, and several files would be loaded by several threads.
-fn held(files: usize) -> i64 {
+fn held(files: usize, clusters: usize) -> i64 {
     let api = Api::embedded().expect("the shipped set is whole");
     let mut kept = None;
     let allocated = allocation_counter::measure(|| {
@@ -27,7 +25,7 @@ fn held(files: usize) -> i64 {
         let mut fragments = Fragments::new(api, Policy::default(), Default::default());
         for file in 0..files {
             let name = FileName::from(format!("f{file:06}.yaml"));
-            let content = Ok(text(file).into());
+            let content = Ok(text(file, clusters).into());
             let path = format!("d/{name}").into();
             sources.files.insert(name.clone(), SourceFile { path, content });
             assert!(fragments.stage(&sources, &[name]));
@@ -43,15 +41,15 @@ fn held(files: usize) -> i64 {
 #[test]
 fn what_is_served_takes_a_few_times_the_memory_of_its_text() {
     // What is made once, such as tables of the API, is made here.
-    held(1);
-    let (few, many) = (20, 220);
-    let bytes = held(many) - held(few);
-    let texts: usize = (few..many).map(|file| text(file).len()).sum();
-    let times = bytes as f64 / texts as f64;
-    assert!(
-        times < 1.5,
-        "{times:.2} times the text, {} bytes a resource",
-        bytes as usize / (many - few) / PER_FILE / 2
-    );
-    assert!(times > 1.0, "the text itself is held, or this counts nothing: {times:.2}");
+    held(1, 10);
+    // In a small file its own tables count, in a larger one the resources alone.
+    for (clusters, few, many, limit) in [(10, 20, 220, 1.5), (100, 2, 22, 1.3)] {
+        let bytes = held(many, clusters) - held(few, clusters);
+        let texts: usize = (few..many).map(|file| text(file, clusters).len()).sum();
+        let times = bytes as f64 / texts as f64;
+        let each = bytes as usize / (many - few) / clusters / 2;
+        let what = format!("{clusters} in a file: {times:.2} times the text, {each} bytes a resource");
+        assert!(times < limit, "{what}");
+        assert!(times > 0.5, "what is on the wire is held, or this counts nothing: {what}");
+    }
 }
