@@ -2,7 +2,7 @@
 //!
 //! Comes in: what was read. Goes out: the same bytes, whenever they are asked for. Between one look and the
 //! next they are only kept, for as long as the daemon runs, and configuration repeats itself: packed by LZ4 it
-//! takes a few times less, and packing and unpacking take less than a hundredth of the time that loading does.
+//! takes a few times less, and packing and unpacking take about a hundredth of the time that loading does.
 //! Large files stay as they are, so that a change of one item in them does not wait for all of their text.
 
 use std::fmt;
@@ -11,8 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lz4_flex::block;
 
-/// Larger ones are not packed: a change in a file of this size costs a few tens of microseconds more by it.
-const MAX_PACKED: usize = 128 << 10;
+/// Larger ones are not packed: a change in a file of this size, where little repeats itself, costs a tenth of a
+/// millisecond more by it.
+const MAX_PACKED: usize = 64 << 10;
 
 /// The bytes of a file. Cloning is cheap.
 #[derive(Clone, Default)]
