@@ -13,8 +13,8 @@ use xds_bridge::resource::Kind;
 
 /// The descriptors in the Envoy of that version.
 fn set_of(version: &str) -> Vec<u8> {
-    let program = fs::read(envoy::binary(version)).expect("it was fetched");
-    descriptors_in(&program).expect("it is an Envoy")
+    let program = fs::File::open(envoy::binary(version)).expect("it was fetched");
+    descriptors_in(program).expect("it is an Envoy")
 }
 
 /// The API of the Envoy of that version.

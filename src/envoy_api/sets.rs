@@ -54,6 +54,9 @@ pub enum ApiError {
         /// How many `.proto` files it does hold.
         files: usize,
     },
+    /// The program could not be read to its end.
+    #[error("it cannot be read: {0}")]
+    Unreadable(std::io::Error),
     /// More than one set brings a whole Envoy API.
     #[error("descriptor sets {first} and {second} both hold a whole Envoy API: give one of them")]
     TwoApis {
