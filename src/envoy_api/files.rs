@@ -208,6 +208,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_met_takes_no_memory() {
+        let (files, messages, _) = Files::new(&sets::embedded().expect("the shipped set is whole"));
+        let is_cluster = |head: &&TypeHead| &*head.full_name == "envoy.config.cluster.v3.Cluster";
+        let cluster = messages.iter().find(is_cluster).expect("a known type").file;
+        let met = allocation_counter::measure(|| files.linked(cluster, |_| ())).bytes_current;
+        let again = allocation_counter::measure(|| files.linked(cluster, |_| ())).bytes_current;
+        let mut all = None;
+        let whole = allocation_counter::measure(|| all = Some(files.all_linked())).bytes_current;
+        assert!(all.is_some() && again == 0 && met > 0 && met * 5 < whole, "{met} of {whole}, then {again}");
+    }
+
+    #[test]
     fn what_defines_a_service_is_given_with_its_imports_and_its_options() {
         let service = crate::resource::Kind::Cluster.service();
         let set = Api::embedded().expect("links").descriptors_of(&[service, "envoy.nothing.Service"]);
