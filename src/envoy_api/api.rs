@@ -79,7 +79,8 @@ impl Api {
         if let Some(api) = EMBEDDED.get() {
             return Ok(api.clone());
         }
-        let api = Api::from_files(&sets::choose(&[])?);
+        let (files, linked) = sets::choose(&[])?;
+        let api = Api::from_files(&files, linked);
         Ok(EMBEDDED.get_or_init(|| api).clone())
     }
 
@@ -92,12 +93,16 @@ impl Api {
     /// # Errors
     /// Says which set, counted from one, is unusable, and why.
     pub fn with_sets(user_sets: &[&[u8]]) -> Result<Api, ApiError> {
-        if user_sets.is_empty() { Api::embedded() } else { Ok(Api::from_files(&sets::choose(user_sets)?)) }
+        if user_sets.is_empty() {
+            return Api::embedded();
+        }
+        let (files, linked) = sets::choose(user_sets)?;
+        Ok(Api::from_files(&files, linked))
     }
 
-    /// Of files that link in this order.
-    pub(super) fn from_files(files: &[sets::File]) -> Api {
-        let (files, messages, enums) = Files::new(files);
+    /// Of files, and of a pool in which those that are not built in are linked.
+    pub(super) fn from_files(files: &[sets::File], linked: DescriptorPool) -> Api {
+        let (files, messages, enums) = Files::new(files, linked);
         let (messages, enums) = (Slot::all(messages), Slot::all(enums));
         let (message_names, enum_names) = (Slot::index(&messages), Slot::index(&enums));
         Api(Arc::new(Inner { files, messages, enums, message_names, enum_names, renames: OnceLock::new() }))
@@ -119,7 +124,7 @@ impl Api {
     pub fn message_type(&self, id: MessageId) -> &MessageType {
         let slot = &self.0.messages[id.0 as usize];
         slot.table.get_or_init(|| {
-            self.0.files.linked(slot.head.file, |pool| {
+            self.linked(&slot.head, |pool| {
                 let descriptor = pool.get_message_by_name(&slot.head.full_name).expect("its file is linked");
                 tables::message(self, &Marks::of(pool), &descriptor)
             })
@@ -137,7 +142,7 @@ impl Api {
     pub fn enum_type(&self, id: EnumId) -> &EnumType {
         let slot = &self.0.enums[id.0 as usize];
         slot.table.get_or_init(|| {
-            self.0.files.linked(slot.head.file, |pool| {
+            self.linked(&slot.head, |pool| {
                 let descriptor = pool.get_enum_by_name(&slot.head.full_name).expect("its file is linked");
                 tables::enumeration(&Marks::of(pool), &descriptor)
             })
@@ -152,14 +157,15 @@ impl Api {
 
     /// The message type that once had this full name, such as `envoy.api.v2.Cluster`.
     pub fn v3_of(&self, old: &str) -> Option<&MessageType> {
-        let renames = self.0.renames.get_or_init(|| versioning::renames(&self.0.files.all_linked()));
+        let files = &self.0.files;
+        let renames = self.0.renames.get_or_init(|| files.linked(0..files.len(), versioning::renames));
         self.message(versioning::newest(renames, old)?)
     }
 
     /// Whether a message had this field in an older version, and has it no more.
     pub fn was_field(&self, message: &str, field: &str) -> bool {
         let Some(id) = self.message_id(message) else { return false };
-        self.0.files.linked(self.0.messages[id.0 as usize].head.file, |pool| {
+        self.linked(&self.0.messages[id.0 as usize].head, |pool| {
             let descriptor = pool.get_message_by_name(message);
             descriptor.is_some_and(|it| it.descriptor_proto().reserved_name.iter().any(|name| name == field))
         })
@@ -169,6 +175,11 @@ impl Api {
     /// Services that this API does not have are left out.
     pub fn descriptors_of(&self, services: &[&str]) -> Vec<u8> {
         self.0.files.defining(services)
+    }
+
+    /// Reads in a pool with at least the file of this type.
+    fn linked<T>(&self, head: &TypeHead, read: impl FnOnce(&DescriptorPool) -> T) -> T {
+        self.0.files.linked(head.file..head.file + 1, read)
     }
 
     /// Of how many files it is made.
@@ -200,6 +211,17 @@ mod tests {
         Api::embedded().expect("the built-in API links")
     }
 
+    /// The built-in API of which no type has been met.
+    fn unmet() -> Api {
+        let (files, linked) = sets::choose(&[]).expect("the shipped set is whole");
+        Api::from_files(&files, linked)
+    }
+
+    fn linked_at_once() -> DescriptorPool {
+        let files = &unmet().0.files;
+        files.linked(0..files.len(), DescriptorPool::clone)
+    }
+
     fn message<'a>(api: &'a Api, name: &str) -> &'a MessageType {
         api.message(name).unwrap_or_else(|| panic!("{name} is known"))
     }
@@ -214,7 +236,7 @@ mod tests {
     fn every_type_that_is_built_in_becomes_a_table() {
         let api = api();
         assert!(api.file_count() > 520);
-        let all = api.0.files.all_linked();
+        let all = linked_at_once();
         assert_eq!(
             (api.0.messages.len(), api.0.enums.len()),
             (all.all_messages().count(), all.all_enums().count())
@@ -243,8 +265,7 @@ mod tests {
 
     #[test]
     fn a_table_is_the_same_whoever_meets_its_type_and_when() {
-        let api = Api::from_files(&sets::embedded().expect("the shipped set is whole"));
-        let all = api.0.files.all_linked();
+        let (api, all) = (unmet(), linked_at_once());
         let marks = Marks::of(&all);
         let compare = |slot: &Slot<MessageType>| {
             let name = &slot.head.full_name;

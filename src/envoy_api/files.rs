@@ -1,16 +1,15 @@
 //! [`Files`]: the descriptors as they came, encoded, and those of them linked that were needed.
 //!
-//! Comes in: the files that were chosen, which link. Goes out: which types they hold, and a pool with one file
-//! and what it imports. Linked, files take many times their bytes, and of most APIs only little is ever met.
-//!
-//! Invariant: what a file means does not depend on which others were linked before it.
+//! Comes in: the files that were chosen. Goes out: which types they hold, and a pool with one file and what it
+//! imports. Linked, files take many times their bytes, and of what is built in only little is ever met.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
-use prost_reflect::{DescriptorError, DescriptorPool};
+use prost_reflect::DescriptorPool;
 
 use super::names::NameIndex;
 use super::sets::{self, MessageHead, NameHead, RawSet};
@@ -18,8 +17,7 @@ use super::sets::{self, MessageHead, NameHead, RawSet};
 /// All files of an API.
 pub(super) struct Files {
     files: Box<[File]>,
-    /// Those that define options, by which others are understood whether they import them or not.
-    options: Box<[usize]>,
+    /// Of what is built in, what was needed so far; of other APIs all, since to be judged they had to be linked.
     linked: Mutex<DescriptorPool>,
 }
 
@@ -40,8 +38,9 @@ pub(super) struct TypeHead {
 }
 
 impl Files {
-    /// Takes files that link in this order, and each name once. Also gives their messages and enums.
-    pub fn new(chosen: &[sets::File]) -> (Files, Vec<TypeHead>, Vec<TypeHead>) {
+    /// Takes the files that were chosen, and the pool in which they are linked as far as they are. Also gives their
+    /// messages and enums.
+    pub fn new(chosen: &[sets::File], linked: DescriptorPool) -> (Files, Vec<TypeHead>, Vec<TypeHead>) {
         let names = NameIndex::new(chosen.iter().enumerate().map(|(at, file)| (&*file.head.name, at)));
         let file_at = |name: &String| names.find(name, |at| chosen[at].head.name == *name);
         let (mut messages, mut enums) = (Vec::new(), Vec::new());
@@ -56,42 +55,20 @@ impl Files {
             }
         });
         let files = files.collect();
-        let defines_options = |at: &usize| !chosen[*at].head.extension.is_empty();
-        let options = (0..chosen.len()).filter(defines_options).collect();
-        (Files { files, options, linked: Mutex::default() }, messages, enums)
+        (Files { files, linked: Mutex::new(linked) }, messages, enums)
     }
 
-    /// Reads in a pool with at least this file, what it imports, and all options. One after the other, since to
-    /// add to a pool that somebody else still holds would copy it.
-    pub fn linked<T>(&self, file: usize, read: impl FnOnce(&DescriptorPool) -> T) -> T {
+    /// Reads in a pool with at least these files and what they import. One after the other, since to add to a
+    /// pool that somebody else still holds would copy it.
+    pub fn linked<T>(&self, files: Range<usize>, read: impl FnOnce(&DescriptorPool) -> T) -> T {
         let mut pool = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.get_file_by_name(&self.files[file].name).is_none()
-            && self.link(&mut pool, self.options.iter().copied().chain([file])).is_err()
-        {
-            // A name that is not written from the root on can be hidden by a package of a later set.
-            *pool = self.all_linked();
+        let is_fresh = |at: &usize| pool.get_file_by_name(&self.files[*at].name).is_none();
+        let mut wanted = files.filter(is_fresh).peekable();
+        if wanted.peek().is_some() {
+            let set = self.encoded(self.with_imports(wanted).into_iter().filter(is_fresh));
+            pool.decode_file_descriptor_set(set.as_slice()).expect("what is built in links");
         }
         read(&pool)
-    }
-
-    /// All files, linked in the order in which they were chosen.
-    pub fn all_linked(&self) -> DescriptorPool {
-        let mut pool = DescriptorPool::new();
-        for file in 0..self.files.len() {
-            self.link(&mut pool, std::iter::once(file)).expect("so they were linked when they were chosen");
-        }
-        pool
-    }
-
-    /// Adds files and what they import, as far as they are not there yet; if that fails, nothing.
-    fn link(
-        &self,
-        pool: &mut DescriptorPool,
-        files: impl Iterator<Item = usize>,
-    ) -> Result<(), DescriptorError> {
-        let is_fresh = |at: &usize| pool.get_file_by_name(&self.files[*at].name).is_none();
-        let set = self.encoded(self.with_imports(files).into_iter().filter(is_fresh));
-        pool.decode_file_descriptor_set(set.as_slice())
     }
 
     /// A `FileDescriptorSet` of the files that define these services and of all that they import.
@@ -117,7 +94,6 @@ impl Files {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.files.len()
     }
@@ -152,71 +128,20 @@ impl Types<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envoy_api::sets::tests::{encoded_set, string_field};
-    use crate::envoy_api::{Api, ValueType};
-    use prost_types::field_descriptor_proto::Type;
-    use prost_types::{DescriptorProto, FieldDescriptorProto};
-
-    #[test]
-    fn a_set_with_names_that_a_later_one_hides_means_what_it_meant_when_it_was_given() {
-        let message = |name: &str, field: FieldDescriptorProto| {
-            vec![DescriptorProto { name: Some(name.to_owned()), field: vec![field], ..Default::default() }]
-        };
-        let of = |type_name: &str| FieldDescriptorProto {
-            r#type: Some(Type::Message as i32),
-            type_name: Some(type_name.to_owned()),
-            ..string_field("field", 1)
-        };
-        let part = encoded_set("part.proto", |file| {
-            file.package = Some("parts".to_owned());
-            file.message_type = message("Part", string_field("name", 1));
-        });
-        let whole = encoded_set("whole.proto", |file| {
-            file.dependency = vec!["part.proto".to_owned()];
-            file.message_type = message("Whole", of("parts.Part"));
-        });
-        let option = FieldDescriptorProto {
-            extendee: Some(".google.protobuf.FieldOptions".to_owned()),
-            ..string_field("option", 50_000)
-        };
-        for options in [vec![], vec![option]] {
-            let later = encoded_set("later.proto", |file| {
-                file.package = Some("extra.parts".to_owned());
-                file.dependency = vec!["google/protobuf/descriptor.proto".to_owned()];
-                file.message_type = message("Other", string_field("name", 1));
-                file.extension = options;
-            });
-            let api = Api::with_sets(&[&part, &whole, &later]).expect("one after the other they link");
-            assert!(api.message("extra.parts.Other").expect("met first").field("name").is_some());
-            let field = api.message("extra.Whole").expect("met last").field("field").expect("it is there");
-            assert_eq!(field.value, ValueType::Message(api.message_id("parts.Part").expect("known")));
-        }
-    }
-
-    #[test]
-    fn an_option_is_understood_whether_it_is_imported_or_not() {
-        const IMPORT: &[u8] = b"\x1a\x20udpa/annotations/sensitive.proto";
-        const FILE: &str = "envoy/extensions/transport_sockets/tls/v3/common.proto";
-        let mut chosen = sets::embedded().expect("the shipped set is whole");
-        let file = chosen.iter_mut().find(|file| file.head.name == FILE).expect("a known file");
-        let at = file.bytes.windows(IMPORT.len()).position(|bytes| bytes == IMPORT).expect("an import");
-        file.bytes = [&file.bytes[..at], &file.bytes[at + IMPORT.len()..]].concat().into();
-        file.head.dependency.retain(|name| name != "udpa/annotations/sensitive.proto");
-        let api = Api::from_files(&chosen);
-        let key = api.message("envoy.extensions.transport_sockets.tls.v3.TlsCertificate").expect("known");
-        assert!(key.field("private_key").expect("known").sensitive);
-    }
+    use crate::envoy_api::Api;
 
     #[test]
     fn what_is_not_met_takes_no_memory() {
-        let (files, messages, _) = Files::new(&sets::embedded().expect("the shipped set is whole"));
+        let (chosen, linked) = sets::choose(&[]).expect("the shipped set is whole");
+        let (files, messages, _) = Files::new(&chosen, linked);
         let is_cluster = |head: &&TypeHead| &*head.full_name == "envoy.config.cluster.v3.Cluster";
         let cluster = messages.iter().find(is_cluster).expect("a known type").file;
-        let met = allocation_counter::measure(|| files.linked(cluster, |_| ())).bytes_current;
-        let again = allocation_counter::measure(|| files.linked(cluster, |_| ())).bytes_current;
-        let mut all = None;
-        let whole = allocation_counter::measure(|| all = Some(files.all_linked())).bytes_current;
-        assert!(all.is_some() && again == 0 && met > 0 && met * 5 < whole, "{met} of {whole}, then {again}");
+        let added = |range: Range<usize>| {
+            allocation_counter::measure(|| files.linked(range.clone(), |_| ())).bytes_current
+        };
+        let (met, again, rest) =
+            (added(cluster..cluster + 1), added(cluster..cluster + 1), added(0..files.len()));
+        assert!(met > 0 && again == 0 && met * 4 < rest, "{met}, {again}, {rest}");
     }
 
     #[test]

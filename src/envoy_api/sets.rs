@@ -1,7 +1,7 @@
-//! Chooses the files of which the API is made, and sees that they link.
+//! Chooses the files of which the API is made, and links what the user brings.
 //!
 //! Comes in: the descriptor set that is built in, and encoded `FileDescriptorSet`s of the user's.
-//! Goes out: the files. They are handled as bytes, because decoding them into prost's own
+//! Goes out: the files, and a pool. They are handled as bytes, because decoding them into prost's own
 //! types would lose the custom options. Whatever a user's bytes hold, the answer is an error, never
 //! a panic.
 
@@ -89,8 +89,6 @@ pub(super) struct FileHead {
     pub(super) enum_type: Vec<NameHead>,
     #[prost(message, repeated, tag = "6")]
     pub(super) service: Vec<NameHead>,
-    #[prost(message, repeated, tag = "7")]
-    pub(super) extension: Vec<NameHead>,
     #[prost(string, tag = "12")]
     syntax: String,
 }
@@ -129,11 +127,11 @@ pub(super) struct File {
     pub(super) bytes: Bytes,
 }
 
-/// The built-in API, or the user's own, with all further sets: files that link.
-pub(super) fn choose(user_sets: &[&[u8]]) -> Result<Vec<File>, ApiError> {
+/// The built-in API, or the user's own, with all further sets: its files, and a pool. What the user brings is linked
+/// there with all the rest, so that it is judged at once; what is built in alone is not linked yet.
+pub(super) fn choose(user_sets: &[&[u8]]) -> Result<(Vec<File>, DescriptorPool), ApiError> {
     if user_sets.is_empty() {
-        // That they link is seen by a test, not at each start.
-        return embedded();
+        return Ok((embedded()?, DescriptorPool::new()));
     }
     let user: Vec<Vec<File>> =
         user_sets.iter().enumerate().map(|(at, set)| files_of(set, at + 1)).collect::<Result<_, _>>()?;
@@ -153,7 +151,7 @@ pub(super) fn choose(user_sets: &[&[u8]]) -> Result<Vec<File>, ApiError> {
     for (at, files) in user.into_iter().enumerate().filter(|(at, _)| Some(*at) != base) {
         chosen.extend(add(&mut pool, files, &does_not_link(at + 1))?);
     }
-    Ok(chosen)
+    Ok((chosen, pool))
 }
 
 fn does_not_link(set: usize) -> impl Fn(String) -> ApiError {
@@ -371,7 +369,7 @@ pub(super) mod tests {
             if let Ok(files) = files_of(&damaged, 1)
                 && let Ok(files) = add(&mut pool, files, &does_not_link(1))
             {
-                let api = Api::from_files(&files);
+                let api = Api::from_files(&files, pool);
                 for name in api.message_names() {
                     assert!(api.message(name).is_some());
                 }
