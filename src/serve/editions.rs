@@ -1,40 +1,47 @@
-//! All versions that a node is to have of one kind, to hold against all that a client brings.
+//! Fingerprints of all that is to be had of one kind, to hold against all that a client brings.
 //!
 //! Envoys that come again bring ten thousand names and versions each, nearly always just those that are served.
-//! Comes in: a view, and what a client brings. Goes out: whether that is all, and all is equal. A table is made
-//! once for a snapshot and those who see the same of it, not for each client.
+//! Comes in: a view, and what a client brings. Goes out: whether that is all, and all is equal. Fingerprints are made
+//! once for a snapshot and those who see the same of it, not for each client. Since they are made of what is
+//! served, a client that found another list with the same one would deceive nobody but itself.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::quality::RandomState;
 
+use super::fingerprint::Fingerprint;
+use super::names::Shared;
 use super::subscription::Subscription;
 use super::wire::Versions;
 use crate::resource::{Kind, Name, Resource};
 use crate::snapshot::{Audience, View};
 
-/// Tables that are kept of one snapshot. Where nearly every node sees something else, nothing is shared.
-const MAX_TABLES: usize = 16;
+/// What is kept of one snapshot, of each sort. Where nearly every node sees or asks for something else, nothing is
+/// shared.
+const MAX_KEPT: usize = 16;
 
-/// A table is worth it for those who bring at least one in so many of its names.
+/// An edition is worth it for those who bring at least one in so many of its names.
 const SHARE: usize = 64;
 
-/// A version as clients write it.
-type Text = [u8; 32];
-
-/// What there is of one kind, as one node sees it: name → its number, and its version.
+/// What there is of one kind, as one node sees it.
 #[derive(Debug)]
-struct Edition(HashMap<Name, (usize, Text), RandomState>);
+struct Edition {
+    /// Of each name with its version.
+    each: HashMap<Name, Fingerprint, RandomState>,
+    all: Fingerprint,
+    /// Of lists of names that many ask for alike; none where a name is not there.
+    lists: Mutex<BTreeMap<Fingerprint, Option<Fingerprint>>>,
+}
 
-/// The tables of the newest snapshot that somebody asked for.
+/// The editions of the newest snapshot that somebody asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Editions(Mutex<Newest>);
 
 #[derive(Debug, Default)]
 struct Newest {
     generation: u64,
-    tables: BTreeMap<(Kind, Arc<[Audience]>), Arc<Edition>>,
+    editions: BTreeMap<(Kind, Arc<[Audience]>), Arc<Edition>>,
 }
 
 impl Editions {
@@ -48,7 +55,7 @@ impl Editions {
         };
         brought.len() == asked
             && brought.len() >= view.count(kind) / SHARE
-            && self.of(view, kind).is_some_and(|edition| edition.is_held(wanted, brought))
+            && self.of(view, kind).is_some_and(|edition| edition.of(wanted) == Some(brought.fingerprint()))
     }
 
     fn of(&self, view: &View, kind: Kind) -> Option<Arc<Edition>> {
@@ -56,38 +63,54 @@ impl Editions {
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = view.snapshot().generation();
         if newest.generation < generation {
-            *newest = Newest { generation, tables: BTreeMap::new() };
+            *newest = Newest { generation, editions: BTreeMap::new() };
         }
         let key = (kind, view.audiences().clone());
         if newest.generation > generation {
             return None;
         }
-        if newest.tables.len() >= MAX_TABLES && !newest.tables.contains_key(&key) {
+        if newest.editions.len() >= MAX_KEPT && !newest.editions.contains_key(&key) {
             return None;
         }
-        Some(newest.tables.entry(key).or_insert_with(|| Arc::new(Edition::of(view, kind))).clone())
+        Some(newest.editions.entry(key).or_insert_with(|| Arc::new(Edition::new(view, kind))).clone())
     }
 }
 
 impl Edition {
-    fn of(view: &View, kind: Kind) -> Edition {
-        let entry = |(at, resource): (usize, &Arc<Resource>)| {
-            let version = view.version_of(resource).to_string();
-            Some((resource.name().clone(), (at, version.into_bytes().try_into().ok()?)))
+    fn new(view: &View, kind: Kind) -> Edition {
+        let mut entry = Vec::new();
+        let of_one = |resource: &Arc<Resource>| {
+            entry.clear();
+            Versions::put(resource.name(), &view.version_of(resource).to_string(), &mut entry);
+            (resource.name().clone(), Fingerprint::of(&entry))
         };
-        Edition(view.iter(kind).enumerate().filter_map(entry).collect())
+        let each: HashMap<_, _, _> = view.iter(kind).map(of_one).collect();
+        Edition { all: each.values().copied().sum(), each, lists: Mutex::default() }
     }
 
-    fn is_held(&self, wanted: &Subscription, brought: &Versions) -> bool {
-        let mut seen = vec![false; self.0.len()];
-        brought.raw().all(|entry| {
-            let Ok((name, version)) = entry else { return false };
-            let Ok(name) = std::str::from_utf8(name) else { return false };
-            let Some((at, current)) = self.0.get(name) else { return false };
-            // Of a name that is there twice, the last version counts: that is not for here.
-            let is_twice = std::mem::replace(&mut seen[*at], true);
-            !is_twice && version == current && wanted.covers(name)
-        })
+    /// What somebody brings who holds all of this; none where a name is not there.
+    fn of(&self, wanted: &Subscription) -> Option<Fingerprint> {
+        match wanted.shared() {
+            _ if wanted.is_wildcard() => Some(self.all),
+            Some(list) => self.of_list(list),
+            None => self.of_names(wanted.names()),
+        }
+    }
+
+    fn of_list(&self, list: &Shared) -> Option<Fingerprint> {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lists.get(&list.fingerprint()) {
+            return *known;
+        }
+        let made = self.of_names(list.names());
+        if lists.len() < MAX_KEPT {
+            lists.insert(list.fingerprint(), made);
+        }
+        made
+    }
+
+    fn of_names<'n>(&self, names: impl Iterator<Item = &'n Name>) -> Option<Fingerprint> {
+        names.map(|name| self.each.get(name).copied()).sum()
     }
 }
 
@@ -143,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_made_once_for_a_snapshot_and_those_of_old_snapshots_go() {
+    fn an_edition_is_made_once_for_a_snapshot_and_those_of_old_snapshots_go() {
         let (view, editions) = (view(), Editions::default());
         let first = editions.of(&view, Kind::Cluster).expect("there is room");
         let again = editions.of(&view.clone(), Kind::Cluster).expect("it is there");
@@ -156,5 +179,23 @@ mod tests {
         editions.of(&next, Kind::Cluster).expect("there is room");
         assert!(editions.of(&view, Kind::Cluster).is_none(), "a stream that is behind makes none");
         assert_eq!(Arc::strong_count(&first), 1);
+    }
+
+    #[test]
+    fn a_list_that_many_ask_for_is_summed_up_once_and_there_are_not_too_many_of_them() {
+        let (view, editions) = (view(), Editions::default());
+        let edition = editions.of(&view, Kind::Cluster).expect("there is room");
+        let kept = || edition.lists.lock().expect("nobody broke it").len();
+        for _ in 0..2 {
+            let wanted = named(0..50);
+            assert!(wanted.shared().is_some());
+            assert_eq!(edition.of(&wanted), Some(brought(&view, 0..50).fingerprint()));
+            assert_eq!(kept(), 1);
+        }
+        assert_eq!(edition.of(&named(60..140)), None, "names that are not there");
+        for len in 40..90 {
+            assert_eq!(edition.of(&named(0..len)), Some(brought(&view, 0..len).fingerprint()));
+        }
+        assert_eq!(kept(), MAX_KEPT);
     }
 }

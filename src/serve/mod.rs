@@ -11,6 +11,7 @@ mod clients;
 mod common;
 mod delta;
 mod editions;
+mod fingerprint;
 mod grpc;
 mod heartbeat;
 mod histogram;

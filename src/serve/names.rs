@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
+use super::fingerprint::Fingerprint;
 use super::shelf::Shelf;
 use super::wire::NameList;
 use crate::resource::Name;
@@ -24,7 +25,19 @@ const SHARE: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     names: HashSet<Name, RandomState>,
-    fingerprint: u64,
+    fingerprint: Fingerprint,
+}
+
+impl Shared {
+    /// Each name.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.names.iter()
+    }
+
+    /// Of all names.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
 }
 
 /// The sets that are in use.
@@ -46,15 +59,19 @@ impl NameSet {
         if list.len() <= FEW {
             return None;
         }
-        let names = || list.iter().map_while(Result::ok);
-        let fingerprint = names().fold(0u64, |sum, name| sum.wrapping_add(pool.fingerprint(name)));
-        // A list with a name twice has another sum than a set.
+        // A list with a name twice has another fingerprint than a set.
         let is_same = |known: &Shared| {
             known.names.len() == list.len()
-                && names().filter(|name| known.names.contains(*name)).count() == list.len()
+                && known.fingerprint == list.fingerprint()
+                && list.iter().all(|name| name.is_ok_and(|name| known.names.contains(name)))
         };
-        let shared = pool.find(fingerprint, is_same)?;
+        let shared = pool.find(list.fingerprint().short(), is_same)?;
         Some(NameSet { shared, ..NameSet::default() })
+    }
+
+    /// The set that is shared, if it is this one.
+    pub fn shared(&self) -> Option<&Shared> {
+        (self.more.is_empty() && self.less.is_empty()).then_some(&*self.shared)
     }
 
     /// How many names there are.
@@ -105,17 +122,18 @@ impl NameSet {
 
     /// The shared set with just these names.
     fn find(&self, pool: &Pool) -> Arc<Shared> {
-        // Independent of order.
-        let sum = |names: &HashSet<Name>| {
-            names.iter().fold(0u64, |sum, name| sum.wrapping_add(pool.fingerprint(&**name)))
+        let sum = |names: &HashSet<Name>| -> Fingerprint {
+            names.iter().map(|name| Fingerprint::of(name.as_bytes())).sum()
         };
-        let (more, less) = (sum(&self.more), sum(&self.less));
-        let fingerprint = self.shared.fingerprint.wrapping_add(more).wrapping_sub(less);
+        let fingerprint = self.shared.fingerprint + sum(&self.more) - sum(&self.less);
         let is_same = |known: &Shared| {
-            known.names.len() == self.len() && self.iter().all(|name| known.names.contains(name))
+            known.names.len() == self.len()
+                && known.fingerprint == fingerprint
+                && self.iter().all(|name| known.names.contains(name))
         };
         let made = || Shared { names: self.iter().cloned().collect(), fingerprint };
-        pool.find(fingerprint, is_same).unwrap_or_else(|| pool.put(fingerprint, made()))
+        let short = fingerprint.short();
+        pool.find(short, is_same).unwrap_or_else(|| pool.put(short, made()))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Name> {

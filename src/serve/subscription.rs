@@ -3,7 +3,7 @@
 //! One type serves both variants; they differ only in how requests change it. Keeps the wildcard
 //! rules (protocol rule 5): an empty first list means everything, as long as no name was given.
 
-use super::names::{NameSet, Pool};
+use super::names::{NameSet, Pool, Shared};
 use super::session::Refusal;
 use super::wire::NameList;
 use crate::resource::{Kind, Name, Resource};
@@ -35,6 +35,11 @@ impl Subscription {
     /// The names that are wanted by name.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.names.iter()
+    }
+
+    /// The names that are wanted by name, if others want just these.
+    pub fn shared(&self) -> Option<&Shared> {
+        self.names.shared()
     }
 
     /// Whether this name was given, wildcard aside.

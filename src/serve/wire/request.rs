@@ -1,8 +1,8 @@
 //! Requests of either variant, as they came.
 //!
 //! Comes in: the bytes of one message. Goes out: a [`Request`]. Clients that come again bring ten thousand names
-//! and versions, nearly all of which are as they should be: so lists stay in the bytes in which they came, and are
-//! read where they are looked at. What is wrong inside of a list is told then.
+//! and versions, nearly all of which are as they should be: so lists stay in the bytes in which they came, with a
+//! fingerprint, and are read where they are looked at. What is wrong inside of a list is told then.
 
 use std::str::Utf8Error;
 
@@ -10,8 +10,9 @@ use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
+use super::super::fingerprint::Fingerprint;
 use super::identity::{Identity, WireNode};
-use super::{Variant, field_len, put_len, put_string};
+use super::{Variant, put_len, put_string};
 
 /// Why bytes are no request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,14 +73,28 @@ impl Default for Names {
 struct Repeated {
     message: Bytes,
     number: u32,
+    tally: Tally,
+}
+
+/// How much there is of a field.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
     len: usize,
+    fingerprint: Fingerprint,
+}
+
+impl Tally {
+    fn add(&mut self, value: &[u8]) {
+        self.len += 1;
+        self.fingerprint = self.fingerprint + Fingerprint::of(value);
+    }
 }
 
 impl Repeated {
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
         // The message was read to its end before: no field is broken.
         let values = Fields(&self.message).flatten().filter(|(number, _)| *number == self.number);
-        values.filter_map(|(_, value)| value).take(self.len)
+        values.filter_map(|(_, value)| value).take(self.tally.len)
     }
 }
 
@@ -90,12 +105,17 @@ pub struct NameList(Repeated);
 impl NameList {
     /// How many there are, those that are there twice included.
     pub fn len(&self) -> usize {
-        self.0.len
+        self.0.tally.len
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.len == 0
+        self.0.tally.len == 0
+    }
+
+    /// Of all names.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.0.tally.fingerprint
     }
 
     /// Each name.
@@ -111,24 +131,21 @@ pub struct Versions(Repeated);
 impl Versions {
     /// How many there are, those that are there twice included: of them the last one counts.
     pub fn len(&self) -> usize {
-        self.0.len
+        self.0.tally.len
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.len == 0
+        self.0.tally.len == 0
+    }
+
+    /// Of all entries as [`put`](Versions::put) writes them.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.0.tally.fingerprint
     }
 
     /// Each name and its version.
     pub fn iter(&self) -> impl Iterator<Item = Result<(&str, &str), Malformed>> {
-        self.raw().map(|entry| {
-            let (name, version) = entry?;
-            Ok((std::str::from_utf8(name)?, std::str::from_utf8(version)?))
-        })
-    }
-
-    /// The same as they came.
-    pub(crate) fn raw(&self) -> impl Iterator<Item = Result<(&[u8], &[u8]), Malformed>> {
         self.0.iter().map(|entry| {
             let (mut name, mut version): (&[u8], &[u8]) = Default::default();
             for field in Fields(entry) {
@@ -139,19 +156,25 @@ impl Versions {
                     _ => {}
                 }
             }
-            Ok((name, version))
+            Ok((std::str::from_utf8(name)?, std::str::from_utf8(version)?))
         })
+    }
+
+    /// Writes one entry, as everybody does: another order of its fields would be as right.
+    pub(crate) fn put(name: &str, version: &str, entry: &mut Vec<u8>) {
+        put_string(1, name, entry);
+        put_string(2, version, entry);
     }
 }
 
 impl<T: AsRef<str>> FromIterator<T> for NameList {
     fn from_iter<I: IntoIterator<Item = T>>(names: I) -> NameList {
-        let (mut message, mut len) = (Vec::new(), 0);
+        let (mut message, mut tally) = (Vec::new(), Tally::default());
         for name in names {
             put_string(1, name.as_ref(), &mut message);
-            len += 1;
+            tally.add(name.as_ref().as_bytes());
         }
-        NameList(Repeated { message: message.into(), number: 1, len })
+        NameList(Repeated { message: message.into(), number: 1, tally })
     }
 }
 
@@ -163,15 +186,15 @@ impl<T: AsRef<str>> From<Vec<T>> for NameList {
 
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Versions {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(versions: I) -> Versions {
-        let (mut message, mut len) = (Vec::new(), 0);
+        let (mut message, mut tally) = (Vec::new(), Tally::default());
         for (name, version) in versions {
-            let (name, version) = (name.as_ref(), version.as_ref());
-            put_len(1, field_len(name.len()) + field_len(version.len()), &mut message);
-            put_string(1, name, &mut message);
-            put_string(2, version, &mut message);
-            len += 1;
+            let mut entry = Vec::new();
+            Versions::put(name.as_ref(), version.as_ref(), &mut entry);
+            tally.add(&entry);
+            put_len(1, entry.len(), &mut message);
+            message.append(&mut entry);
         }
-        Versions(Repeated { message: message.into(), number: 1, len })
+        Versions(Repeated { message: message.into(), number: 1, tally })
     }
 }
 
@@ -265,7 +288,7 @@ impl Request {
     pub fn read(variant: Variant, message: &Bytes) -> Result<Request, Malformed> {
         let mut request = Request::default();
         let (mut node, mut status): (Option<WireNode>, Option<RpcStatus>) = Default::default();
-        let (mut wanted, mut unwanted, mut initial) = (0, 0, 0);
+        let [mut wanted, mut unwanted, mut initial] = [Tally::default(); 3];
         for field in Fields(message) {
             let (number, value) = field?;
             let Some(field) = field_of(variant, number) else { continue };
@@ -276,14 +299,14 @@ impl Request {
                 Field::TypeUrl => request.type_url = std::str::from_utf8(value)?.to_owned(),
                 Field::Nonce => request.nonce = std::str::from_utf8(value)?.to_owned(),
                 Field::Version => drop(std::str::from_utf8(value)?),
-                Field::Wanted => wanted += 1,
-                Field::Unwanted => unwanted += 1,
-                Field::Initial => initial += 1,
+                Field::Wanted => wanted.add(value),
+                Field::Unwanted => unwanted.add(value),
+                Field::Initial => initial.add(value),
             }
         }
         request.identity = node.map(Identity::from);
         request.error = status.map(|status| status.message);
-        let list = |number, len| Repeated { message: message.clone(), number, len };
+        let list = |number, tally| Repeated { message: message.clone(), number, tally };
         request.names = match variant {
             Variant::Delta => Names::Delta {
                 subscribe: NameList(list(3, wanted)),
