@@ -43,6 +43,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
+    /// Those of a pool. They hold it, so they are not kept.
     fn of(pool: &DescriptorPool) -> Marks {
         Marks {
             sensitive: pool.get_extension_by_name(SENSITIVE),
