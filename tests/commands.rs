@@ -311,6 +311,38 @@ fn serve_with_a_mistake_at_its_start_says_it_and_begins_when_it_is_mended() {
     bridge.wait_for_line(0, "serving a new snapshot");
 }
 
+/// Runs a program in a terminal, sends it SIGHUP, closes the terminal, and prints how the program ended.
+const IN_A_TERMINAL: &str = r#"
+import os, pty, signal, sys
+signal.alarm(60)
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+def until(text):
+    seen = b""
+    while text not in seen:
+        seen += os.read(terminal, 4096)
+until(b"1 cluster")
+os.kill(pid, signal.SIGHUP)
+until(b"no file has changed")
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[test]
+fn serve_ends_with_the_terminal_in_which_it_runs() {
+    let home = Home::with(&[("config.d/a.yaml", GOOD)]);
+    let listen = format!("127.0.0.1:{}", free_port());
+    let serve = ["serve", "--listen", &listen, "--admin", "none", "--state-dir", "state"];
+    let mut python = Command::new("python3");
+    python
+        .args(["-c", IN_A_TERMINAL, env!("CARGO_BIN_EXE_xds-bridge")])
+        .args(serve)
+        .current_dir(home.0.path());
+    let ended = ended(&mut python);
+    assert_eq!((&*ended.out, &*ended.err), ("0\n", ""));
+}
+
 #[test]
 fn bootstrap_names_what_it_was_told() {
     let home = Home::with(&[

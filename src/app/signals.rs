@@ -1,5 +1,7 @@
 //! What the operating system asks the process for: to read everything anew, or to end.
 
+use std::io::{self, IsTerminal};
+
 use tokio::signal::unix::{self, SignalKind, signal};
 
 use super::AppError;
@@ -8,7 +10,7 @@ use super::AppError;
 pub enum Signal {
     /// SIGHUP.
     Reload,
-    /// SIGTERM or SIGINT.
+    /// SIGTERM, SIGINT, or the end of the terminal in which a person runs it.
     End,
 }
 
@@ -17,6 +19,8 @@ pub struct Signals {
     hangup: unix::Signal,
     terminate: unix::Signal,
     interrupt: unix::Signal,
+    /// A person's terminal is written to: when it is closed, SIGHUP comes as well.
+    in_terminal: bool,
 }
 
 impl Signals {
@@ -27,13 +31,17 @@ impl Signals {
             hangup: open(SignalKind::hangup())?,
             terminate: open(SignalKind::terminate())?,
             interrupt: open(SignalKind::interrupt())?,
+            in_terminal: in_terminal(),
         })
     }
 
     /// Waits for the next.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.hangup.recv() => Signal::Reload,
+            _ = self.hangup.recv() => match self.in_terminal && !in_terminal() {
+                true => Signal::End,
+                false => Signal::Reload,
+            },
             _ = self.terminate.recv() => Signal::End,
             _ = self.interrupt.recv() => Signal::End,
         }
@@ -43,4 +51,9 @@ impl Signals {
     pub async fn end(&mut self) {
         while !matches!(self.next().await, Signal::End) {}
     }
+}
+
+/// Whether what is said here is said in a terminal that is open: one that was closed is none any more.
+fn in_terminal() -> bool {
+    io::stdout().is_terminal() || io::stderr().is_terminal()
 }
