@@ -2,11 +2,15 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::bridge::{Address, Bridge};
 use common::files::put;
 use common::{SOON, free_port, wait_until};
+use prost_reflect::DescriptorPool;
+use prost_reflect::prost::Message;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use tokio_stream::StreamExt as _;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
@@ -57,6 +61,14 @@ async fn ask(bridge: &Bridge, request: MessageRequest) -> ServerReflectionRespon
     answer.expect("in time").expect("an answer").expect("no error")
 }
 
+fn files_in(answer: ServerReflectionResponse) -> Vec<FileDescriptorProto> {
+    let Some(MessageResponse::FileDescriptorResponse(files)) = answer.message_response else {
+        panic!("files")
+    };
+    let files = files.file_descriptor_proto.iter();
+    files.map(|file| FileDescriptorProto::decode(file.as_slice()).expect("a file")).collect()
+}
+
 #[test]
 fn reflection_lists_every_discovery_service_and_describes_its_messages() {
     let bridge = Bridge::serve_on(std::path::Path::new("config.d"), Address::Tcp(free_port()));
@@ -69,6 +81,19 @@ fn reflection_lists_every_discovery_service_and_describes_its_messages() {
     }
     let symbol = "envoy.service.discovery.v3.DeltaDiscoveryRequest".to_owned();
     let file = runtime.block_on(ask(&bridge, MessageRequest::FileContainingSymbol(symbol)));
-    let Some(MessageResponse::FileDescriptorResponse(file)) = file.message_response else { panic!("a file") };
-    assert!(!file.file_descriptor_proto.is_empty());
+    let mut open = files_in(file);
+    let mut files = BTreeMap::new();
+    // As grpcurl does: what a file imports is asked for by name.
+    while let Some(file) = open.pop() {
+        for import in file.dependency.iter().filter(|import| !files.contains_key(*import)) {
+            open.extend(files_in(
+                runtime.block_on(ask(&bridge, MessageRequest::FileByFilename(import.clone()))),
+            ));
+        }
+        files.insert(file.name().to_owned(), file);
+    }
+    let set = FileDescriptorSet { file: files.into_values().collect() };
+    let pool = DescriptorPool::from_file_descriptor_set(set).expect("nothing is missing");
+    let request = pool.get_message_by_name("envoy.service.discovery.v3.DeltaDiscoveryRequest");
+    assert!(request.expect("it was asked for").get_field_by_name("initial_resource_versions").is_some());
 }

@@ -7,12 +7,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
+mod pool;
 mod show;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pool::BUILT_IN;
 use xds_bridge::diagnostic::{Diagnostic, Position, Span};
 use xds_bridge::envoy_api::Api;
 use xds_bridge::load::{FileContent, Inputs, Item, Severities, Variables, load_filled, parse_env_file};
@@ -79,7 +81,7 @@ fn run(api: &Api, case: &Path) -> String {
         }
         if loaded.is_sound() {
             for item in loaded.items.iter() {
-                show_item(api, item, &text, &mut out);
+                show_item(item, &text, &mut out);
             }
         }
     }
@@ -108,7 +110,7 @@ fn show_finding(finding: &Diagnostic, text: &str, out: &mut String) {
     }
 }
 
-fn show_item(api: &Api, item: &Item, text: &str, out: &mut String) {
+fn show_item(item: &Item, text: &str, out: &mut String) {
     let resource = &item.resource;
     writeln!(out, "{} {}", resource.kind(), resource.name()).unwrap();
     writeln!(out, "  from {}", Position::of(text, item.name_span.start)).unwrap();
@@ -129,8 +131,8 @@ fn show_item(api: &Api, item: &Item, text: &str, out: &mut String) {
     for (kind, name) in resource.references() {
         writeln!(out, "  needs {kind} {name}").unwrap();
     }
-    let descriptor = api.pool().get_message_by_name(resource.kind().message()).unwrap();
-    show::show_message(api, &descriptor, resource.body(), 1, out);
+    let descriptor = BUILT_IN.get_message_by_name(resource.kind().message()).unwrap();
+    show::show_message(&descriptor, resource.body(), 1, out);
 }
 
 fn pattern_text(pattern: &NodePattern) -> String {

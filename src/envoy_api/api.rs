@@ -1,16 +1,15 @@
-//! [`Api`]: the linked descriptors, and the tables made from them when they are first asked for.
+//! [`Api`]: the descriptors, and the tables made from them when they are first asked for.
 //!
 //! Invariant: an index given out stays valid, and what it points to never changes, as long as the
 //! `Api` lives; so tables hold indices instead of each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use prost::Message;
-use prost_reflect::{DescriptorPool, EnumDescriptor, ExtensionDescriptor, FileDescriptor, MessageDescriptor};
-use prost_types::FileDescriptorSet;
+use prost_reflect::{DescriptorPool, ExtensionDescriptor};
 
+use super::files::{Files, TypeHead};
 use super::names::NameIndex;
 use super::{ApiError, EnumId, EnumType, MessageId, MessageType, WellKnown, rules, sets, tables, versioning};
 
@@ -26,38 +25,53 @@ const SENSITIVE: &str = "udpa.annotations.sensitive";
 pub struct Api(Arc<Inner>);
 
 struct Inner {
-    pool: DescriptorPool,
-    messages: Box<[Slot<MessageDescriptor, MessageType>]>,
-    enums: Box<[Slot<EnumDescriptor, EnumType>]>,
+    files: Files,
+    messages: Box<[Slot<MessageType>]>,
+    enums: Box<[Slot<EnumType>]>,
     message_names: NameIndex,
     enum_names: NameIndex,
-    marks: Marks,
-    rules: rules::Options,
     /// Old names to new ones, once somebody has asked.
     renames: OnceLock<HashMap<String, String>>,
 }
 
-/// Options of single fields and values, as far as this API has them.
+/// Options of single fields and values, as far as this API has them, and those that carry constraints.
 pub(super) struct Marks {
     pub sensitive: Option<ExtensionDescriptor>,
     pub disallowed: Option<ExtensionDescriptor>,
     pub disallowed_value: Option<ExtensionDescriptor>,
+    pub rules: rules::Options,
 }
 
-/// A type as it was linked, and its table once somebody has asked for it.
-struct Slot<D, T> {
-    descriptor: D,
+impl Marks {
+    /// Those of a pool. They hold it, so they are not kept.
+    fn of(pool: &DescriptorPool) -> Marks {
+        Marks {
+            sensitive: pool.get_extension_by_name(SENSITIVE),
+            disallowed: pool.get_extension_by_name(DISALLOWED),
+            disallowed_value: pool.get_extension_by_name(DISALLOWED_VALUE),
+            rules: rules::Options::of(pool),
+        }
+    }
+}
+
+/// Where a type is, and its table once somebody has asked for it.
+struct Slot<T> {
+    head: TypeHead,
     table: OnceLock<T>,
 }
 
-impl<D, T> Slot<D, T> {
-    fn all(descriptors: impl Iterator<Item = D>) -> Box<[Slot<D, T>]> {
-        descriptors.map(|descriptor| Slot { descriptor, table: OnceLock::new() }).collect()
+impl<T> Slot<T> {
+    fn all(heads: Vec<TypeHead>) -> Box<[Slot<T>]> {
+        heads.into_iter().map(|head| Slot { head, table: OnceLock::new() }).collect()
+    }
+
+    fn index(slots: &[Slot<T>]) -> NameIndex {
+        NameIndex::new(slots.iter().enumerate().map(|(at, slot)| (&*slot.head.full_name, at)))
     }
 }
 
 impl Api {
-    /// The API that is built in. It is linked once in a process.
+    /// The API that is built in. It is unpacked once in a process.
     ///
     /// # Errors
     /// [`ApiError::BuiltIn`] if the program file is damaged.
@@ -66,7 +80,8 @@ impl Api {
         if let Some(api) = EMBEDDED.get() {
             return Ok(api.clone());
         }
-        let api = Api::from_pool(sets::link(&[])?);
+        let (files, linked) = sets::choose(&[])?;
+        let api = Api::from_files(&files, linked);
         Ok(EMBEDDED.get_or_init(|| api).clone())
     }
 
@@ -79,32 +94,19 @@ impl Api {
     /// # Errors
     /// Says which set, counted from one, is unusable, and why.
     pub fn with_sets(user_sets: &[&[u8]]) -> Result<Api, ApiError> {
-        if user_sets.is_empty() { Api::embedded() } else { Ok(Api::from_pool(sets::link(user_sets)?)) }
+        if user_sets.is_empty() {
+            return Api::embedded();
+        }
+        let (files, linked) = sets::choose(user_sets)?;
+        Ok(Api::from_files(&files, linked))
     }
 
-    pub(super) fn from_pool(pool: DescriptorPool) -> Api {
-        let messages = Slot::all(pool.all_messages());
-        let enums = Slot::all(pool.all_enums());
-        let message_names =
-            NameIndex::new(messages.iter().enumerate().map(|(at, slot)| (slot.descriptor.full_name(), at)));
-        let enum_names =
-            NameIndex::new(enums.iter().enumerate().map(|(at, slot)| (slot.descriptor.full_name(), at)));
-        let marks = Marks {
-            sensitive: pool.get_extension_by_name(SENSITIVE),
-            disallowed: pool.get_extension_by_name(DISALLOWED),
-            disallowed_value: pool.get_extension_by_name(DISALLOWED_VALUE),
-        };
-        let rules = rules::Options::of(&pool);
-        Api(Arc::new(Inner {
-            pool,
-            messages,
-            enums,
-            message_names,
-            enum_names,
-            marks,
-            rules,
-            renames: OnceLock::new(),
-        }))
+    /// Of files, and of a pool in which those that are not built in are linked.
+    pub(super) fn from_files(files: &[sets::File], linked: DescriptorPool) -> Api {
+        let (files, messages, enums) = Files::new(files, linked);
+        let (messages, enums) = (Slot::all(messages), Slot::all(enums));
+        let (message_names, enum_names) = (Slot::index(&messages), Slot::index(&enums));
+        Api(Arc::new(Inner { files, messages, enums, message_names, enum_names, renames: OnceLock::new() }))
     }
 
     /// The message type with this full name (no leading dot).
@@ -115,83 +117,81 @@ impl Api {
     /// The index of the message type with this full name (no leading dot).
     pub fn message_id(&self, full_name: &str) -> Option<MessageId> {
         let messages = &self.0.messages;
-        let index =
-            self.0.message_names.find(full_name, |at| messages[at].descriptor.full_name() == full_name)?;
+        let index = self.0.message_names.find(full_name, |at| *messages[at].head.full_name == *full_name)?;
         Some(MessageId(index as u32))
     }
 
     /// The message type with this index, which must come from this `Api`.
     pub fn message_type(&self, id: MessageId) -> &MessageType {
         let slot = &self.0.messages[id.0 as usize];
-        slot.table.get_or_init(|| tables::message(self, &slot.descriptor))
+        slot.table.get_or_init(|| {
+            self.linked(&slot.head, |pool| {
+                let descriptor = pool.get_message_by_name(&slot.head.full_name).expect("its file is linked");
+                tables::message(self, &Marks::of(pool), &descriptor)
+            })
+        })
     }
 
     /// The index of the enum type with this full name (no leading dot).
     pub fn enum_id(&self, full_name: &str) -> Option<EnumId> {
         let enums = &self.0.enums;
-        let index = self.0.enum_names.find(full_name, |at| enums[at].descriptor.full_name() == full_name)?;
+        let index = self.0.enum_names.find(full_name, |at| *enums[at].head.full_name == *full_name)?;
         Some(EnumId(index as u32))
     }
 
     /// The enum type with this index, which must come from this `Api`.
     pub fn enum_type(&self, id: EnumId) -> &EnumType {
         let slot = &self.0.enums[id.0 as usize];
-        slot.table.get_or_init(|| tables::enumeration(self, &slot.descriptor))
+        slot.table.get_or_init(|| {
+            self.linked(&slot.head, |pool| {
+                let descriptor = pool.get_enum_by_name(&slot.head.full_name).expect("its file is linked");
+                tables::enumeration(&Marks::of(pool), &descriptor)
+            })
+        })
     }
 
     /// The full names of all message types that can be named in an `Any` (so no map entries), unsorted.
     pub fn message_names(&self) -> impl Iterator<Item = &str> {
-        let named = self.0.messages.iter().filter(|slot| !slot.descriptor.is_map_entry());
-        named.map(|slot| slot.descriptor.full_name())
+        let named = self.0.messages.iter().filter(|slot| !slot.head.is_map_entry);
+        named.map(|slot| &*slot.head.full_name)
     }
 
     /// The message type that once had this full name, such as `envoy.api.v2.Cluster`.
     pub fn v3_of(&self, old: &str) -> Option<&MessageType> {
-        let renames = self.0.renames.get_or_init(|| versioning::renames(&self.0.pool));
+        let files = &self.0.files;
+        let renames = self.0.renames.get_or_init(|| files.linked(0..files.len(), versioning::renames));
         self.message(versioning::newest(renames, old)?)
     }
 
     /// Whether a message had this field in an older version, and has it no more.
     pub fn was_field(&self, message: &str, field: &str) -> bool {
         let Some(id) = self.message_id(message) else { return false };
-        let proto = self.0.messages[id.0 as usize].descriptor.descriptor_proto();
-        proto.reserved_name.iter().any(|name| name == field)
+        self.linked(&self.0.messages[id.0 as usize].head, |pool| {
+            let descriptor = pool.get_message_by_name(message);
+            descriptor.is_some_and(|it| it.descriptor_proto().reserved_name.iter().any(|name| name == field))
+        })
     }
 
     /// A `FileDescriptorSet` of the files that define these services and of all that they import.
     /// Services that this API does not have are left out.
     pub fn descriptors_of(&self, services: &[&str]) -> Vec<u8> {
-        let defining = self.0.pool.services().filter(|service| services.contains(&service.full_name()));
-        let mut open: Vec<FileDescriptor> = defining.map(|service| service.parent_file()).collect();
-        let mut files = BTreeMap::new();
-        while let Some(file) = open.pop() {
-            if !files.contains_key(file.name()) {
-                open.extend(file.dependencies());
-                files.insert(file.name().to_owned(), file.file_descriptor_proto().clone());
-            }
-        }
-        FileDescriptorSet { file: files.into_values().collect() }.encode_to_vec()
+        self.0.files.defining(services)
     }
 
-    /// The linked descriptors, for what the tables leave out (constraint rules, annotations).
-    /// Beware: their `Debug` recurses without end on recursive types.
-    pub fn pool(&self) -> &DescriptorPool {
-        &self.0.pool
+    /// Reads in a pool with at least the file of this type.
+    fn linked<T>(&self, head: &TypeHead, read: impl FnOnce(&DescriptorPool) -> T) -> T {
+        self.0.files.linked(head.file..head.file + 1, read)
     }
 
-    /// The options that mark single fields and values.
-    pub(super) fn marks(&self) -> &Marks {
-        &self.0.marks
-    }
-
-    /// The options that carry constraints.
-    pub(super) fn rule_options(&self) -> &rules::Options {
-        &self.0.rules
+    /// Of how many files it is made.
+    #[cfg(test)]
+    pub(super) fn file_count(&self) -> usize {
+        self.0.files.len()
     }
 
     /// What is special about a message type, without making its table.
     pub(super) fn well_known(&self, id: MessageId) -> Option<WellKnown> {
-        tables::well_known(self.0.messages[id.0 as usize].descriptor.full_name())
+        tables::well_known(&self.0.messages[id.0 as usize].head.full_name)
     }
 }
 
@@ -212,6 +212,17 @@ mod tests {
         Api::embedded().expect("the built-in API links")
     }
 
+    /// The built-in API of which no type has been met.
+    fn unmet() -> Api {
+        let (files, linked) = sets::choose(&[]).expect("the shipped set is whole");
+        Api::from_files(&files, linked)
+    }
+
+    fn linked_at_once() -> DescriptorPool {
+        let files = &unmet().0.files;
+        files.linked(0..files.len(), DescriptorPool::clone)
+    }
+
     fn message<'a>(api: &'a Api, name: &str) -> &'a MessageType {
         api.message(name).unwrap_or_else(|| panic!("{name} is known"))
     }
@@ -225,11 +236,17 @@ mod tests {
     #[test]
     fn every_type_that_is_built_in_becomes_a_table() {
         let api = api();
-        assert!(api.pool().files().len() > 520);
+        assert!(api.file_count() > 520);
+        let all = linked_at_once();
+        assert_eq!(
+            (api.0.messages.len(), api.0.enums.len()),
+            (all.all_messages().count(), all.all_enums().count())
+        );
         for (at, slot) in api.0.messages.iter().enumerate() {
             let table = api.message_type(MessageId(at as u32));
-            assert_eq!(*table.name, *slot.descriptor.full_name());
-            assert_eq!(table.fields.len(), slot.descriptor.fields().len(), "{}", table.name);
+            let descriptor = all.get_message_by_name(&slot.head.full_name).expect("the heads are right");
+            assert_eq!(slot.head.is_map_entry, descriptor.is_map_entry());
+            assert_eq!(table.fields.len(), descriptor.fields().len(), "{}", table.name);
             assert!(table.fields.is_sorted_by_key(|field| field.number), "{}", table.name);
             assert_eq!(api.message_id(&table.name), Some(MessageId(at as u32)));
             for (index, field) in table.fields.iter().enumerate() {
@@ -244,6 +261,27 @@ mod tests {
             let table = api.enum_type(EnumId(at as u32));
             assert_eq!(api.enum_id(&table.name), Some(EnumId(at as u32)));
             assert!(!table.values.is_empty(), "{}", table.name);
+        }
+    }
+
+    #[test]
+    fn a_table_is_the_same_whoever_meets_its_type_and_when() {
+        let (api, all) = (unmet(), linked_at_once());
+        let marks = Marks::of(&all);
+        let compare = |slot: &Slot<MessageType>| {
+            let name = &slot.head.full_name;
+            let at_once = tables::message(&api, &marks, &all.get_message_by_name(name).expect("known"));
+            assert_eq!(format!("{:?}", api.message(name).expect("known")), format!("{at_once:?}"));
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| api.0.messages.iter().for_each(compare));
+            scope.spawn(|| api.0.messages.iter().rev().for_each(compare));
+        });
+        for slot in &api.0.enums {
+            let name = &slot.head.full_name;
+            let at_once = tables::enumeration(&marks, &all.get_enum_by_name(name).expect("known"));
+            let id = api.enum_id(name).expect("known");
+            assert_eq!(format!("{:?}", api.enum_type(id)), format!("{at_once:?}"));
         }
     }
 

@@ -8,6 +8,8 @@
 //! `.proto`; it ends where the bytes stop to be fields in ascending order, as protoc writes them.
 
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::ops::Range;
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -20,44 +22,89 @@ use super::sets::{ROOT_OF_AN_API, RawSet};
 /// Longest name of a `.proto` file; the longest of Envoy's has about 130 bytes.
 const MAX_NAME: usize = 512;
 
+/// The same with the tag and the length before it.
+const MAX_NAME_FIELD: usize = MAX_NAME + 3;
+
 /// Largest descriptor; the largest of Envoy's has about 50 kB.
 const MAX_FILE: usize = 1 << 20;
 
 /// How often the program's own size may be read again for what only looks like a descriptor.
 const BUDGET: usize = 4;
 
+/// So much of the program is held at once.
+const WINDOW: usize = 4 * MAX_FILE;
+
 /// The descriptors in an Envoy program as an encoded `FileDescriptorSet`.
 ///
-/// Takes time in proportion to the size of the program, whatever it holds.
+/// Takes time in proportion to the size of the program, whatever it holds, and little memory: a program is a
+/// hundred megabytes, and an allocator may keep what once was given to it.
 ///
 /// # Errors
-/// [`ApiError::NotAnEnvoy`] if Envoy's API is not in there.
-pub fn descriptors_in(program: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let mut found: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
-    let mut budget = program.len().saturating_mul(BUDGET);
-    let mut behind_last = 0;
-    for hit in memmem::find_iter(program, SUFFIX) {
-        let Some(name) = name_ending_at(program, hit + SUFFIX.len()) else { continue };
-        let file = file_from(program, name.tag, name.end);
-        let only_a_name = file.len() == name.end - name.tag;
-        if only_a_name || name.tag < behind_last || file.len() > budget {
-            continue;
+/// [`ApiError::NotAnEnvoy`] if Envoy's API is not in there, [`ApiError::Unreadable`] if reading fails.
+pub fn descriptors_in(mut program: impl Read) -> Result<Vec<u8>, ApiError> {
+    let mut found = Found::default();
+    let mut window = Vec::with_capacity(WINDOW);
+    // How much of the window was searched before.
+    let mut searched = 0;
+    loop {
+        let free = (WINDOW - window.len()) as u64;
+        let read = program.by_ref().take(free).read_to_end(&mut window).map_err(ApiError::Unreadable)?;
+        found.budget += read.saturating_mul(BUDGET);
+        if (read as u64) < free {
+            found.search(&window, searched..window.len());
+            return found.set();
         }
-        budget -= file.len();
-        if prost_types::FileDescriptorProto::decode(file).is_err() {
-            continue;
-        }
-        behind_last = name.tag + file.len();
-        // A library may be linked in twice, once without its options: the fuller one counts.
-        let best = found.entry(&program[name.start..name.end]).or_insert(file);
-        if file.len() > best.len() {
-            *best = file;
+        // What begins later may end behind the window.
+        let until = WINDOW - MAX_FILE;
+        found.search(&window, searched..until);
+        searched = MAX_NAME_FIELD;
+        let past = until - searched;
+        window.drain(..past);
+        found.behind_last = found.behind_last.saturating_sub(past);
+    }
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    /// By name.
+    files: BTreeMap<Vec<u8>, Bytes>,
+    /// Bytes that may still be read for what only looks like a descriptor.
+    budget: usize,
+    /// Where in the window the last one ended.
+    behind_last: usize,
+}
+
+impl Found {
+    /// Looks for descriptors whose names end with a suffix that begins in this range.
+    fn search(&mut self, window: &[u8], range: Range<usize>) {
+        let behind = window.len().min(range.end + SUFFIX.len() - 1);
+        for hit in memmem::find_iter(&window[range.start..behind], SUFFIX) {
+            let Some(name) = name_ending_at(window, range.start + hit + SUFFIX.len()) else { continue };
+            let file = file_from(window, name.tag, name.end);
+            let only_a_name = file.len() == name.end - name.tag;
+            if only_a_name || name.tag < self.behind_last || file.len() > self.budget {
+                continue;
+            }
+            self.budget -= file.len();
+            if prost_types::FileDescriptorProto::decode(file).is_err() {
+                continue;
+            }
+            self.behind_last = name.tag + file.len();
+            // A library may be linked in twice, once without its options: the fuller one counts.
+            let best = self.files.entry(window[name.start..name.end].to_vec()).or_default();
+            if file.len() > best.len() {
+                *best = Bytes::copy_from_slice(file);
+            }
         }
     }
-    if !found.contains_key(ROOT_OF_AN_API.as_bytes()) {
-        return Err(ApiError::NotAnEnvoy { files: found.len() });
+
+    fn set(self) -> Result<Vec<u8>, ApiError> {
+        if !self.files.contains_key(ROOT_OF_AN_API.as_bytes()) {
+            return Err(ApiError::NotAnEnvoy { files: self.files.len() });
+        }
+        Ok(RawSet { file: self.files.into_values().collect() }.encode_to_vec())
     }
-    Ok(RawSet { file: found.into_values().map(Bytes::copy_from_slice).collect() }.encode_to_vec())
 }
 
 /// How the name of every descriptor ends.
@@ -132,12 +179,24 @@ mod tests {
 
     #[test]
     fn the_descriptors_inside_a_program_are_found_and_link() {
-        let api = Api::with_sets(&[&descriptors_in(&program()).expect("an Envoy")]).expect("they link");
+        let api =
+            Api::with_sets(&[&descriptors_in(program().as_slice()).expect("an Envoy")]).expect("they link");
         let built_in = Api::embedded().expect("links");
-        assert_eq!(api.pool().files().len(), built_in.pool().files().len());
+        assert_eq!(api.file_count(), built_in.file_count());
         assert_eq!(api.message_names().count(), built_in.message_names().count());
         let secret = api.message("envoy.extensions.transport_sockets.tls.v3.TlsCertificate").expect("known");
         assert!(secret.field("private_key").expect("known").sensitive, "custom options are kept");
+    }
+
+    #[test]
+    fn a_descriptor_is_found_wherever_in_the_program_it_is() {
+        let all = descriptors_in(program().as_slice()).expect("an Envoy");
+        for before in (WINDOW - 2 * MAX_FILE..WINDOW + MAX_FILE).step_by(MAX_FILE / 5 + 1) {
+            let mut moved = vec![b'a'; before];
+            moved.extend_from_slice(&program());
+            moved.resize(moved.len() + WINDOW, 0);
+            assert!(descriptors_in(moved.as_slice()).expect("an Envoy") == all, "behind {before} bytes");
+        }
     }
 
     #[test]
@@ -154,8 +213,8 @@ mod tests {
             [b"\x0a\x07x.proto\x12\x01p".repeat(1 << 16), b"\x22\x02\x0a\x00".repeat(1 << 18)].concat();
         let nested = b"\x0a\x07x.proto\x22\xff\xff\x03".repeat(1 << 16);
         let start = std::time::Instant::now();
-        assert!(descriptors_in(&fields).is_err());
-        assert!(descriptors_in(&nested).is_err());
+        assert!(descriptors_in(fields.as_slice()).is_err());
+        assert!(descriptors_in(nested.as_slice()).is_err());
         assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
     }
 }

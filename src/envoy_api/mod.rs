@@ -8,6 +8,7 @@ mod api;
 mod comments;
 mod extensions;
 mod extract;
+mod files;
 mod names;
 mod rules;
 mod sets;

@@ -1,7 +1,7 @@
-//! Chooses the files of which the API is made, and links them.
+//! Chooses the files of which the API is made, and links what the user brings.
 //!
 //! Comes in: the descriptor set that is built in, and encoded `FileDescriptorSet`s of the user's.
-//! Goes out: one linked pool. Files are handled as bytes, because decoding them into prost's own
+//! Goes out: the files, and a pool. They are handled as bytes, because decoding them into prost's own
 //! types would lose the custom options. Whatever a user's bytes hold, the answer is an error, never
 //! a panic.
 
@@ -54,6 +54,9 @@ pub enum ApiError {
         /// How many `.proto` files it does hold.
         files: usize,
     },
+    /// The program could not be read to its end.
+    #[error("it cannot be read: {0}")]
+    Unreadable(std::io::Error),
     /// More than one set brings a whole Envoy API.
     #[error("descriptor sets {first} and {second} both hold a whole Envoy API: give one of them")]
     TwoApis {
@@ -71,26 +74,65 @@ pub(super) struct RawSet {
     pub(super) file: Vec<Bytes>,
 }
 
-/// What must be known of a file to choose it.
+/// What must be known of a file to choose it, and to find what is in it.
 #[derive(Clone, PartialEq, prost::Message)]
-struct FileHead {
+pub(super) struct FileHead {
     #[prost(string, tag = "1")]
-    name: String,
+    pub(super) name: String,
+    #[prost(string, tag = "2")]
+    pub(super) package: String,
     #[prost(string, repeated, tag = "3")]
-    dependency: Vec<String>,
+    pub(super) dependency: Vec<String>,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) message_type: Vec<MessageHead>,
+    #[prost(message, repeated, tag = "5")]
+    pub(super) enum_type: Vec<NameHead>,
+    #[prost(message, repeated, tag = "6")]
+    pub(super) service: Vec<NameHead>,
     #[prost(string, tag = "12")]
     syntax: String,
+}
+
+/// What must be known of a message to find it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct MessageHead {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) nested_type: Vec<MessageHead>,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) enum_type: Vec<NameHead>,
+    #[prost(message, optional, tag = "7")]
+    pub(super) options: Option<MessageOptions>,
+}
+
+/// The one option of messages that says what they are.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct MessageOptions {
+    #[prost(bool, tag = "7")]
+    pub(super) map_entry: bool,
+}
+
+/// The name of what else is defined; all that must be known of it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct NameHead {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
 }
 
 /// A file of a set.
 #[derive(Clone)]
 pub(super) struct File {
-    head: FileHead,
+    pub(super) head: FileHead,
     pub(super) bytes: Bytes,
 }
 
-/// Links the built-in API, or the user's own, with all further sets.
-pub(super) fn link(user_sets: &[&[u8]]) -> Result<DescriptorPool, ApiError> {
+/// The built-in API, or the user's own, with all further sets: its files, and a pool. What the user brings is linked
+/// there with all the rest, so that it is judged at once; what is built in alone is not linked yet.
+pub(super) fn choose(user_sets: &[&[u8]]) -> Result<(Vec<File>, DescriptorPool), ApiError> {
+    if user_sets.is_empty() {
+        return Ok((embedded()?, DescriptorPool::new()));
+    }
     let user: Vec<Vec<File>> =
         user_sets.iter().enumerate().map(|(at, set)| files_of(set, at + 1)).collect::<Result<_, _>>()?;
     let mut whole =
@@ -102,14 +144,14 @@ pub(super) fn link(user_sets: &[&[u8]]) -> Result<DescriptorPool, ApiError> {
 
     let embedded = embedded()?;
     let mut pool = DescriptorPool::new();
-    match base {
+    let mut chosen = match base {
         Some(at) => add(&mut pool, completed(&user[at], &embedded), &does_not_link(at + 1))?,
         None => add(&mut pool, embedded, &ApiError::BuiltIn)?,
-    }
+    };
     for (at, files) in user.into_iter().enumerate().filter(|(at, _)| Some(*at) != base) {
-        add(&mut pool, files, &does_not_link(at + 1))?;
+        chosen.extend(add(&mut pool, files, &does_not_link(at + 1))?);
     }
-    Ok(pool)
+    Ok((chosen, pool))
 }
 
 fn does_not_link(set: usize) -> impl Fn(String) -> ApiError {
@@ -120,12 +162,13 @@ fn does_not_link(set: usize) -> impl Fn(String) -> ApiError {
 pub(super) fn embedded() -> Result<Vec<File>, ApiError> {
     let bytes = miniz_oxide::inflate::decompress_to_vec_zlib(EMBEDDED)
         .map_err(|error| ApiError::BuiltIn(error.to_string()))?;
-    split(&bytes).map_err(|error| ApiError::BuiltIn(error.to_string()))
+    // Boxed, since what a vector has to spare would be kept, too.
+    split(bytes.into_boxed_slice().into()).map_err(|error| ApiError::BuiltIn(error.to_string()))
 }
 
 fn files_of(bytes: &[u8], set: usize) -> Result<Vec<File>, ApiError> {
     let not_a_set = |reason: String| ApiError::NotASet { set, reason };
-    let files = split(bytes).map_err(|error| not_a_set(error.to_string()))?;
+    let files = split(Bytes::copy_from_slice(bytes)).map_err(|error| not_a_set(error.to_string()))?;
     // An empty file, or one that only happens to parse, is a mistake that should not pass in silence.
     if files.is_empty() || files.iter().any(|file| file.head.name.is_empty()) {
         return Err(not_a_set("it holds no files with names".to_owned()));
@@ -133,7 +176,7 @@ fn files_of(bytes: &[u8], set: usize) -> Result<Vec<File>, ApiError> {
     Ok(files)
 }
 
-fn split(bytes: &[u8]) -> Result<Vec<File>, prost::DecodeError> {
+fn split(bytes: Bytes) -> Result<Vec<File>, prost::DecodeError> {
     let set = RawSet::decode(bytes)?;
     set.file.into_iter().map(|bytes| Ok(File { head: FileHead::decode(bytes.clone())?, bytes })).collect()
 }
@@ -157,12 +200,12 @@ fn completed(set: &[File], embedded: &[File]) -> Vec<File> {
     files
 }
 
-/// Adds the files whose names are not in the pool yet.
+/// Adds the files whose names are not in the pool yet; gives them.
 fn add(
     pool: &mut DescriptorPool,
     files: Vec<File>,
     failure: &impl Fn(String) -> ApiError,
-) -> Result<(), ApiError> {
+) -> Result<Vec<File>, ApiError> {
     // The linker would panic.
     if let Some(file) = files.iter().find(|file| !SYNTAXES.contains(&file.head.syntax.as_str())) {
         let FileHead { name, syntax, .. } = &file.head;
@@ -172,10 +215,11 @@ fn add(
     }
     let known: HashSet<String> = pool.files().map(|file| file.name().to_owned()).collect();
     let mut seen = HashSet::new();
-    let fresh = files
+    let fresh: Vec<File> = files
         .into_iter()
-        .filter(|file| !known.contains(&file.head.name) && seen.insert(file.head.name.clone()));
-    let set = RawSet { file: fresh.map(|file| file.bytes).collect() };
+        .filter(|file| !known.contains(&file.head.name) && seen.insert(file.head.name.clone()))
+        .collect();
+    let set = RawSet { file: fresh.iter().map(|file| file.bytes.clone()).collect() };
     pool.decode_file_descriptor_set(set.encode_to_vec().as_slice()).map_err(|error| {
         let place = error.file().map(|file| format!("{file}: ")).unwrap_or_default();
         failure(format!("{place}{error}"))
@@ -186,7 +230,7 @@ fn add(
         .find(|entry| entry.is_map_entry() && (entry.get_field(1).is_none() || entry.get_field(2).is_none()))
     {
         Some(entry) => Err(failure(format!("{} is a map entry without key or value", entry.full_name()))),
-        None => Ok(()),
+        None => Ok(fresh),
     }
 }
 
@@ -323,9 +367,9 @@ pub(super) mod tests {
             }
             let mut pool = DescriptorPool::new();
             if let Ok(files) = files_of(&damaged, 1)
-                && add(&mut pool, files, &does_not_link(1)).is_ok()
+                && let Ok(files) = add(&mut pool, files, &does_not_link(1))
             {
-                let api = Api::from_pool(pool);
+                let api = Api::from_files(&files, pool);
                 for name in api.message_names() {
                     assert!(api.message(name).is_some());
                 }

@@ -4,32 +4,34 @@
 //! groups) are left out, so that they are unknown fields to everyone.
 
 use prost_reflect::{
-    DynamicMessage, EnumDescriptor, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
+    DynamicMessage, EnumDescriptor, EnumValueDescriptor, ExtensionDescriptor, FieldDescriptor, Kind,
+    MessageDescriptor,
 };
 
+use super::api::Marks;
 use super::names::NameIndex;
 use super::{
     Api, EnumType, EnumValue, FieldType, MessageType, Scalar, Shape, ValueType, WellKnown, extensions, rules,
 };
 
 /// The table of a message type.
-pub(super) fn message(api: &Api, descriptor: &MessageDescriptor) -> MessageType {
+pub(super) fn message(api: &Api, marks: &Marks, descriptor: &MessageDescriptor) -> MessageType {
     let oneofs: Box<[Box<str>]> =
         descriptor.oneofs().filter(|oneof| !oneof.is_synthetic()).map(|oneof| oneof.name().into()).collect();
     let mut fields: Vec<FieldType> =
-        descriptor.fields().filter_map(|descriptor| field(api, &oneofs, &descriptor)).collect();
+        descriptor.fields().filter_map(|descriptor| field(api, marks, &oneofs, &descriptor)).collect();
     fields.sort_by_key(|field| field.number);
     let names =
         fields.iter().enumerate().flat_map(|(at, field)| [(&*field.name, at), (&*field.json_name, at)]);
     let by_name = NameIndex::new(names);
-    let options = api.rule_options();
+    let options = &marks.rules;
     let is_judged = !options.are_disabled(descriptor);
     if !is_judged {
         fields.iter_mut().for_each(|field| field.rules = None);
     }
     let judged_absent = fields.iter().enumerate().filter(|(_, field)| {
         field.rules.as_ref().is_some_and(|rules| rules.concern_absence(field))
-            || has_disallowed_default(api, field)
+            || has_disallowed_default(marks, descriptor, field)
     });
     let judged_absent = judged_absent.map(|(at, _)| at as u32).collect();
     let required_oneofs = descriptor.oneofs().filter(|oneof| !oneof.is_synthetic()).enumerate();
@@ -51,8 +53,8 @@ pub(super) fn message(api: &Api, descriptor: &MessageDescriptor) -> MessageType 
 }
 
 /// The table of an enum type.
-pub(super) fn enumeration(api: &Api, descriptor: &EnumDescriptor) -> EnumType {
-    let value = |descriptor: prost_reflect::EnumValueDescriptor| EnumValue {
+pub(super) fn enumeration(marks: &Marks, descriptor: &EnumDescriptor) -> EnumType {
+    let value = |descriptor: EnumValueDescriptor| EnumValue {
         name: descriptor.name().into(),
         number: descriptor.number(),
         deprecated: descriptor
@@ -60,8 +62,7 @@ pub(super) fn enumeration(api: &Api, descriptor: &EnumDescriptor) -> EnumType {
             .options
             .as_ref()
             .is_some_and(|options| options.deprecated()),
-        disallowed: descriptor.enum_value_descriptor_proto().options.is_some()
-            && is_marked(api.marks().disallowed_value.as_ref(), &descriptor.options()),
+        disallowed: is_disallowed(marks, &descriptor),
     };
     // `EnumDescriptor::values` sorts by number; the order of declaration is kept by the file's own list.
     let declared = descriptor.enum_descriptor_proto().value.iter();
@@ -74,14 +75,13 @@ pub(super) fn enumeration(api: &Api, descriptor: &EnumDescriptor) -> EnumType {
     }
 }
 
-fn field(api: &Api, oneofs: &[Box<str>], descriptor: &FieldDescriptor) -> Option<FieldType> {
+fn field(api: &Api, marks: &Marks, oneofs: &[Box<str>], descriptor: &FieldDescriptor) -> Option<FieldType> {
     if descriptor.is_group() {
         return None;
     }
     let options = descriptor.field_descriptor_proto().options.as_ref();
     let (shape, kind) = shape(descriptor)?;
     let value = value_type(api, &kind)?;
-    let marks = api.marks();
     let is_marked = |mark| options.is_some() && is_marked(mark, &descriptor.options());
     let oneof = descriptor.containing_oneof().filter(|oneof| !oneof.is_synthetic());
     let oneof = oneof.and_then(|oneof| oneofs.iter().position(|name| **name == *oneof.name()));
@@ -97,7 +97,7 @@ fn field(api: &Api, oneofs: &[Box<str>], descriptor: &FieldDescriptor) -> Option
         disallowed: is_marked(marks.disallowed.as_ref()),
         sensitive: is_marked(marks.sensitive.as_ref()),
         categories: extensions::of_field(descriptor.parent_message().full_name(), descriptor.name()),
-        rules: options.and_then(|_| rules::of_field(api, descriptor, shape, value)),
+        rules: options.and_then(|_| rules::of_field(api, &marks.rules, descriptor, shape, value)),
     })
 }
 
@@ -146,13 +146,20 @@ fn scalar(kind: &Kind) -> Option<Scalar> {
 }
 
 /// Whether a field that is not given has a value that Envoy refuses.
-fn has_disallowed_default(api: &Api, field: &FieldType) -> bool {
-    match field.value {
-        ValueType::Enum(id) if field.shape == Shape::Single && !field.presence => {
-            api.enum_type(id).by_number(0).is_some_and(|value| value.disallowed)
-        }
+fn has_disallowed_default(marks: &Marks, message: &MessageDescriptor, field: &FieldType) -> bool {
+    if field.shape != Shape::Single || field.presence {
+        return false;
+    }
+    match message.get_field(field.number).map(|field| field.kind()) {
+        Some(Kind::Enum(values)) => values.get_value(0).is_some_and(|value| is_disallowed(marks, &value)),
         _ => false,
     }
+}
+
+/// Whether Envoy refuses a value of an enum.
+fn is_disallowed(marks: &Marks, value: &EnumValueDescriptor) -> bool {
+    value.enum_value_descriptor_proto().options.is_some()
+        && is_marked(marks.disallowed_value.as_ref(), &value.options())
 }
 
 fn is_marked(mark: Option<&ExtensionDescriptor>, options: &DynamicMessage) -> bool {

@@ -3,7 +3,8 @@
 
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
-use xds_bridge::envoy_api::Api;
+
+use crate::pool::BUILT_IN;
 
 /// What stands in an `Any`.
 const IN_ANY: [&str; 6] = [
@@ -68,14 +69,13 @@ pub enum Tree {
 }
 
 /// Makes up messages.
-pub struct Maker<'a> {
-    pub api: &'a Api,
+pub struct Maker {
     pub dice: Dice,
     /// How many entries a map has at most. With one, any encoder writes the same bytes.
     pub map_entries: usize,
 }
 
-impl Maker<'_> {
+impl Maker {
     /// A message of this type, with what is to be written for it.
     pub fn message(&mut self, descriptor: &MessageDescriptor, depth: usize) -> (DynamicMessage, Tree) {
         let mut message = DynamicMessage::new(descriptor.clone());
@@ -194,7 +194,7 @@ impl Maker<'_> {
         let (message, tree) = match descriptor.full_name() {
             "google.protobuf.Any" => {
                 let name = *self.dice.pick(&IN_ANY);
-                let inner = self.api.pool().get_message_by_name(name).unwrap();
+                let inner = BUILT_IN.get_message_by_name(name).unwrap();
                 let (value, tree) = self.any_message(&inner, depth + 1)?;
                 let url = format!("type.googleapis.com/{name}");
                 let mut any = DynamicMessage::new(descriptor.clone());
@@ -220,7 +220,7 @@ impl Maker<'_> {
                 (duration, Tree::Bare(format!("{}.{}s", tenths / 10, tenths % 10)))
             }
             "google.protobuf.Struct" => {
-                let value = self.api.pool().get_message_by_name("google.protobuf.Value").unwrap();
+                let value = BUILT_IN.get_message_by_name("google.protobuf.Value").unwrap();
                 let mut structure = DynamicMessage::new(descriptor.clone());
                 let mut text = DynamicMessage::new(value.clone());
                 text.set_field_by_name("string_value", Value::String("0.5".to_owned()));

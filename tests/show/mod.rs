@@ -5,17 +5,18 @@
 use std::fmt::Write;
 
 use prost_reflect::{DynamicMessage, MapKey, MessageDescriptor, ReflectMessage, Value};
-use xds_bridge::envoy_api::Api;
+
+use crate::pool::BUILT_IN;
 
 /// Appends a message of this type, one field a line, indented by `depth`.
-pub fn show_message(api: &Api, descriptor: &MessageDescriptor, bytes: &[u8], depth: usize, out: &mut String) {
+pub fn show_message(descriptor: &MessageDescriptor, bytes: &[u8], depth: usize, out: &mut String) {
     let message = DynamicMessage::decode(descriptor.clone(), bytes).expect("a decodable message");
-    show_fields(api, &message, depth, out);
+    show_fields(&message, depth, out);
 }
 
-fn show_fields(api: &Api, message: &DynamicMessage, depth: usize, out: &mut String) {
+fn show_fields(message: &DynamicMessage, depth: usize, out: &mut String) {
     if message.descriptor().full_name() == "google.protobuf.Any" {
-        return show_any(api, message, depth, out);
+        return show_any(message, depth, out);
     }
     let mut fields: Vec<_> = message.fields().collect();
     fields.sort_by_key(|(field, _)| field.number());
@@ -23,7 +24,7 @@ fn show_fields(api: &Api, message: &DynamicMessage, depth: usize, out: &mut Stri
         match value {
             Value::List(values) => {
                 for value in values {
-                    show_value(api, field.name(), value, depth, out);
+                    show_value(field.name(), value, depth, out);
                 }
             }
             Value::Map(entries) => {
@@ -31,7 +32,7 @@ fn show_fields(api: &Api, message: &DynamicMessage, depth: usize, out: &mut Stri
                     entries.iter().map(|(key, value)| (key_text(key), value)).collect();
                 entries.sort_by(|a, b| a.0.cmp(&b.0));
                 for (key, value) in entries {
-                    show_value(api, &format!("{}[{key}]", field.name()), value, depth, out);
+                    show_value(&format!("{}[{key}]", field.name()), value, depth, out);
                 }
             }
             value => {
@@ -42,7 +43,7 @@ fn show_fields(api: &Api, message: &DynamicMessage, depth: usize, out: &mut Stri
                     _ => String::new(),
                 };
                 if shown.is_empty() {
-                    show_value(api, field.name(), value, depth, out);
+                    show_value(field.name(), value, depth, out);
                 } else {
                     writeln!(out, "{}{}: {shown}", "  ".repeat(depth), field.name()).unwrap();
                 }
@@ -51,23 +52,27 @@ fn show_fields(api: &Api, message: &DynamicMessage, depth: usize, out: &mut Stri
     }
 }
 
-fn show_any(api: &Api, any: &DynamicMessage, depth: usize, out: &mut String) {
+fn show_any(any: &DynamicMessage, depth: usize, out: &mut String) {
     let url = any.get_field_by_name("type_url").unwrap().as_str().unwrap().to_owned();
     if url.is_empty() {
         return;
     }
     writeln!(out, "{}@type: {url}", "  ".repeat(depth)).unwrap();
     let full_name = url.rsplit('/').next().unwrap();
-    let descriptor = api.pool().get_message_by_name(full_name).expect("a known type");
-    show_message(api, &descriptor, any.get_field_by_name("value").unwrap().as_bytes().unwrap(), depth, out);
+    show_message(
+        &BUILT_IN.get_message_by_name(full_name).expect("a known type"),
+        any.get_field_by_name("value").unwrap().as_bytes().unwrap(),
+        depth,
+        out,
+    );
 }
 
-fn show_value(api: &Api, name: &str, value: &Value, depth: usize, out: &mut String) {
+fn show_value(name: &str, value: &Value, depth: usize, out: &mut String) {
     let indent = "  ".repeat(depth);
     match value {
         Value::Message(message) => {
             writeln!(out, "{indent}{name}:").unwrap();
-            show_fields(api, message, depth + 1, out);
+            show_fields(message, depth + 1, out);
         }
         Value::String(text) => writeln!(out, "{indent}{name}: {text:?}").unwrap(),
         Value::Bytes(bytes) => writeln!(out, "{indent}{name}: bytes {bytes:?}").unwrap(),

@@ -12,6 +12,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -233,16 +234,14 @@ impl Settings {
 
     /// Envoy's API with what the user adds to it.
     pub fn api(&self) -> Result<Api> {
-        let read = |path: &PathBuf| {
-            std::fs::read(path).with_context(|| format!("cannot read the descriptors {}", path.display()))
-        };
+        let cannot_read = |path: &Path| format!("cannot read the descriptors {}", path.display());
         let mut sets = Vec::new();
         if let Some(program) = &self.descriptors_from.value {
-            let set = descriptors_in(&read(program)?);
+            let set = descriptors_in(File::open(program).with_context(|| cannot_read(program))?);
             sets.push(set.with_context(|| format!("in {}", program.display()))?);
         }
         for path in &self.descriptors.value {
-            sets.push(read(path)?);
+            sets.push(std::fs::read(path).with_context(|| cannot_read(path))?);
         }
         let sets: Vec<&[u8]> = sets.iter().map(Vec::as_slice).collect();
         Ok(if sets.is_empty() { Api::embedded() } else { Api::with_sets(&sets) }?)

@@ -53,11 +53,12 @@ impl Options {
 /// The rules of a field, if it has any.
 pub(in crate::envoy_api) fn of_field(
     api: &Api,
+    options: &Options,
     descriptor: &FieldDescriptor,
     shape: Shape,
     value: ValueType,
 ) -> Option<Box<FieldRules>> {
-    let option = api.rule_options().rules.as_ref()?;
+    let option = options.rules.as_ref()?;
     let options = descriptor.options();
     if !options.has_extension(option) {
         return None;
