@@ -3,6 +3,8 @@
 //! Comes in: a request of HTTP/1.1 or HTTP/2. Goes out: what `admin` makes of the store, the streams and
 //! the board at this moment. Looking is done on threads of its own, so that no stream waits for it.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use crate::admin::{
     TEXT,
 };
 use crate::migrate;
-use crate::resource::{Kind, Node};
+use crate::resource::{Kind, Name, Node};
 use crate::snapshot::{Snapshot, View};
 
 /// Prometheus' text format.
@@ -78,7 +80,13 @@ impl Window {
         let now = (Instant::now(), SystemTime::now());
         let places = self.hall.record.places();
         let snapshot = self.hall.store.current();
-        admin::clients(&self.hall.clients.streams(), &snapshot, now, &|kind, name| places.of(kind, name))
+        // What a thousand Envoys refuse alike is looked up once: for its line the file is read through.
+        let known: RefCell<HashMap<(Kind, Name), Vec<String>>> = RefCell::default();
+        let places_of = |kind: Kind, name: &Name| {
+            let mut known = known.borrow_mut();
+            known.entry((kind, name.clone())).or_insert_with(|| places.of(kind, name)).clone()
+        };
+        admin::clients(&self.hall.clients.streams(), &snapshot, now, &places_of)
     }
 
     /// What became of the last changes, the newest first.

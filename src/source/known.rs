@@ -220,7 +220,6 @@ impl Table {
         self.layers.iter().enumerate().map(directory).collect()
     }
 
-    /// The value that follows from all that is believed.
     /// Takes no more room than it needs, after all was looked at for the first time and in order: a tree that
     /// grows at its end leaves its nodes half full behind.
     pub(super) fn pack(&mut self) {
@@ -228,6 +227,7 @@ impl Table {
         self.by_file = std::mem::take(&mut self.by_file).into_iter().collect();
     }
 
+    /// The value that follows from all that is believed.
     pub(super) fn present(&mut self, settle: &Settle) -> Sources {
         let dirs = self.directories(settle);
         if dirs != self.sources.dirs {
