@@ -102,11 +102,38 @@ fn what_cannot_be_printed_whole_is_an_error() {
         "exec \"$0\" render c >/dev/full",
         "exec \"$0\" import --upgrade-only old.yaml >/dev/full",
         "exec \"$0\" bootstrap --node-id n --xds unix:/x >/dev/full",
+        "exec \"$0\" import old.yaml --out new >/dev/full",
+        "exec \"$0\" check c >/dev/full",
+        "exec \"$0\" check --format json c >/dev/full",
+        "exec \"$0\" check --variables c >/dev/full",
+        "exec \"$0\" diff c c >/dev/full",
+        "exec \"$0\" diff c old.yaml >/dev/full",
+        "exec \"$0\" schema settings >/dev/full",
+        "exec \"$0\" settings >/dev/full",
+        "exec \"$0\" settings --example >/dev/full",
+        "exec \"$0\" completions bash >/dev/full",
+        "exec \"$0\" man >/dev/full",
+        "exec \"$0\" --help >/dev/full",
+        "exec \"$0\" --version >/dev/full",
     ] {
         let mut command = std::process::Command::new("sh");
         command.args(["-c", words, env!("CARGO_BIN_EXE_xds-bridge")]).current_dir(home.path());
         let output = command.output().expect("sh");
-        assert_eq!(output.status.code(), Some(2), "{words}: {}", text(&output.stderr));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        assert_eq!(said.matches("cannot write to standard output").count(), 1, "{words}: {said}");
+    }
+}
+
+#[test]
+fn that_nobody_reads_on_is_no_error() {
+    let home = home(&[("c/all.yaml", "clusters: [{name: all, connect_timeout: 1s}]\n")]);
+    for words in [&["schema"][..], &["check", "c"], &["man"], &["render", "c"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_xds-bridge"));
+        let output = command.args(words).current_dir(home.path()).stdout(writer).output().expect("built");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{words:?}");
     }
 }
 

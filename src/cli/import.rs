@@ -60,7 +60,7 @@ pub fn run(given: &Given, command: &Import) -> Result<Exit> {
     let checked = check::load(&api, out, &imported);
     let found = check::findings(&checked, &imported);
     let texts = checked.iter().map(|(name, text, loaded)| (&**name, &**text, &loaded.sensitive[..]));
-    show(command, &files, &imported.remarks, &Texts::given(texts), &found);
+    show(command, &files, &imported.remarks, &Texts::given(texts), &found)?;
     Ok(if found.iter().any(Diagnostic::is_error) { Exit::Findings } else { Exit::Done })
 }
 
@@ -213,7 +213,7 @@ fn show(
     remarks: &[Remark],
     texts: &Texts<'_>,
     found: &[Diagnostic],
-) {
+) -> Result<()> {
     if command.format == ReportFormat::Json {
         let files: Vec<_> = files
             .iter()
@@ -234,7 +234,7 @@ fn show(
             "written": !command.dry_run, "files": files, "remarks": remarks,
             "findings": texts.json(found),
         });
-        return output::print(&format!("{report:#}\n"));
+        return output::document(&format!("{report:#}\n"));
     }
     let mut text = String::new();
     for (path, content) in files {
@@ -255,7 +255,7 @@ fn show(
         1 => format!("{written} file{plural}; 1 line to decide\n"),
         _ => format!("{written} file{plural}; {decisions} lines to decide\n"),
     });
-    output::print(&text);
+    output::document(&text)
 }
 
 fn lines(remarks: &[Remark]) -> String {
