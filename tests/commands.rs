@@ -366,4 +366,15 @@ fn bootstrap_names_what_it_was_told() {
     for part in ["pipe: { path: \"/run/y.sock\" }", "port_value: 9 }", "api_type: GRPC "] {
         assert!(other.out.contains(part), "{part}: {}", other.out);
     }
+    let json = home.run(&[&args[..], &["--format", "json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json.out).expect("JSON and nothing else");
+    assert_eq!(json["node"], serde_json::json!({"id": "edge-1", "cluster": "edge"}));
+    let ads = &json["dynamic_resources"]["ads_config"];
+    assert_eq!(
+        (&ads["api_type"], &json["dynamic_resources"]["cds_config"]["ads"]),
+        (&"DELTA_GRPC".into(), &serde_json::json!({}))
+    );
+    // Envoy would refuse it.
+    let empty = "xds-bridge: an Envoy needs a `node.id` and a `node.cluster` that are not empty (--node-id, --node-cluster)\n";
+    could_not_run(&home, &["bootstrap", "--xds", "unix:/x", "--node-id", ""], empty);
 }

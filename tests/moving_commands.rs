@@ -225,3 +225,23 @@ fn render_gives_a_node_what_is_for_it() {
     assert_eq!(names(&[]), [true, false]);
     assert_eq!(names(&["--node-id", "edge-7"]), [true, true]);
 }
+
+#[test]
+fn render_gives_the_same_as_json_with_what_a_bootstrap_holds_besides() {
+    let cluster = "clusters: [{name: all, connect_timeout: 0.5s, max_requests_per_connection: 0x10, metadata: \
+        {filter_metadata: {a: {b: '1', c: 1, d: yes}}}}]\n";
+    let bootstrap = "node: {id: &i 'on', cluster: *i}\nadmin: {}\n";
+    let home = home(&[("c/all.yaml", cluster), ("b.yaml", bootstrap)]);
+    let output = at(&home, &["render", "./c", "--bootstrap", "./b.yaml", "--format", "json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!(json["node"], serde_json::json!({"id": "on", "cluster": "on"}));
+    let cluster = &json["static_resources"]["clusters"][0];
+    assert_eq!(
+        (&cluster["name"], &cluster["connect_timeout"], &cluster["metadata"]["filter_metadata"]["a"]),
+        (&"all".into(), &"0.5s".into(), &serde_json::json!({"b": "1", "c": 1, "d": true})),
+    );
+    fs::write(home.path().join("out.json"), &output.stdout).expect("writable");
+    let same = at(&home, &["diff", "./c", "./out.json"]);
+    assert_eq!(same.status.code(), Some(0), "{}{}", text(&same.stdout), text(&same.stderr));
+}

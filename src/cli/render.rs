@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use super::args::Render;
+use super::bootstrap::in_format;
 use super::gather::gather;
 use super::settings::Given;
 use super::{Exit, output};
@@ -29,7 +30,7 @@ pub fn run(given: &Given, command: &Render) -> Result<Exit> {
     };
     let resources: Vec<&Resource> = mine.iter().map(|item| &*item.resource).collect();
     let rendered = migrate::render(&api, resources, bootstrap.as_ref())?;
-    output::document(&rendered.text)?;
+    output::document(&in_format(&api, command.format, "render", rendered.text)?)?;
     for remark in &rendered.remarks {
         output::error(&format!("{remark}\n"));
     }
