@@ -68,6 +68,29 @@ pub fn may_meet(a: Option<&Selector>, b: Option<&Selector>) -> bool {
     a.0.iter().any(|p| b.0.iter().any(|q| p.may_meet(q)))
 }
 
+/// Whether it is known that every node of the first audience belongs to the second, none being everyone.
+pub fn surely_within(a: Option<&Selector>, b: Option<&Selector>) -> bool {
+    let Some(b) = b else { return true };
+    let everyone = [NodePattern::default()];
+    let a = a.map_or(&everyone[..], |a| &a.0);
+    a.iter().all(|p| b.0.iter().any(|q| p.implies(q)))
+}
+
+/// Whether it is known that a node can belong to the first audience and not to the second, none being
+/// everyone. Patterns over different things (an id here, a cluster there) leave it open, and so does metadata.
+pub fn surely_beyond(a: Option<&Selector>, b: Option<&Selector>) -> bool {
+    let Some(b) = b else { return false };
+    let Some(a) = a else {
+        let any = || ANYTHING.to_owned();
+        let (id, cluster, region, zone, sub_zone) = (any(), any(), any(), any(), any());
+        return !b.matches(&Node { id, cluster, region, zone, sub_zone, metadata: BTreeMap::new() });
+    };
+    a.0.iter().any(|p| !b.0.iter().any(|q| p.may_lie_within(q)))
+}
+
+/// A text that no glob names: what it stands for in one, any other text may.
+const ANYTHING: &str = "\u{1}";
+
 /// Globs together longer than this are not compared; such are not written by people.
 const MAX_COMPARED: usize = 1_000;
 
@@ -109,6 +132,19 @@ impl NodePattern {
             && meet(&self.region, &other.region)
             && meet(&self.zone, &other.zone)
             && meet(&self.sub_zone, &other.sub_zone)
+    }
+
+    /// Whether no node is known that matches this pattern and not the other one.
+    fn may_lie_within(&self, other: &NodePattern) -> bool {
+        let within = |own: &Option<String>, wide: &Option<String>| match (own, wide) {
+            (Some(own), Some(wide)) => glob_matches(wide, &own.replace(['*', '?'], ANYTHING)),
+            _ => true,
+        };
+        within(&self.id, &other.id)
+            && within(&self.cluster, &other.cluster)
+            && within(&self.region, &other.region)
+            && within(&self.zone, &other.zone)
+            && within(&self.sub_zone, &other.sub_zone)
     }
 
     /// Whether every node that matches this pattern matches the other one too.
@@ -252,6 +288,26 @@ mod tests {
         assert!(may_meet(Some(&id("a")), Some(&cluster)));
         assert!(may_meet(None, Some(&id("a"))));
         assert!(!may_meet(Some(&id("a")), Some(&Selector(Vec::new()))));
+    }
+
+    #[test]
+    fn an_audience_lies_within_another_or_beyond_it_or_it_is_not_known() {
+        let id = |glob: &str| Selector(vec![NodePattern { id: Some(glob.into()), ..NodePattern::default() }]);
+        let cluster = Selector(vec![NodePattern { cluster: Some("x".into()), ..NodePattern::default() }]);
+        let known = |a: Option<&Selector>, b: Option<&Selector>| {
+            let (within, beyond) = (surely_within(a, b), surely_beyond(a, b));
+            assert!(!(within && beyond), "{a:?} {b:?}");
+            within.then_some(true).or(beyond.then_some(false))
+        };
+        assert_eq!(known(Some(&id("a")), None), Some(true));
+        assert_eq!(known(None, None), Some(true));
+        assert_eq!(known(None, Some(&id("*"))), Some(true));
+        assert_eq!(known(None, Some(&id("b"))), Some(false));
+        assert_eq!(known(Some(&id("b")), Some(&id("b"))), Some(true));
+        assert_eq!(known(Some(&id("edge-1")), Some(&id("edge-*"))), Some(true));
+        assert_eq!(known(Some(&id("edge-*")), Some(&id("edge-1"))), Some(false));
+        assert_eq!(known(Some(&id("edge-1*")), Some(&id("edge-*"))), None);
+        assert_eq!(known(Some(&id("a")), Some(&cluster)), None);
     }
 
     #[test]
