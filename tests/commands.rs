@@ -281,6 +281,16 @@ fn an_address_that_cannot_be_had_could_not_run() {
     );
     could_not_run(
         &home,
+        &["serve", "--listen", "unix:config.d/a.yaml"],
+        "xds-bridge: unix:config.d/a.yaml cannot be had: what is there is no socket; remove it, or choose another path\n",
+    );
+    could_not_run(
+        &home,
+        &["serve", "--listen", "unix:x", "--listen", "unix:x"],
+        "xds-bridge: unix:x stands twice among the addresses to listen on: leave one of them out\n",
+    );
+    could_not_run(
+        &home,
         &["serve", "--listen", "0.0.0.0:0"],
         "xds-bridge: 0.0.0.0:0 is not a loopback address and the stream would be plain text: \
          give it a certificate (--tls-cert, --tls-key), listen on 127.0.0.1 or a unix socket, or say --insecure\n",
@@ -296,6 +306,25 @@ fn serve_waits_for_its_fragments_says_why_and_ends_well_when_asked() {
         assert!(line.contains(&format!("{dir} {why}")), "{line}");
         assert!(bridge.terminate().success(), "{}", bridge.log());
     }
+}
+
+/// Opening a pipe waits for who reads it: then the daemon is about to read its settings.
+#[test]
+fn a_hangup_before_the_settings_are_read_ends_nothing() {
+    let home = Home::with(&[("config.d/a.yaml", GOOD)]);
+    let settings = home.0.path().join("settings.yaml");
+    assert!(Command::new("mkfifo").arg(&settings).status().expect("a usual tool").success());
+    let listen = format!("127.0.0.1:{}", free_port());
+    let args = ["serve", "--settings", "settings.yaml", "--listen", &listen, "--admin", "none"];
+    let mut command = home.command(&args);
+    let mut process = common::process::Process::start("serve", &mut command, &home.0.path().join("log"));
+    let mut pipe = fs::OpenOptions::new().write(true).open(&settings).expect("it reads its settings");
+    let hangup = Command::new("kill").args(["-HUP", &process.id().to_string()]).status();
+    assert!(hangup.expect("a usual tool").success());
+    std::io::Write::write_all(&mut pipe, b"state_dir: state\n").expect("it reads on");
+    drop(pipe);
+    process.wait_for_line(common::SOON, 0, "serving a new snapshot");
+    assert!(process.terminate(common::SOON).success(), "{}", process.log());
 }
 
 #[test]

@@ -72,6 +72,14 @@ fn import_overwrites_nothing_and_leaves_nothing_behind() {
     let output = at(&home, &["import", "./envoy.yaml", "--out", "./new", "--bootstrap", "./no/dir.yaml"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
     assert_eq!(tree(home.path()), before);
+
+    let words = ["import", "./envoy.yaml", "--out", "./new/er/dir", "--bootstrap"];
+    let output = at(&home, &[&words[..], &["./no/dir.yaml"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(!home.path().join("new").exists());
+    let output = at(&home, &[&words[..], &["./b.yaml"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(home.path().join("new/er/dir/cluster-two.yaml").is_file());
 }
 
 /// The limit on the size of files stands for a disk that is full: the first file fits, the second does not.

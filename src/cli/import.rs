@@ -170,10 +170,13 @@ fn plan(out: &Path, bootstrap: Option<&Path>, imported: &Imported) -> Result<Vec
 
 /// Writes all files or none.
 fn write(out: &Path, files: &[(PathBuf, String)], mode: u32) -> Result<()> {
-    let had_out = out.exists();
-    if !had_out {
-        fs::create_dir(out).with_context(|| format!("cannot create {}", out.display()))?;
-    }
+    // From the inside out; the empty path is where we are.
+    let new: Vec<&Path> =
+        out.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    let leave_no_dir = || new.iter().for_each(|dir| drop(fs::remove_dir(dir)));
+    fs::create_dir_all(out)
+        .inspect_err(|_| leave_no_dir())
+        .with_context(|| format!("cannot create {}", out.display()))?;
     let mut written: Vec<PathBuf> = Vec::new();
     let result = files.iter().try_for_each(|(path, text)| {
         let temporary = hidden(path);
@@ -195,8 +198,8 @@ fn write(out: &Path, files: &[(PathBuf, String)], mode: u32) -> Result<()> {
     for path in remove {
         let _ = fs::remove_file(path);
     }
-    if result.is_err() && !had_out {
-        let _ = fs::remove_dir(out);
+    if result.is_err() {
+        leave_no_dir();
     }
     result.context("cannot write; nothing was left behind")
 }

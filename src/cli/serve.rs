@@ -15,6 +15,7 @@ use crate::resource::Kind;
 use crate::snapshot::{Snapshot, Store};
 
 pub fn run(given: &Given) -> Result<Exit> {
+    let begun = app::begin()?;
     let settings = given.settings()?;
     let person = output::for_a_person();
     // A person sees what is loaded and changed anyway; the log is then for Envoys that connect and for
@@ -25,7 +26,7 @@ pub fn run(given: &Given) -> Result<Exit> {
     let dirs: Vec<String> = settings.source.dirs.iter().map(|dir| dir.display().to_string()).collect();
     let reporter: Arc<dyn Reporter> =
         if person { Arc::new(Terminal::new(dirs, &settings)) } else { Arc::new(Log { dirs }) };
-    app::run(api, &settings, reporter)?;
+    begun.run(api, &settings, reporter)?;
     Ok(Exit::Done)
 }
 

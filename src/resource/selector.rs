@@ -43,7 +43,8 @@ pub struct NodePattern {
     pub zone: Option<String>,
     /// Glob over the locality's sub-zone.
     pub sub_zone: Option<String>,
-    /// Paths into `node.metadata` (keys from the outside in) and a glob over the value there.
+    /// Paths into `node.metadata` (keys from the outside in; those that follow each other may also be one key, with
+    /// dots between them) and a glob over the value there.
     pub metadata: Vec<(Vec<String>, String)>,
 }
 
@@ -181,12 +182,17 @@ fn glob_matches(glob: &str, text: &str) -> bool {
 }
 
 fn metadata_matches(metadata: &BTreeMap<String, Value>, path: &[String], glob: &str) -> bool {
-    let Some((first, rest)) = path.split_first() else { return false };
-    let value = rest.iter().try_fold(metadata.get(first), |value, key| match value {
-        Some(Value::Object(map)) => Ok(map.get(key)),
-        _ => Err(()),
-    });
-    value.ok().flatten().is_some_and(|value| value_matches(value, glob))
+    lies_at(&|key| metadata.get(key), path, glob)
+}
+
+/// Whether a value that matches is at this path. A key may hold dots itself (`app.kubernetes.io/name`) and then
+/// stands for several parts of the path. No value is looked at twice: its keys make up one path.
+fn lies_at<'v>(get: &dyn Fn(&str) -> Option<&'v Value>, path: &[String], glob: &str) -> bool {
+    (1..=path.len()).any(|end| match get(&path[..end].join(".")) {
+        Some(Value::Object(map)) => lies_at(&|key| map.get(key), &path[end..], glob),
+        Some(value) => end == path.len() && value_matches(value, glob),
+        None => false,
+    })
 }
 
 /// A list matches when one of its elements does; numbers and booleans by their JSON text.
@@ -213,8 +219,8 @@ mod tests {
     use serde_json::json;
 
     fn node() -> Node {
-        let metadata =
-            json!({"role": "edge", "tier": 1.0, "canary": true, "a": {"b": "deep"}, "tags": ["x", "y"]});
+        let metadata = json!({"role": "edge", "tier": 1.0, "canary": true, "a": {"b": "deep", "x.y": {"z": "dotted"}}, "tags": ["x", "y"],
+                   "app.kubernetes.io/name": "web"});
         Node {
             id: "edge-1".into(),
             cluster: "edge".into(),
@@ -317,6 +323,9 @@ mod tests {
         };
         assert!(at(&["role"], "ed*"));
         assert!(at(&["a", "b"], "deep"));
+        assert!(at(&["app", "kubernetes", "io/name"], "web"));
+        assert!(!at(&["app", "kubernetes"], "*"));
+        assert!(at(&["a", "x", "y", "z"], "dotted"));
         assert!(at(&["tier"], "1"));
         assert!(at(&["canary"], "true"));
         assert!(at(&["tags"], "y"));
