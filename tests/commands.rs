@@ -79,6 +79,19 @@ fn check_of_good_fragments_ends_with_0_and_a_summary() {
 }
 
 #[test]
+fn check_loads_a_file_once_that_is_given_with_its_folder_too() {
+    let files =
+        [("d/a.yaml", GOOD), ("d/sub/b.yaml", &GOOD.replace("name: a", "name: b")), ("d/.c.yaml", GOOD)];
+    let home = Home::with(&files);
+    for paths in [&["d/a.yaml", "d"][..], &["d", "./d/a.yaml"], &["d/sub", "d", "d/sub/b.yaml"]] {
+        let ended = home.run(&[&["check"], paths].concat());
+        assert_eq!((ended.code, &*ended.out), (Some(0), "2 files, 2 resources: no errors\n"), "{paths:?}");
+    }
+    // What the folder does not hold for us is a file of its own, and so the same name twice.
+    assert_eq!(home.run(&["check", "d", "d/.c.yaml"]).code, Some(1));
+}
+
+#[test]
 fn check_of_a_mistake_ends_with_1_and_shows_the_place_and_the_remedy() {
     let home = Home::with(&[("config.d/a.yaml", BAD)]);
     let ended = home.run(&["check"]);
@@ -300,7 +313,11 @@ fn an_address_that_cannot_be_had_could_not_run() {
 #[test]
 fn serve_waits_for_its_fragments_says_why_and_ends_well_when_asked() {
     let home = Home::with(&[("empty/notes.txt", "")]);
-    for (dir, why) in [("missing", "does not exist yet"), ("empty", "holds no resource yet")] {
+    // Nobody may read it, not even root.
+    std::os::unix::fs::symlink("loop", home.0.path().join("loop")).expect("writable");
+    for (dir, why) in
+        [("missing", "does not exist yet"), ("empty", "holds no resource yet"), ("loop", "cannot be read: ")]
+    {
         let mut bridge = Bridge::serve_on(&home.0.path().join(dir), Address::Tcp(free_port()));
         let line = bridge.wait_for_line(0, "waiting for the first fragment");
         assert!(line.contains(&format!("{dir} {why}")), "{line}");

@@ -87,6 +87,9 @@ impl Reporter for Log {
                     "the change is held back; what was served goes on being served"
                 );
             }
+            Verdict::NotYet if only_unreadable(outcome) => {
+                tracing::error!(why = nothing_in(&self.dirs), "waiting for the first fragment");
+            }
             Verdict::NotYet => tracing::error!("not serving: a first start needs every fragment to be right"),
             Verdict::Empty => {
                 tracing::warn!(why = nothing_in(&self.dirs), "waiting for the first fragment");
@@ -117,6 +120,12 @@ pub fn still_broken(outcome: &Outcome) -> Option<String> {
     };
     let more = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
     Some(format!("{plural}: {}{more}", first.join(", ")))
+}
+
+/// Whether nothing is wrong but that a directory cannot be read.
+pub fn only_unreadable(outcome: &Outcome) -> bool {
+    let mut errors = outcome.diagnostics.iter().filter(|finding| finding.is_error()).peekable();
+    errors.peek().is_some() && errors.all(|finding| finding.code == "config-dir-lost")
 }
 
 /// Why there is nothing to serve: a directory may be missing, closed to us, or really empty.
