@@ -10,9 +10,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use super::draining::Draining;
 use super::holdings::Holdings;
 use super::lingering::Lingering;
-use super::phases::{Draining, RecentAcks, may_wait_for};
+use super::phases::{RecentAcks, may_wait_for};
 use super::subscribers::News;
 use crate::resource::Kind;
 use crate::snapshot::View;

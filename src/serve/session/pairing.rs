@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::super::holding::InFlight;
 use super::super::journal::{Event, Rejection};
 use super::super::siblings::Shared;
-use super::{ENVOY, Session};
+use super::Session;
 use crate::resource::Kind;
 
 impl Session {
@@ -45,10 +45,8 @@ impl Session {
             since_change: in_flight.changed.map(|seen| now.saturating_duration_since(seen)),
             mended: mended.map(|(name, _)| name.clone()).collect(),
         });
-        if kind == Kind::Listener && self.identity.as_ref().is_some_and(|client| client.agent == ENVOY) {
-            let replaced = in_flight.sent.values().filter_map(|sent| sent.before.as_ref()?.resource.as_ref());
-            let named = replaced.flat_map(|listener| listener.references_to(Kind::Cluster).cloned());
-            shared.draining.keep(named, now + self.rules.pace.drain);
+        if kind == Kind::Listener {
+            shared.draining.end_by(now + self.rules.pace.drain);
         }
         if kind == Kind::Cluster {
             shared.lingering.clear();
