@@ -64,9 +64,8 @@ pub(crate) fn replaced(holdings: &Holdings, view: &View, sent: &BTreeMap<Name, S
         for kind in [Kind::Route, Kind::ExtensionConfig] {
             for name in user.references_to(kind) {
                 let held = held(holdings, view, kind, name);
-                found.extend(
-                    held.filter(|held| !found.iter().any(|known| Arc::ptr_eq(known, held))).into_iter(),
-                );
+                let new = held.filter(|held| !found.iter().any(|known| Arc::ptr_eq(known, held)));
+                found.extend(new);
             }
         }
         at += 1;

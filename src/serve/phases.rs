@@ -261,10 +261,10 @@ impl Dependencies<'_> {
 
     /// What of one kind is still named by something that the client holds and that is about to go.
     pub fn still_used(&self, kind: Kind) -> StillUsed {
-        let mut used = StillUsed::default();
         // Perhaps the one that takes the address of one that goes: they go and come in one response then.
-        used.unknown =
+        let one_comes =
             kind == Kind::Listener && self.holdings.unsettled(kind).any(|it| self.has_to_come(it, kind));
+        let mut used = StillUsed { unknown: one_comes, ..StillUsed::default() };
         let mut leaving = Vec::new();
         for user in users_of(kind) {
             for holding in self.holdings.unsettled(*user) {
