@@ -6,7 +6,7 @@
 //! them. So a change that touches many things comes in the right order by itself, and one refused
 //! resource holds back only what depends on it (protocol rules 22 to 24).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use super::draining::Draining;
 use super::holding::{Due, Held, Holding, Kept, Sent};
 use super::holdings::Holdings;
 use super::lingering::Lingering;
-use crate::resource::{Kind, Name, Resource};
+use crate::resource::{Address, Kind, Name, Resource};
 use crate::snapshot::{Found, View};
 
 /// How long things wait for each other.
@@ -265,6 +265,9 @@ impl Dependencies<'_> {
         let one_comes =
             kind == Kind::Listener && self.holdings.unsettled(kind).any(|it| self.has_to_come(it, kind));
         let mut used = StillUsed { unknown: one_comes, ..StillUsed::default() };
+        if kind == Kind::Listener {
+            self.note_addresses(&mut used);
+        }
         let mut leaving = Vec::new();
         for user in users_of(kind) {
             for holding in self.holdings.unsettled(*user) {
@@ -280,6 +283,25 @@ impl Dependencies<'_> {
             used.waiting.extend(resource.references_to(kind).cloned());
         }
         used
+    }
+
+    /// A listener stays as long as the one that is to take its address stands refused.
+    fn note_addresses(&self, used: &mut StillUsed) {
+        for holding in self.holdings.unsettled(Kind::Listener) {
+            let mut wanted: HashSet<&Address> = HashSet::new();
+            let mut leaving = Vec::new();
+            for (name, held) in &holding.gap {
+                match holding.due(self.view, Kind::Listener, name, held) {
+                    Due::Send(resource, _) if self.gate_to_send(resource, held) == Gate::Refused => {
+                        wanted.extend(resource.addresses());
+                    }
+                    Due::Remove => leaving.extend(held.kept().and_then(|kept| kept.resource.as_ref())),
+                    _ => {}
+                }
+            }
+            let stays = |listener: &&Arc<Resource>| listener.addresses().iter().any(|it| wanted.contains(it));
+            used.refused.extend(leaving.into_iter().filter(stays).map(|listener| listener.name().clone()));
+        }
     }
 
     /// Whether something waits that the client has not had before, and that will go out.

@@ -5,7 +5,7 @@ use super::super::Pace;
 use super::super::wire::Variant::{Delta, Sotw};
 use super::{Stream, eds, plain, put, remove, resource, shown};
 use crate::resource::Kind::{self, Cluster, Endpoint, ExtensionConfig, Listener, Route, ScopedRoute};
-use crate::resource::Resource;
+use crate::resource::{Address, Reference, Resource};
 use crate::snapshot::Edit;
 use std::sync::Arc;
 
@@ -165,4 +165,63 @@ fn a_cluster_of_clusters_goes_on_with_those_that_it_has_until_a_new_one_is_there
     assert_eq!(stream.take(Cluster), ["a"]);
     stream.publish([aggregate(3, "b"), naming(Cluster, "b", 1, (Cluster, "a"))]);
     assert_eq!(stream.take(Cluster), ["a", "b"]);
+}
+
+/// A listener at these addresses, which names a cluster.
+fn at(name: &str, content: u8, addresses: &[&str], cluster: &str) -> Edit {
+    let body = [content, addresses.len() as u8];
+    let cluster = Reference { kind: Cluster, name: cluster.into() };
+    let addresses = addresses.iter().map(|address| Address::of([address.as_bytes()]));
+    let listener = Resource::new(Listener, name, &body).with_references([cluster]).with_addresses(addresses);
+    put(Arc::new(listener))
+}
+
+#[test]
+fn a_listener_stays_as_long_as_the_one_that_takes_its_address_is_refused() {
+    let mut stream =
+        Stream::ads(Delta, [plain(Cluster, "c0", 0), at("l0", 0, &["p"], "c0"), at("x", 0, &["q"], "c0")]);
+    stream.subscribe(Cluster, &[], &[]);
+    stream.subscribe(Listener, &[], &[]);
+    stream.take(Cluster);
+    stream.take(Listener);
+    stream.publish([
+        plain(Cluster, "c1", 0),
+        at("l1", 0, &["p"], "c1"),
+        remove(Listener, "l0"),
+        remove(Listener, "x"),
+    ]);
+    let clusters = stream.expect(Cluster);
+    stream.nack(&clusters);
+    assert_eq!(stream.take(Listener), ["-x"], "nobody takes its address");
+    stream.expect_nothing();
+    stream.publish([plain(Cluster, "c1", 1)]);
+    stream.take(Cluster);
+    assert_eq!(stream.take(Listener), ["l1", "-l0"]);
+}
+
+#[test]
+fn a_listener_that_takes_an_address_is_offered_once_more_when_it_is_free() {
+    let first = [plain(Cluster, "c", 0), at("z", 0, &["p"], "c"), at("y", 0, &["q"], "c")];
+    let mut stream = Stream::ads(Delta, first);
+    stream.subscribe(Cluster, &[], &[]);
+    stream.subscribe(Listener, &[], &[]);
+    stream.take(Cluster);
+    stream.take(Listener);
+    // In one response, in the order of names.
+    stream.publish([at("b", 0, &["p"], "c"), at("z", 1, &["r"], "c")]);
+    for again in [false, true] {
+        let response = stream.expect(Listener);
+        assert_eq!(shown(&response), ["b", "z"], "{again}");
+        stream.nack(&response);
+    }
+    stream.expect_nothing();
+    // In two responses.
+    stream.publish([at("c", 0, &["q"], "c")]);
+    let response = stream.expect(Listener);
+    stream.nack(&response);
+    stream.expect_nothing();
+    stream.publish([remove(Listener, "y")]);
+    assert_eq!(stream.take(Listener), ["-y"]);
+    assert_eq!(stream.take(Listener), ["c"]);
+    stream.expect_nothing();
 }
