@@ -145,6 +145,50 @@ fn what_was_imported_is_no_difference() {
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "no difference\n".to_owned()));
 }
 
+/// A dump is no template: what looks like a placeholder in it is a text that Envoy goes by.
+#[test]
+fn a_dump_means_after_its_import_what_it_said() {
+    let values = [
+        "x=${HOME} y=${A:-b} z=$${C}",
+        "${A:-a\"b\\c} $${",
+        "$${A:-d'e} ${",
+        "é\n${HOME}\n",
+        "${1} $HOME $$",
+    ];
+    let metadata: serde_json::Map<String, serde_json::Value> =
+        values.iter().map(|value| (format!("k${{HOME}}{value}"), (*value).into())).collect();
+    let cluster = |name: &str| serde_json::json!({"name": name, "connect_timeout": "1s", "metadata": {"filter_metadata": {"a": metadata}}});
+    let dump = serde_json::json!({"configs": [
+        {
+            "@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump",
+            "bootstrap": {"node": {"id": "${HOME}"}, "static_resources": {"clusters": [cluster("fixed")]}},
+        },
+        {
+            "@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump", "version_info": "1",
+            "dynamic_active_clusters": [{"version_info": "1", "cluster": cluster("moving")}],
+        },
+    ]});
+    let yaml = format!("# kept\n{dump:#}\n");
+    for (name, source) in [("dump.json", dump.to_string()), ("lines.json", yaml)] {
+        let home = home(&[(name, &source)]);
+        let source = format!("./{name}");
+        let output = at(&home, &["import", &source, "--out", "./config.d", "--bootstrap", "./b.yaml"]);
+        let (said, told) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success() && !said.contains("placeholders"), "{said}{told}");
+        assert_eq!(said.matches(".yaml").count(), 3, "{said}");
+        assert!(fs::read_to_string(home.path().join("b.yaml")).expect("written").contains("id: \"${HOME}\""));
+        let output = at(&home, &["diff", &source, "./config.d"]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "no difference\n".to_owned()));
+        let output = at(&home, &["render", "./config.d"]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+        let rendered = text(&output.stdout);
+        assert!(
+            !rendered.contains("/root") && rendered.contains("x=${HOME} y=${A:-b} z=$${C}"),
+            "{rendered}"
+        );
+    }
+}
+
 #[test]
 fn diff_says_what_is_added_changed_and_removed_and_for_whom() {
     let after = "nodes: [{cluster: edge-*}]\nclusters:\n- {name: three, connect_timeout: 1s}\n";
