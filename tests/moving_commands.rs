@@ -242,3 +242,36 @@ fn render_gives_a_node_what_is_for_it() {
     assert_eq!(names(&[]), [true, false]);
     assert_eq!(names(&["--node-id", "edge-7"]), [true, true]);
 }
+
+#[test]
+fn render_leaves_out_what_two_fragments_contest_and_tells_both_places() {
+    let fragment = |glob: &str, time: &str| {
+        format!("nodes: [{{id: \"{glob}\"}}]\nclusters: [{{name: x, connect_timeout: {time}}}]\n")
+    };
+    let (one, two) = (fragment("a*", "1s"), fragment("*b", "2s"));
+    let home = home(&[("c/1.yaml", &one), ("c/2.yaml", &two), ("c/3.yaml", "clusters: [{name: every}]\n")]);
+    let output = at(&home, &["render", "./c", "--node-id", "ab"]);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(!out.contains("name: x\n") && out.contains("name: every\n"), "{out}");
+    assert!(err.contains("`x`") && err.contains("1.yaml:2:19") && err.contains("2.yaml:2:19"), "{err}");
+    let output = at(&home, &["render", "./c", "--node-id", "ac"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("connect_timeout: 1s"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn an_upgrade_that_envoy_will_refuse_ends_as_one() {
+    let good =
+        "static_resources: {clusters: [{name: a, connect_timeout: 1s, hosts: [{pipe: {path: /x}}]}]}\n";
+    let home =
+        home(&[("good.yaml", good), ("bad.yaml", &good.replace("connect_timeout", "connect_tiemout"))]);
+    assert_eq!(at(&home, &["import", "--upgrade-only", "./good.yaml"]).status.code(), Some(0));
+    let output = at(&home, &["import", "--upgrade-only", "./bad.yaml"]);
+    assert!(
+        text(&output.stderr).contains("will refuse what was printed: 1 error"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
