@@ -180,6 +180,50 @@ fn what_was_imported_is_no_difference() {
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "no difference\n".to_owned()));
 }
 
+/// A dump is no template: what looks like a placeholder in it is a text that Envoy goes by.
+#[test]
+fn a_dump_means_after_its_import_what_it_said() {
+    let values = [
+        "x=${HOME} y=${A:-b} z=$${C}",
+        "${A:-a\"b\\c} $${",
+        "$${A:-d'e} ${",
+        "é\n${HOME}\n",
+        "${1} $HOME $$",
+    ];
+    let metadata: serde_json::Map<String, serde_json::Value> =
+        values.iter().map(|value| (format!("k${{HOME}}{value}"), (*value).into())).collect();
+    let cluster = |name: &str| serde_json::json!({"name": name, "connect_timeout": "1s", "metadata": {"filter_metadata": {"a": metadata}}});
+    let dump = serde_json::json!({"configs": [
+        {
+            "@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump",
+            "bootstrap": {"node": {"id": "${HOME}"}, "static_resources": {"clusters": [cluster("fixed")]}},
+        },
+        {
+            "@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump", "version_info": "1",
+            "dynamic_active_clusters": [{"version_info": "1", "cluster": cluster("moving")}],
+        },
+    ]});
+    let yaml = format!("# kept\n{dump:#}\n");
+    for (name, source) in [("dump.json", dump.to_string()), ("lines.json", yaml)] {
+        let home = home(&[(name, &source)]);
+        let source = format!("./{name}");
+        let output = at(&home, &["import", &source, "--out", "./config.d", "--bootstrap", "./b.yaml"]);
+        let (said, told) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success() && !said.contains("placeholders"), "{said}{told}");
+        assert_eq!(said.matches(".yaml").count(), 3, "{said}");
+        assert!(fs::read_to_string(home.path().join("b.yaml")).expect("written").contains("id: \"${HOME}\""));
+        let output = at(&home, &["diff", &source, "./config.d"]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "no difference\n".to_owned()));
+        let output = at(&home, &["render", "./config.d"]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+        let rendered = text(&output.stdout);
+        assert!(
+            !rendered.contains("/root") && rendered.contains("x=${HOME} y=${A:-b} z=$${C}"),
+            "{rendered}"
+        );
+    }
+}
+
 #[test]
 fn diff_says_what_is_added_changed_and_removed_and_for_whom() {
     let after = "nodes: [{cluster: edge-*}]\nclusters:\n- {name: three, connect_timeout: 1s}\n";
@@ -252,4 +296,37 @@ fn render_gives_the_same_as_json_with_what_a_bootstrap_holds_besides() {
     fs::write(home.path().join("out.json"), &output.stdout).expect("writable");
     let same = at(&home, &["diff", "./c", "./out.json"]);
     assert_eq!(same.status.code(), Some(0), "{}{}", text(&same.stdout), text(&same.stderr));
+}
+
+#[test]
+fn render_leaves_out_what_two_fragments_contest_and_tells_both_places() {
+    let fragment = |glob: &str, time: &str| {
+        format!("nodes: [{{id: \"{glob}\"}}]\nclusters: [{{name: x, connect_timeout: {time}}}]\n")
+    };
+    let (one, two) = (fragment("a*", "1s"), fragment("*b", "2s"));
+    let home = home(&[("c/1.yaml", &one), ("c/2.yaml", &two), ("c/3.yaml", "clusters: [{name: every}]\n")]);
+    let output = at(&home, &["render", "./c", "--node-id", "ab"]);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(!out.contains("name: x\n") && out.contains("name: every\n"), "{out}");
+    assert!(err.contains("`x`") && err.contains("1.yaml:2:19") && err.contains("2.yaml:2:19"), "{err}");
+    let output = at(&home, &["render", "./c", "--node-id", "ac"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("connect_timeout: 1s"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn an_upgrade_that_envoy_will_refuse_ends_as_one() {
+    let good =
+        "static_resources: {clusters: [{name: a, connect_timeout: 1s, hosts: [{pipe: {path: /x}}]}]}\n";
+    let home =
+        home(&[("good.yaml", good), ("bad.yaml", &good.replace("connect_timeout", "connect_tiemout"))]);
+    assert_eq!(at(&home, &["import", "--upgrade-only", "./good.yaml"]).status.code(), Some(0));
+    let output = at(&home, &["import", "--upgrade-only", "./bad.yaml"]);
+    assert!(
+        text(&output.stderr).contains("will refuse what was printed: 1 error"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(1));
 }

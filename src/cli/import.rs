@@ -71,13 +71,14 @@ fn upgrade_only(api: &Api, sources: &[Source]) -> Result<Exit> {
     let found = check::upgraded(api, &name, &text);
     output::document(&text)?;
     output::error(&lines(&remarks));
-    if !found.is_empty() {
-        output::error(&format!("Envoy will refuse what was printed: {}\n", count(&found)));
-        // Without the lines themselves: secrets may stand in them.
-        let texts = Texts::given([(&*name, &*text, &[][..])]);
-        texts.lines(&found).iter().for_each(|(_, line)| output::error(&format!("{line}\n")));
+    if found.is_empty() {
+        return Ok(Exit::Done);
     }
-    Ok(Exit::Done)
+    output::error(&format!("Envoy will refuse what was printed: {}\n", count(&found)));
+    // Without the lines themselves: secrets may stand in them.
+    let texts = Texts::given([(&*name, &*text, &[][..])]);
+    texts.lines(&found).iter().for_each(|(_, line)| output::error(&format!("{line}\n")));
+    Ok(Exit::Findings)
 }
 
 /// What was read, and who may read what comes of it.
