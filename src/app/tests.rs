@@ -583,6 +583,69 @@ fn a_start_with_a_broken_file_takes_its_last_good_content_from_before() {
 }
 
 #[test]
+fn a_start_with_a_fragment_that_was_never_good_serves_the_others_if_all_that_was_served_is_known() {
+    let start = |saved: &[(&str, &str)], all_saved| {
+        let mut bench = Bench::with(Policy::default(), saved);
+        bench.fragments = bench.fragments.with_all_saved(all_saved);
+        let files = [("a.yaml", Some(&*cluster("a"))), ("new.yaml", Some(BROKEN))];
+        let outcome = bench.change(&files);
+        (bench, outcome)
+    };
+    let (mut bench, outcome) = start(&[("a.yaml", &cluster("a"))], true);
+    assert!(is_published(&outcome), "{:?}", outcome.verdict);
+    assert_eq!((bench.served(), bench.condition("new.yaml")), (vec!["a".into()], Some(Condition::Refused)));
+    bench.put("new.yaml", &cluster("new"));
+    assert_eq!(bench.served(), ["a", "new"]);
+    // It may have been served; it was served, and what it held is lost or no good; nothing was saved at all.
+    for (saved, all_saved) in [
+        (&[("a.yaml", &*cluster("a"))][..], false),
+        (&[("a.yaml", &cluster("a")), ("new.yaml", BROKEN)], true),
+        (&[], true),
+    ] {
+        let (_, outcome) = start(saved, all_saved);
+        assert!(matches!(outcome.verdict, Verdict::NotYet), "{saved:?} {all_saved}: {:?}", outcome.verdict);
+    }
+}
+
+#[test]
+fn a_start_with_a_directory_that_cannot_be_read_serves_what_was_in_it() {
+    let saved =
+        [("a.yaml", &*cluster("a")), ("sub/b.yaml", &*cluster("b")), ("sub/x/c.yaml", &*cluster("c"))];
+    let closed = || SourceFile { path: "d/sub".into(), content: Err(ReadProblem::PermissionDenied) };
+    let start = |saved: &[(&str, &str)], all_saved| {
+        let mut bench = Bench::with(Policy::default(), saved);
+        bench.fragments = bench.fragments.with_all_saved(all_saved);
+        let content = Ok(cluster("a").into());
+        bench.sources.files.insert("a.yaml".into(), SourceFile { path: "d/a.yaml".into(), content });
+        bench.sources.files.insert("sub".into(), closed());
+        let outcome = bench.fragments.update(&bench.sources, &["a.yaml".into(), "sub".into()]);
+        let outcome = bench.take(outcome);
+        (bench, outcome)
+    };
+    let (mut bench, outcome) = start(&saved, true);
+    assert!(is_published(&outcome), "{:?}", outcome.verdict);
+    assert!(codes(&outcome).contains(&"last-good-content"), "{:?}", codes(&outcome));
+    assert_eq!(
+        (bench.served(), bench.condition("sub")),
+        (["a", "b", "c"].map(String::from).into(), Some(Condition::Refused))
+    );
+    // Other changes leave it as it is; when it can be read, what is in it counts.
+    bench.put("a.yaml", &cluster("a2"));
+    assert_eq!(bench.served(), ["a2", "b", "c"]);
+    let outcome = bench.change(&[("sub", None), ("sub/b.yaml", Some(&cluster("b2")))]);
+    assert!(is_published(&outcome), "{:?}", outcome.verdict);
+    assert_eq!(
+        (bench.served(), bench.condition("sub/x/c.yaml")),
+        (["a2", "b2"].map(String::from).into(), None)
+    );
+    // What was in it is not wholly known.
+    let (_, outcome) = start(&saved, false);
+    assert!(matches!(outcome.verdict, Verdict::NotYet), "{:?}", outcome.verdict);
+    let (_, outcome) = start(&[saved[0], ("sub/b.yaml", BROKEN), saved[2]], true);
+    assert!(matches!(outcome.verdict, Verdict::NotYet), "{:?}", outcome.verdict);
+}
+
+#[test]
 fn a_start_with_a_contradiction_serves_what_was_served_before() {
     let saved = [("a.yaml", &*cluster("a")), ("gone.yaml", &*cluster("gone"))];
     let mut bench = Bench::with(Policy::default(), &saved);
