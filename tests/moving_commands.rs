@@ -72,6 +72,14 @@ fn import_overwrites_nothing_and_leaves_nothing_behind() {
     let output = at(&home, &["import", "./envoy.yaml", "--out", "./new", "--bootstrap", "./no/dir.yaml"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
     assert_eq!(tree(home.path()), before);
+
+    let words = ["import", "./envoy.yaml", "--out", "./new/er/dir", "--bootstrap"];
+    let output = at(&home, &[&words[..], &["./no/dir.yaml"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(!home.path().join("new").exists());
+    let output = at(&home, &[&words[..], &["./b.yaml"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(home.path().join("new/er/dir/cluster-two.yaml").is_file());
 }
 
 /// The limit on the size of files stands for a disk that is full: the first file fits, the second does not.
@@ -102,11 +110,38 @@ fn what_cannot_be_printed_whole_is_an_error() {
         "exec \"$0\" render c >/dev/full",
         "exec \"$0\" import --upgrade-only old.yaml >/dev/full",
         "exec \"$0\" bootstrap --node-id n --xds unix:/x >/dev/full",
+        "exec \"$0\" import old.yaml --out new >/dev/full",
+        "exec \"$0\" check c >/dev/full",
+        "exec \"$0\" check --format json c >/dev/full",
+        "exec \"$0\" check --variables c >/dev/full",
+        "exec \"$0\" diff c c >/dev/full",
+        "exec \"$0\" diff c old.yaml >/dev/full",
+        "exec \"$0\" schema settings >/dev/full",
+        "exec \"$0\" settings >/dev/full",
+        "exec \"$0\" settings --example >/dev/full",
+        "exec \"$0\" completions bash >/dev/full",
+        "exec \"$0\" man >/dev/full",
+        "exec \"$0\" --help >/dev/full",
+        "exec \"$0\" --version >/dev/full",
     ] {
         let mut command = std::process::Command::new("sh");
         command.args(["-c", words, env!("CARGO_BIN_EXE_xds-bridge")]).current_dir(home.path());
         let output = command.output().expect("sh");
-        assert_eq!(output.status.code(), Some(2), "{words}: {}", text(&output.stderr));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        assert_eq!(said.matches("cannot write to standard output").count(), 1, "{words}: {said}");
+    }
+}
+
+#[test]
+fn that_nobody_reads_on_is_no_error() {
+    let home = home(&[("c/all.yaml", "clusters: [{name: all, connect_timeout: 1s}]\n")]);
+    for words in [&["schema"][..], &["check", "c"], &["man"], &["render", "c"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_xds-bridge"));
+        let output = command.args(words).current_dir(home.path()).stdout(writer).output().expect("built");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{words:?}");
     }
 }
 
@@ -143,6 +178,50 @@ fn what_was_imported_is_no_difference() {
     assert!(at(&home, &["import", "./envoy.yaml", "--out", "./config.d"]).status.success());
     let output = at(&home, &["diff", "./envoy.yaml", "./config.d"]);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "no difference\n".to_owned()));
+}
+
+/// A dump is no template: what looks like a placeholder in it is a text that Envoy goes by.
+#[test]
+fn a_dump_means_after_its_import_what_it_said() {
+    let values = [
+        "x=${HOME} y=${A:-b} z=$${C}",
+        "${A:-a\"b\\c} $${",
+        "$${A:-d'e} ${",
+        "é\n${HOME}\n",
+        "${1} $HOME $$",
+    ];
+    let metadata: serde_json::Map<String, serde_json::Value> =
+        values.iter().map(|value| (format!("k${{HOME}}{value}"), (*value).into())).collect();
+    let cluster = |name: &str| serde_json::json!({"name": name, "connect_timeout": "1s", "metadata": {"filter_metadata": {"a": metadata}}});
+    let dump = serde_json::json!({"configs": [
+        {
+            "@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump",
+            "bootstrap": {"node": {"id": "${HOME}"}, "static_resources": {"clusters": [cluster("fixed")]}},
+        },
+        {
+            "@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump", "version_info": "1",
+            "dynamic_active_clusters": [{"version_info": "1", "cluster": cluster("moving")}],
+        },
+    ]});
+    let yaml = format!("# kept\n{dump:#}\n");
+    for (name, source) in [("dump.json", dump.to_string()), ("lines.json", yaml)] {
+        let home = home(&[(name, &source)]);
+        let source = format!("./{name}");
+        let output = at(&home, &["import", &source, "--out", "./config.d", "--bootstrap", "./b.yaml"]);
+        let (said, told) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success() && !said.contains("placeholders"), "{said}{told}");
+        assert_eq!(said.matches(".yaml").count(), 3, "{said}");
+        assert!(fs::read_to_string(home.path().join("b.yaml")).expect("written").contains("id: \"${HOME}\""));
+        let output = at(&home, &["diff", &source, "./config.d"]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "no difference\n".to_owned()));
+        let output = at(&home, &["render", "./config.d"]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+        let rendered = text(&output.stdout);
+        assert!(
+            !rendered.contains("/root") && rendered.contains("x=${HOME} y=${A:-b} z=$${C}"),
+            "{rendered}"
+        );
+    }
 }
 
 #[test]
@@ -197,4 +276,57 @@ fn render_gives_a_node_what_is_for_it() {
     };
     assert_eq!(names(&[]), [true, false]);
     assert_eq!(names(&["--node-id", "edge-7"]), [true, true]);
+}
+
+#[test]
+fn render_gives_the_same_as_json_with_what_a_bootstrap_holds_besides() {
+    let cluster = "clusters: [{name: all, connect_timeout: 0.5s, max_requests_per_connection: 0x10, metadata: \
+        {filter_metadata: {a: {b: '1', c: 1, d: yes}}}}]\n";
+    let bootstrap = "node: {id: &i 'on', cluster: *i}\nadmin: {}\n";
+    let home = home(&[("c/all.yaml", cluster), ("b.yaml", bootstrap)]);
+    let output = at(&home, &["render", "./c", "--bootstrap", "./b.yaml", "--format", "json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!(json["node"], serde_json::json!({"id": "on", "cluster": "on"}));
+    let cluster = &json["static_resources"]["clusters"][0];
+    assert_eq!(
+        (&cluster["name"], &cluster["connect_timeout"], &cluster["metadata"]["filter_metadata"]["a"]),
+        (&"all".into(), &"0.5s".into(), &serde_json::json!({"b": "1", "c": 1, "d": true})),
+    );
+    fs::write(home.path().join("out.json"), &output.stdout).expect("writable");
+    let same = at(&home, &["diff", "./c", "./out.json"]);
+    assert_eq!(same.status.code(), Some(0), "{}{}", text(&same.stdout), text(&same.stderr));
+}
+
+#[test]
+fn render_leaves_out_what_two_fragments_contest_and_tells_both_places() {
+    let fragment = |glob: &str, time: &str| {
+        format!("nodes: [{{id: \"{glob}\"}}]\nclusters: [{{name: x, connect_timeout: {time}}}]\n")
+    };
+    let (one, two) = (fragment("a*", "1s"), fragment("*b", "2s"));
+    let home = home(&[("c/1.yaml", &one), ("c/2.yaml", &two), ("c/3.yaml", "clusters: [{name: every}]\n")]);
+    let output = at(&home, &["render", "./c", "--node-id", "ab"]);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(!out.contains("name: x\n") && out.contains("name: every\n"), "{out}");
+    assert!(err.contains("`x`") && err.contains("1.yaml:2:19") && err.contains("2.yaml:2:19"), "{err}");
+    let output = at(&home, &["render", "./c", "--node-id", "ac"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("connect_timeout: 1s"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn an_upgrade_that_envoy_will_refuse_ends_as_one() {
+    let good =
+        "static_resources: {clusters: [{name: a, connect_timeout: 1s, hosts: [{pipe: {path: /x}}]}]}\n";
+    let home =
+        home(&[("good.yaml", good), ("bad.yaml", &good.replace("connect_timeout", "connect_tiemout"))]);
+    assert_eq!(at(&home, &["import", "--upgrade-only", "./good.yaml"]).status.code(), Some(0));
+    let output = at(&home, &["import", "--upgrade-only", "./bad.yaml"]);
+    assert!(
+        text(&output.stderr).contains("will refuse what was printed: 1 error"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(1));
 }

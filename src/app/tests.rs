@@ -341,6 +341,37 @@ fn a_reference_counts_only_for_nodes_that_may_receive_both() {
 }
 
 #[test]
+fn what_all_who_need_it_had_is_not_kept_for_some_of_them_alone() {
+    let mut bench = Bench::new();
+    bench.put("r.yaml", &route("r", "c"));
+    bench.put("c.yaml", &cluster("c"));
+    let outcome = bench.put("c.yaml", &for_node("b", &cluster("c")));
+    assert_eq!(held(&outcome), [Hold::Unresolved]);
+    let [finding] = &outcome.diagnostics[..] else { panic!("{outcome:?}") };
+    assert_eq!((finding.code, &*finding.file), ("unresolved-reference", "d/r.yaml"));
+    assert!(finding.message.contains("not every node"), "{finding:?}");
+    assert_eq!(finding.related[0].file, "d/c.yaml".into());
+    // Both together, in any order, or in parts of which nobody knows whom they leave out.
+    assert!(is_published(&bench.put("r.yaml", &for_node("b", &route("r", "c")))));
+    assert!(is_published(&bench.put("c.yaml", &for_node("*", &cluster("c")))));
+    let parts = [("c.yaml", for_node("b", &cluster("c"))), ("c2.yaml", for_node("a", &cluster("c")))];
+    let parts = parts.each_ref().map(|(name, text)| (*name, Some(&**text)));
+    bench.put("r.yaml", &route("r", "c"));
+    assert!(is_published(&bench.change(&parts)));
+    // Nor are those who need it made more than those who have it.
+    bench.remove("c2.yaml");
+    let _ = bench.put("r.yaml", &for_node("b", &route("r", "c")));
+    assert_eq!(held(&bench.put("r.yaml", &for_node("*", &route("r", "c")))), [Hold::Unresolved]);
+    assert!(is_published(&bench.accept(Accept { unresolved: true, removals: false })));
+    // What is so since the start, or was accepted, is as it is.
+    assert_eq!(codes(&bench.put("x.yaml", &cluster("x"))), [] as [&str; 0]);
+    let mut bench = Bench::new();
+    let start = [("r.yaml", route("r", "c")), ("c.yaml", for_node("b", &cluster("c")))];
+    let outcome = bench.change(&start.each_ref().map(|(name, text)| (*name, Some(&**text))));
+    assert!(is_published(&outcome) && outcome.diagnostics.is_empty(), "{outcome:?}");
+}
+
+#[test]
 fn an_assignment_is_reported_when_its_last_cluster_goes() {
     let mut bench = Bench::new();
     bench.change(&[

@@ -3,6 +3,7 @@
 //! Comes in: the type and bytes of a message. Goes out: a [`Node`], and on request one in which
 //! secrets are only numbered. Keeps the invariant that reading the tree again gives the same bytes.
 
+mod typed_struct;
 mod well_known;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 use super::tree::{Child, Node};
+use super::typed::is_typed_struct;
 use crate::envoy_api::{Api, EnumId, FieldType, MessageId, MessageType, Scalar, Shape, ValueType};
 
 /// How deep messages may nest, those in `Any`s included.
@@ -89,7 +91,14 @@ impl<'a> Reader<'a> {
             node.set(name, value);
         }
         // What this API does not know was not made by it.
-        if by_number.is_empty() { Ok(node) } else { Err(Malformed(ty.name.to_string())) }
+        if !by_number.is_empty() {
+            return Err(Malformed(ty.name.to_string()));
+        }
+        // In a secret all texts of it are hidden already.
+        if self.secrets.is_some() && !is_secret && is_typed_struct(&ty.name) {
+            self.hide_in_typed_struct(&mut node, false);
+        }
+        Ok(node)
     }
 
     fn field(
@@ -193,14 +202,8 @@ impl<'a> Reader<'a> {
     fn scalar(&mut self, scalar: Scalar, raw: &Raw<'_>, is_secret: bool) -> Option<Node> {
         Some(match (scalar, raw) {
             (Scalar::String | Scalar::Bytes, Raw::Bytes(bytes)) => {
-                if let Some(secrets) = self.secrets.as_deref_mut().filter(|_| is_secret) {
-                    if *bytes == REDACTED.as_bytes() {
-                        // An Envoy did not tell it: it may be any.
-                        return Some(Node::text(REDACTED));
-                    }
-                    let next = secrets.0.len() + 1;
-                    let number = secrets.0.entry(bytes.to_vec()).or_insert(next);
-                    return Some(Node::text(&format!("{REDACTED} {number}")));
+                if is_secret && let Some(hidden) = self.hidden(bytes) {
+                    return Some(hidden);
                 }
                 match scalar {
                     Scalar::String => Node::long_text(std::str::from_utf8(bytes).ok()?),
@@ -219,6 +222,18 @@ impl<'a> Reader<'a> {
             (_, Raw::Number(number)) => Node::plain(&signed(scalar, *number).to_string()),
             (_, Raw::Bytes(_)) => return None,
         })
+    }
+
+    /// The number that stands for a secret, if secrets are to be hidden.
+    fn hidden(&mut self, secret: &[u8]) -> Option<Node> {
+        let secrets = self.secrets.as_deref_mut()?;
+        if secret == REDACTED.as_bytes() {
+            // An Envoy did not tell it: it may be any.
+            return Some(Node::text(REDACTED));
+        }
+        let next = secrets.0.len() + 1;
+        let number = secrets.0.entry(secret.to_vec()).or_insert(next);
+        Some(Node::text(&format!("{REDACTED} {number}")))
     }
 }
 
@@ -344,6 +359,47 @@ transport_socket:
             !shown.contains("c2VjcmV0") && shown.contains("[redacted] 1") && shown.contains("open"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn a_typed_struct_hides_what_the_message_in_it_hides() {
+        let api = Api::embedded().expect("linked");
+        let shown = |config: &str| {
+            let text = format!("name: x\ntyped_config: {config}\n");
+            let name = "envoy.config.core.v3.TypedExtensionConfig";
+            let (bytes, findings) = load::load_message(&api, name, &"x".into(), text.as_bytes());
+            let bytes = bytes.unwrap_or_else(|| panic!("{findings:?}"));
+            let ty = api.message(name).expect("known");
+            let node = redacted(&api, ty, &bytes, false, &mut Secrets::default()).expect("well formed");
+            super::super::write::document(&[], &node, &Default::default()).expect("bounded")
+        };
+        let prefix = "type.googleapis.com/envoy.extensions";
+        let basic_auth = format!("{prefix}.filters.http.basic_auth.v3.BasicAuth");
+        let plain = shown(&format!("{{\"@type\": {basic_auth}, users: {{inline_string: SEKRIT}}}}"));
+        assert!(plain.contains("[redacted] 1") && !plain.contains("SEKRIT"), "{plain}");
+        let struct_of = |ty: &str, url: &str, value: &str| {
+            format!("{{\"@type\": type.googleapis.com/{ty}.TypedStruct, type_url: {url}, value: {value}}}")
+        };
+        let users = "{users: {inlineString: SEKRIT}, forward_username_header: seen}";
+        for ty in ["xds.type.v3", "udpa.type.v1"] {
+            let text = shown(&struct_of(ty, &basic_auth, users));
+            assert!(!text.contains("SEKRIT") && text.contains("[redacted] 1"), "{text}");
+            assert!(text.contains("seen") && text.contains("BasicAuth"), "{text}");
+            // Another one inside, in a list of `Any`s.
+            let inner = struct_of(ty, &basic_auth, "{users: {inline_string: SEKRIT}}");
+            let router =
+                format!("{{name: r, typed_config: {{\"@type\": {prefix}.filters.http.router.v3.Router}}}}");
+            let outer = format!(
+                "{{stat_prefix: s, route_config: {{}}, http_filters: [{{name: f, typed_config: {inner}}}, {router}]}}"
+            );
+            let manager =
+                format!("{prefix}.filters.network.http_connection_manager.v3.HttpConnectionManager");
+            let text = shown(&struct_of(ty, &manager, &outer));
+            assert!(!text.contains("SEKRIT") && text.contains("[redacted] 1"), "{text}");
+            // Nobody knows what this is.
+            let text = shown(&struct_of(ty, "type.googleapis.com/unknown.v1.X", users));
+            assert!(text.contains("SEKRIT"), "{text}");
+        }
     }
 
     #[test]

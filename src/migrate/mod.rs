@@ -12,6 +12,7 @@ mod connection;
 mod dump;
 mod dynamic;
 mod foreign;
+mod json;
 mod message;
 mod names;
 mod placeholders;
@@ -36,6 +37,7 @@ use crate::resource::Kind;
 
 pub use compare::{Change, Difference, Field, compare, compare_shown, describe};
 pub use connection::{CLUSTER, ClientTls, Connection, Endpoint};
+pub use json::bootstrap_json;
 pub use probe::{Beside, probe};
 pub use render::{RenderError, Rendered, render};
 pub use report::{Outcome, Remark};
@@ -121,6 +123,16 @@ const SECRETS_OVER_TCP: &str = "over plain TCP secrets go only to an Envoy of th
 /// # Errors
 /// The first source that cannot be read, with the place.
 pub fn import(api: &Api, sources: &[Source], options: &Options) -> Result<Imported, ImportError> {
+    take_apart(api, sources, options, true)
+}
+
+/// As [`import`]; `escapes`: what looks like a placeholder in a dump is written so that it is none.
+fn take_apart(
+    api: &Api,
+    sources: &[Source],
+    options: &Options,
+    escapes: bool,
+) -> Result<Imported, ImportError> {
     let mut taken = Taken::default();
     let mut remarks = Report::default();
     for (at, source) in sources.iter().enumerate() {
@@ -141,6 +153,10 @@ pub fn import(api: &Api, sources: &[Source], options: &Options) -> Result<Import
     if options.dynamic {
         dynamic::unfold(api, &mut taken, &mut remarks, sources);
     }
+    // An Envoy that runs has nothing left to fill in, and nobody fills in what is left for Envoy.
+    for item in taken.items.iter_mut().filter(|item| escapes && taken.dumps.contains(&item.source)) {
+        item.child.value.escape_placeholders();
+    }
     let fragments = split::split(&taken.items, options.split, &taken.anchors).ok_or_else(too_large)?;
     let bootstrap = match &taken.bootstrap {
         Some(base) => {
@@ -148,7 +164,9 @@ pub fn import(api: &Api, sources: &[Source], options: &Options) -> Result<Import
         }
         None => None,
     };
-    if let (Some(base), true) = (&taken.bootstrap, bootstrap.as_deref().is_some_and(placeholders::has_any)) {
+    if let Some(base) = taken.bootstrap.as_ref().filter(|base| !taken.dumps.contains(&base.source))
+        && bootstrap.as_deref().is_some_and(placeholders::has_any)
+    {
         let mut report = Report::of(&sources[base.source].name);
         report.decide(0, PLACEHOLDERS_STAY);
         remarks.append(report);
@@ -213,7 +231,7 @@ pub fn resources_of(api: &Api, source: &Source) -> Result<Vec<String>, ImportErr
         node_id: String::new(),
         node_cluster: String::new(),
     };
-    let imported = import(api, std::slice::from_ref(source), &options)?;
+    let imported = take_apart(api, std::slice::from_ref(source), &options, false)?;
     let mut texts: Vec<String> = imported.fragments.into_iter().map(|file| file.text).collect();
     if let Some(text) = imported.bootstrap {
         // The way to a bridge was put in just now: it is none of what the source holds.
@@ -239,7 +257,13 @@ pub fn findings(api: &Api, name: &Arc<str>, text: &str) -> Vec<Diagnostic> {
 }
 
 fn read_source(source: &Source) -> Result<Document, ImportError> {
-    let mut document = read::read(&source.text).map_err(|error| ImportError::Unreadable {
+    let literal =
+        if placeholders::has_any(&source.text) { read::read_literally(&source.text).ok() } else { None };
+    let read = match literal.filter(|document| take::is_dump(&document.root)) {
+        Some(dump) => Ok(dump),
+        None => read::read(&source.text),
+    };
+    let mut document = read.map_err(|error| ImportError::Unreadable {
         file: source.name.clone(),
         at: error.at,
         message: error.message,

@@ -6,6 +6,7 @@
 
 mod nodes;
 
+use std::borrow::Cow;
 use std::iter::Peekable;
 
 use super::placeholders;
@@ -41,12 +42,21 @@ pub struct Unreadable {
 /// # Errors
 /// The first thing that is wrong with it as YAML or JSON.
 pub fn read(text: &str) -> Result<Document, Unreadable> {
+    read_as(text, true)
+}
+
+/// As [`read`], of what is no template: what looks like a placeholder means itself.
+pub fn read_literally(text: &str) -> Result<Document, Unreadable> {
+    read_as(text, false)
+}
+
+fn read_as(text: &str, is_template: bool) -> Result<Document, Unreadable> {
     let (bare, mark) = match text.strip_prefix('\u{feff}') {
         Some(bare) => (bare, '\u{feff}'.len_utf8()),
         None => (text, 0),
     };
-    let shown = placeholders::stand_ins(bare);
-    let mut reader = Reader::new(bare, &shown);
+    let shown = if is_template { Cow::Owned(placeholders::stand_ins(bare)) } else { Cow::Borrowed(bare) };
+    let mut reader = Reader { is_template, ..Reader::new(bare, &shown) };
     let result = reader.document();
     result.map_err(|issue| {
         let at = Position::of(text, issue.span.start + u32::try_from(mark).unwrap_or(0));
@@ -60,6 +70,8 @@ pub fn read(text: &str) -> Result<Document, Unreadable> {
 
 struct Reader<'t> {
     text: &'t str,
+    /// Whether the parser is shown something else where placeholders are.
+    is_template: bool,
     events: Peekable<Events<'t>>,
     /// Behind the last thing that was taken.
     at: usize,
@@ -84,7 +96,7 @@ impl<'t> Reader<'t> {
     fn new(text: &'t str, shown: &'t str) -> Reader<'t> {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let events = Events::new(shown).peekable();
-        Reader { text, events, at: 0, lines, anchors: Anchors::new(), depth: 0 }
+        Reader { text, is_template: true, events, at: 0, lines, anchors: Anchors::new(), depth: 0 }
     }
 
     fn document(&mut self) -> Read<Document> {

@@ -28,6 +28,8 @@ pub(super) struct Taken {
     pub bootstrap: Option<Base>,
     /// The anchors of each source.
     pub anchors: Vec<Anchors>,
+    /// Which sources are dumps.
+    pub dumps: BTreeSet<usize>,
     /// The clusters that stay in the bootstrap.
     pub external: Vec<String>,
 }
@@ -75,6 +77,7 @@ impl Taken {
                 .ok_or_else(|| unusable("this config dump holds no bootstrap"))?;
             document.root = root;
             self.items.extend(items);
+            self.dumps.insert(at);
             from_dump = true;
         }
         upgrade(api, file, &mut document, report)?;
@@ -300,7 +303,7 @@ fn stays(
 }
 
 fn shape(api: &Api, root: &Node) -> Option<Shape> {
-    if root.get("configs").is_some_and(Node::is_list) {
+    if is_dump(root) {
         return Some(Shape::Dump);
     }
     if root.get("resources").is_some() {
@@ -310,6 +313,11 @@ fn shape(api: &Api, root: &Node) -> Option<Shape> {
     let is_field =
         |child: &Child| bootstrap.field(&child.key).is_some() || api.was_field(BOOTSTRAP, &child.key);
     root.entries().iter().any(is_field).then_some(Shape::Bootstrap)
+}
+
+/// Whether this is what a running Envoy says of itself.
+pub(super) fn is_dump(root: &Node) -> bool {
+    root.get("configs").is_some_and(Node::is_list)
 }
 
 /// The first API's files look alike, but nothing in them means the same.

@@ -80,6 +80,7 @@ pub fn type_of(url: &str) -> &str {
     url.rsplit_once('/').map_or(url, |(_, name)| name)
 }
 
-fn is_typed_struct(name: &str) -> bool {
+/// Whether this is a free-form message that names another one.
+pub fn is_typed_struct(name: &str) -> bool {
     matches!(name, "udpa.type.v1.TypedStruct" | "xds.type.v3.TypedStruct")
 }

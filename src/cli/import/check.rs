@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
-use crate::load::{self, Catalog, Loaded, References};
+use crate::load::{self, Catalog, Inputs, Loaded, References, Severities, Variables};
 use crate::migrate::{self, Imported};
 use crate::resource::Name;
 
@@ -20,7 +20,14 @@ pub(super) type Checked = (String, String, Loaded);
 pub(super) fn load(api: &Api, out: &Path, imported: &Imported) -> Vec<Checked> {
     let fragments = imported.fragments.iter().filter(|file| is_whole(&file.text)).map(|file| {
         let name = out.join(&file.name).display().to_string();
-        let loaded = load::load_file(api, &Arc::from(&*name), file.text.as_bytes());
+        // No variable is named, but there may be a `$${`.
+        let inputs = Inputs {
+            variables: &Variables::new::<&str, &str>([]),
+            files: &|_| None,
+            now: None,
+            severities: &Severities::default(),
+        };
+        let loaded = load::load_filled(api, &Arc::from(&*name), file.text.as_bytes(), &inputs);
         (name, file.text.clone(), loaded)
     });
     fragments.collect()
@@ -62,7 +69,7 @@ pub(super) fn upgraded(api: &Api, name: &Arc<str>, text: &str) -> Vec<Diagnostic
 }
 
 fn is_whole(text: &str) -> bool {
-    !text.contains("${") && !text.contains("!file")
+    !text.replace("$${", "").contains("${") && !text.contains("!file")
 }
 
 #[cfg(test)]

@@ -71,9 +71,12 @@ impl Decoder<'_> {
             "extensions.access_loggers.file.v3.FileAccessLog" => {
                 self.lint_formats(node, &["format", "json_format", "typed_json_format"]);
             }
-            "type.v3.Int64Range" => self.lint_order(node, "start", "end", true),
+            "config.core.v3.HealthCheck.HttpHealthCheck" => {
+                self.lint_statuses(node, "expected_statuses");
+                self.lint_statuses(node, "retriable_statuses");
+            }
             "config.cluster.v3.Cluster.RingHashLbConfig" => {
-                self.lint_order(node, "minimum_ring_size", "maximum_ring_size", false);
+                self.lint_order(node, "", ("minimum_ring_size", "maximum_ring_size"), false);
             }
             "type.v3.FractionalPercent" => self.lint_percent(node),
             "type.matcher.v3.RegexMatcher" => self.lint_regex(node),
@@ -118,14 +121,22 @@ impl Decoder<'_> {
 }
 
 impl Decoder<'_> {
+    /// Ranges of statuses, none of which may be empty; elsewhere Envoy takes an empty range, and nothing matches.
+    fn lint_statuses(&mut self, node: &Node<'_>, field: &str) {
+        for (at, range) in child(node, field).map(Node::elements).unwrap_or_default().iter().enumerate() {
+            self.lint_order(range, &format!("{field}[{at}]."), ("start", "end"), true);
+        }
+    }
+
     /// Two ends of a range, of which the second must be greater, or at least not smaller.
-    fn lint_order(&mut self, node: &Node<'_>, low: &str, high: &str, is_strict: bool) {
+    fn lint_order(&mut self, node: &Node<'_>, inside: &str, (low, high): (&str, &str), is_strict: bool) {
         let Some(end) = child(node, high) else { return };
         let (Some(from), Some(to)) = (child(node, low).and_then(number), number(end)) else { return };
         if from > to || is_strict && from == to {
             let than = if is_strict { "greater than" } else { "at least" };
             let message = format!("`{high}` must be {than} `{low}`, which is {from}");
-            self.findings.add_under(high, Severity::Error, "empty-range", end.span, message);
+            let place = format!("{inside}{high}");
+            self.findings.add_under(&place, Severity::Error, "empty-range", end.span, message);
         }
     }
 

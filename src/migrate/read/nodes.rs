@@ -83,7 +83,7 @@ impl Reader<'_> {
             _ => (&self.text[start..end], end),
         };
         // With a placeholder in it, the parser has seen something else than what is there.
-        let said = if !is_absent && style != Style::Block && placeholders::has_any(raw) {
+        let said = if self.is_template && !is_absent && style != Style::Block && placeholders::has_any(raw) {
             match style {
                 Style::Quoted => raw.get(1..raw.len().saturating_sub(1)).unwrap_or(raw).to_owned(),
                 _ => raw.to_owned(),

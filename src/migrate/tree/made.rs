@@ -1,6 +1,7 @@
 //! Values that are made up: how they are quoted, and what they look like.
 
 use super::{Child, Form, Node, Props, Scalar};
+use crate::migrate::placeholders;
 
 impl Child {
     /// An entry that was made up.
@@ -46,6 +47,23 @@ impl Node {
         Node::made(Form::Scalar(Scalar { lines, text: text.to_owned(), plain: false }))
     }
 
+    /// Writes each `${` in it so that the bridge, which would fill in a variable, reads just that.
+    pub fn escape_placeholders(&mut self) {
+        if let Form::Scalar(scalar) = &mut self.form
+            && placeholders::has_any(&scalar.text)
+        {
+            scalar.lines = block_lines(&doubled(&scalar.text)).unwrap_or_else(|| vec![escaped(&scalar.text)]);
+            scalar.plain = false;
+            self.changed = true;
+        }
+        for child in self.children_mut() {
+            if placeholders::has_any(&child.key) {
+                child.key_raw = escaped(&child.key);
+            }
+            child.value.escape_placeholders();
+        }
+    }
+
     /// A mapping.
     pub fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Node)>) -> Node {
         Node::made(Form::Map(entries.into_iter().map(|(key, value)| Child::entry(key, value)).collect()))
@@ -77,6 +95,21 @@ pub fn quoted(text: &str) -> String {
         "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null" | "nan" | "." | "..."
     ) || text.starts_with('.');
     if is_word && !is_taken { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}
+
+/// The bridge's way to write what looks like a placeholder and is none.
+fn doubled(text: &str) -> String {
+    text.replace("${", "$${")
+}
+
+/// A text with `${` in it in quotes. What stands in a placeholder is taken as it is written, backslashes too: so
+/// a text that needs them hides the sign itself.
+fn escaped(text: &str) -> String {
+    let raw = quoted(&doubled(text));
+    match raw.contains('\\') {
+        true => quoted(text).replace("${", "\\u0024{"),
+        false => raw,
+    }
 }
 
 /// The lines of a `|` block that says exactly this text.
