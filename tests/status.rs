@@ -307,6 +307,71 @@ fn every_error_that_stands_is_shown_and_counted_once() {
 }
 
 #[test]
+fn what_is_wrong_around_the_fragments_is_told_as_long_as_it_lasts() {
+    let dir = tempfile::tempdir().expect("the folder for temporary files is writable");
+    let (config, aside) = (dir.path().join("config.d"), dir.path().join("aside"));
+    std::fs::create_dir(&config).expect("created");
+    put(&config, "a.yaml", CLUSTER);
+    put(dir.path(), "x.env", "A=1\n");
+    let (admin, env) = (format!("127.0.0.1:{}", free_port()), dir.path().join("x.env"));
+    let flags = ["--admin", &admin, "--insecure", "--env-file", env.to_str().expect("UTF-8")];
+    let bridge = Bridge::serve_with(&config, Address::Tcp(free_port()), &flags);
+    let world = World { bridge, config: config.clone(), admin: admin.clone(), _dir: dir };
+    world.wait_ready();
+    let dir = world._dir.path();
+    let told = |what: Option<&str>| {
+        for command in ["reload", "status"] {
+            let ended = world.ask(&[command]);
+            let is_said = what.is_none_or(|what| ended.out.contains(what));
+            assert!(ended.code == i32::from(what.is_some()) && is_said, "{what:?} {command}: {ended:?}");
+        }
+        let errors = if what.is_some() { 1.0 } else { 0.0 };
+        assert_eq!(world.metrics().get("xds_bridge_findings{severity=error}"), errors, "{what:?}");
+        assert_eq!(world.json(&["status"])["serving"]["resources"]["clusters"], 1);
+    };
+    told(None);
+    put(dir, "x.env", "no assignment\n");
+    told(Some("x.env: "));
+    // Other changes leave it as it is.
+    put(&config, "a.yaml", &format!("# new\n{CLUSTER}"));
+    told(Some("x.env: "));
+    put(dir, "x.env", "A=1\n");
+    told(None);
+    remove(dir, "x.env");
+    told(Some("x.env: this env file cannot be read"));
+    put(dir, "x.env", "A=1\n");
+    told(None);
+    // A directory that cannot be read, for root neither.
+    std::fs::rename(&config, &aside).expect("renamed");
+    std::os::unix::fs::symlink("config.d", &config).expect("linked");
+    told(Some("config.d: the configuration directory cannot be read"));
+    std::fs::remove_file(&config).expect("removed");
+    std::fs::rename(&aside, &config).expect("renamed");
+    told(None);
+}
+
+#[test]
+fn a_reload_of_what_is_not_served_says_so_and_fails() {
+    for (files, why) in [
+        (&[][..], "waiting for the first fragment"),
+        (&[("a.yaml", "clusters: [\n"), ("b.yaml", CLUSTER)], "not serving yet"),
+    ] {
+        let world = World::start(files);
+        for command in ["reload", "status"] {
+            let ended = world.ask(&[command]);
+            assert!(ended.code == 1 && ended.out.starts_with("NOT SERVING"), "{command}: {ended:?}");
+            assert!(ended.out.contains(why), "{command}: {ended:?}");
+        }
+        assert_eq!(world.json(&["reload"])["generation"], 0);
+        std::fs::remove_dir_all(&world.config).expect("removed");
+        wait_until(SOON, "a reload that says that there is no directory", || {
+            let ended = world.ask(&["reload"]);
+            ended.code == 1 && ended.out.contains("does not exist yet")
+        });
+    }
+}
+
+#[test]
 fn history_tells_what_became_of_each_change() {
     let world = World::start(&[("a.yaml", CLUSTER)]);
     world.wait_ready();

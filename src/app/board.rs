@@ -53,6 +53,8 @@ pub struct Seen {
     beside: Vec<(Arc<Look>, Finding)>,
     /// What is wrong with how files fit together.
     across: Vec<Finding>,
+    /// What is wrong with what fragments stand in or draw on: directories, env files.
+    around: Vec<Diagnostic>,
     /// Why nothing is served yet.
     not_ready: Option<String>,
     /// When what is served was published.
@@ -112,14 +114,16 @@ impl Board {
             self.remember(entry, outcome.files_loaded > 0);
         }
         let beside = beside(&self.seen.load().beside, outcome, fragments);
+        let around = fragments.wrong_beside();
         let published = if new.is_some() { Some(now) } else { self.seen.load().published };
         self.seen.store(Arc::new(Seen {
             standings: fragments.standings(),
             newest: fragments.newest(),
             served: fragments.served(),
             dirs: fragments.dirs(),
-            across: across(outcome, &beside),
+            across: across(outcome, &beside, &around),
             beside,
+            around,
             not_ready: not_ready(outcome),
             published,
             facts: OnceLock::new(),
@@ -218,7 +222,7 @@ fn beside(
 }
 
 /// What holds a change as a whole, or keeps a first start from being served, and is no fault of one file.
-fn across(outcome: &Outcome, beside: &[(Arc<Look>, Finding)]) -> Vec<Finding> {
+fn across(outcome: &Outcome, beside: &[(Arc<Look>, Finding)], around: &[Diagnostic]) -> Vec<Finding> {
     if matches!(outcome.verdict, Verdict::Publish(_) | Verdict::Unchanged) {
         return Vec::new();
     }
@@ -227,6 +231,7 @@ fn across(outcome: &Outcome, beside: &[(Arc<Look>, Finding)]) -> Vec<Finding> {
         looks.get(&*finding.file).is_some_and(|look| look.loaded.diagnostics.contains(finding))
     };
     let errors = outcome.diagnostics.iter().filter(|finding| finding.is_error() && !is_own(finding));
+    let errors = errors.filter(|finding| !around.contains(finding));
     let errors: Vec<Diagnostic> = errors.take(MAX_FRAGMENTS).cloned().collect();
     let files = |finding: &Diagnostic| -> Vec<Arc<str>> {
         let related = finding.related.iter().map(|related| related.file.clone());
@@ -267,6 +272,9 @@ impl Seen {
             for finding in self.beside.iter().map(|(_, finding)| finding).chain(&self.across) {
                 *findings.entry(finding.severity.clone()).or_default() += 1;
             }
+            for finding in &self.around {
+                *findings.entry(admin::severity(finding.severity).to_owned()).or_default() += 1;
+            }
             Facts { files, findings, held, certificates: self.certificates() }
         })
     }
@@ -287,19 +295,31 @@ impl Seen {
         self.served.values().flat_map(of).collect()
     }
 
-    /// Why nothing is served yet, and what holds changes.
+    /// Why nothing is served yet, what holds changes, and what is wrong around the fragments.
     pub fn problems(&self, is_loaded: bool) -> Vec<String> {
-        let mut problems: Vec<String> = self.facts().held.iter().map(ToString::to_string).collect();
-        if !is_loaded {
-            let why = self.not_ready.clone().unwrap_or_else(|| "the first load is not done yet".into());
-            problems.insert(0, why);
-            problems.extend(self.dirs.iter().filter_map(|dir| match &dir.state {
-                DirState::Present => None,
-                DirState::Missing => Some(format!("{} does not exist yet", dir.path)),
-                DirState::Unreadable(reason) => Some(format!("{} cannot be read: {reason}", dir.path)),
-            }));
-        }
+        let held = self.facts().held.iter().map(ToString::to_string);
+        let mut problems = self.not_ready(is_loaded);
+        problems.extend(held);
+        problems.extend(self.around());
         problems
+    }
+
+    /// Why nothing is served yet.
+    pub fn not_ready(&self, is_loaded: bool) -> Vec<String> {
+        if is_loaded {
+            return Vec::new();
+        }
+        let why = self.not_ready.clone().unwrap_or_else(|| "the first load is not done yet".into());
+        let missing = self.dirs.iter().filter(|dir| dir.state == DirState::Missing);
+        [why].into_iter().chain(missing.map(|dir| format!("{} does not exist yet", dir.path))).collect()
+    }
+
+    /// What is wrong with directories and env files, and lasts.
+    pub fn around(&self) -> impl Iterator<Item = String> {
+        self.around.iter().map(|finding| {
+            let hint = finding.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            format!("{}: {}{hint}", finding.file, finding.message)
+        })
     }
 
     /// The fragments that are not served as their files stand, and what is wrong with them.

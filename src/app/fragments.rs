@@ -16,6 +16,7 @@ use std::time::{Instant, SystemTime};
 
 use imbl::OrdMap;
 
+use super::guard;
 use super::look::{FileName, Kept, Look, load_changed};
 use super::mix::{Mix, Places};
 use super::outcome::{Outcome, Verdict};
@@ -70,6 +71,8 @@ struct Staged {
     looks: BTreeMap<FileName, Arc<Look>>,
     /// Findings about what fragments draw on.
     findings: Vec<Diagnostic>,
+    /// Something that was wrong with what fragments draw on is so no more.
+    is_mended: bool,
 }
 
 impl Fragments {
@@ -127,7 +130,9 @@ impl Fragments {
         self.sources = sources.clone();
         self.staged.changed.extend(changed.iter().cloned());
         if renewed {
+            let wrong = self.surroundings.problems().count();
             self.staged.findings.extend(self.surroundings.take(sources));
+            self.staged.is_mended |= self.surroundings.problems().count() < wrong;
             let outdated = self.outdated();
             self.staged.changed.extend(outdated);
         }
@@ -150,7 +155,12 @@ impl Fragments {
 
     /// Whether anything was loaded or found that is not taken over yet.
     pub fn has_staged(&self) -> bool {
-        !self.staged.changed.is_empty() || !self.staged.findings.is_empty()
+        !self.staged.changed.is_empty() || !self.staged.findings.is_empty() || self.staged.is_mended
+    }
+
+    /// What is wrong beside the fragments and lasts: directories that cannot be read, env files.
+    pub fn wrong_beside(&self) -> Vec<Diagnostic> {
+        guard::unreadable(&self.sources).chain(self.surroundings.problems().cloned()).collect()
     }
 
     /// The newest looks that draw on something beside their text.
@@ -210,7 +220,7 @@ impl Fragments {
     pub fn update(&mut self, sources: &Sources, changed: &[FileName]) -> Outcome {
         let start = Instant::now();
         self.stage(sources, changed);
-        let Staged { changed, looks, mut findings } = std::mem::take(&mut self.staged);
+        let Staged { changed, looks, mut findings, .. } = std::mem::take(&mut self.staged);
         let looks: Vec<Arc<Look>> = looks.into_values().collect();
         findings.extend(looks.iter().flat_map(|look| look.loaded.diagnostics.clone()));
         for name in &changed {

@@ -84,8 +84,7 @@ pub(super) fn unreadable(sources: &Sources) -> impl Iterator<Item = Diagnostic> 
     sources.dirs.iter().filter_map(|dir| match &dir.state {
         DirState::Unreadable(reason) => {
             let message = format!("the configuration directory cannot be read: {reason}");
-            let hint =
-                "let the user that runs xds-bridge read it; until then, its fragments stay as they were";
+            let hint = "until it can be read, its fragments stay as they were";
             Some(
                 Diagnostic::new(Severity::Error, "config-dir-lost", dir.path.clone(), message)
                     .with_hint(hint),

@@ -187,16 +187,16 @@ impl Loader {
             response.held = holds.iter().map(ToString::to_string).collect();
         }
         let standings = self.fragments.standings();
-        response.problems = standings
-            .values()
-            .filter(|standing| standing.state != Condition::Good)
-            .map(|standing| match &standing.state {
-                // Why is said for all of them, once.
-                Condition::Held(_) => format!("{} is held back", standing.path),
-                state => format!("{} {state}", standing.path),
-            })
-            .collect();
-        let fragments = self.hall.board.seen().fragments(SystemTime::now());
+        let seen = self.hall.board.seen();
+        response.problems = seen.not_ready(response.generation > 0);
+        response.problems.extend(seen.around());
+        let not_good = standings.values().filter(|standing| standing.state != Condition::Good);
+        response.problems.extend(not_good.map(|standing| match &standing.state {
+            // Why is said for all of them, once.
+            Condition::Held(_) => format!("{} is held back", standing.path),
+            state => format!("{} {state}", standing.path),
+        }));
+        let fragments = seen.fragments(SystemTime::now());
         response.findings = fragments.into_iter().flat_map(|fragment| fragment.findings).collect();
         response
     }

@@ -44,6 +44,8 @@ pub(super) struct Surroundings {
     good: BTreeMap<PathBuf, Vec<(String, String)>>,
     /// The env files as they were last looked at.
     seen: BTreeMap<PathBuf, Option<Content>>,
+    /// What is wrong with env files, as long as it is.
+    problems: BTreeMap<PathBuf, Diagnostic>,
     variables: Variables,
     extra: OrdMap<Arc<Path>, Content>,
 }
@@ -81,18 +83,26 @@ impl Surroundings {
                     Err(error) => Some(error.to_string()),
                 },
             };
+            self.problems.remove(path);
             if let Some(problem) = problem {
                 let file: Arc<str> = path.to_string_lossy().into();
                 let finding = Diagnostic::new(Severity::Error, "bad-env-file", file, problem);
-                findings.push(match self.good.contains_key(path) {
+                let finding = match self.good.contains_key(path) {
                     true => finding.with_hint("mend it; until then the values that it last had are used"),
                     false => finding.with_hint("mend it: docs/variables.md says what it may hold"),
-                });
+                };
+                self.problems.insert(path.clone(), finding.clone());
+                findings.push(finding);
             }
             self.seen.insert(path.clone(), content);
         }
         self.variables = self.collect();
         findings
+    }
+
+    /// What is wrong with env files now.
+    pub(super) fn problems(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.problems.values()
     }
 
     fn collect(&self) -> Variables {

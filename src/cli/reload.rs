@@ -30,6 +30,7 @@ fn shown(response: &ReloadResponse) -> String {
     let ReloadResponse { generation, added, changed, removed, held, problems, summary, clients, findings } =
         response;
     let mut text = match (added, changed, removed) {
+        _ if *generation == 0 => "NOT SERVING\n".to_owned(),
         (0, 0, 0) => format!("nothing that is served has changed; snapshot {generation} is served\n"),
         _ => format!("+{added} ~{changed} -{removed}; snapshot {generation} is served\n"),
     };

@@ -212,7 +212,7 @@ impl Table {
         let directory = |(number, layer): (usize, &Layer)| {
             let shown = self.sources.dirs.get(number).map(|dir| dir.state.clone());
             let state = match shown {
-                Some(shown) if layer.observed != DirState::Present && waits(number) => shown,
+                Some(shown) if layer.observed == DirState::Missing && waits(number) => shown,
                 _ => layer.observed.clone(),
             };
             Directory { path: layer.given.clone(), state }

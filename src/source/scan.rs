@@ -136,8 +136,8 @@ impl<'a> Walk<'a> {
                 DirState::Present
             }
             End::Missing => DirState::Missing,
-            End::Loop => DirState::Unreadable(ReadProblem::SymlinkLoop.to_string().into()),
-            End::Failed(error) => DirState::Unreadable(error.to_string().into()),
+            End::Loop => self.closed(&name, &ReadProblem::SymlinkLoop),
+            End::Failed(error) => self.closed(&name, &disk::problem(&error)),
         });
         self.found.spots.push((name, resolved.spots));
         self.found
@@ -285,6 +285,12 @@ impl<'a> Walk<'a> {
         if rel.is_empty() {
             self.found.root = Some(DirState::Missing);
         }
+    }
+
+    /// The way to the root is closed.
+    fn closed(&mut self, root: &Arc<str>, problem: &ReadProblem) -> DirState {
+        self.found.unknown.push(root.clone());
+        DirState::Unreadable(problem.to_string().into())
     }
 
     /// A directory is there, but what is in it is not known.

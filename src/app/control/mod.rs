@@ -59,7 +59,8 @@ pub struct ReloadResponse {
     /// Why changes are held back; empty when none are.
     #[prost(string, repeated, tag = "5")]
     pub held: Vec<String>,
-    /// Fragments that are not served as their files stand.
+    /// Why nothing is served, directories and env files that cannot be used, and fragments that are not served
+    /// as their files stand.
     #[prost(string, repeated, tag = "6")]
     pub problems: Vec<String>,
     /// How the clients stand, when that was waited for.
