@@ -50,10 +50,13 @@ pub fn run(given: &Given, command: &Render) -> Result<Exit> {
 /// A resource with the file in which it stands.
 type Part<'a> = (&'a Arc<Look>, &'a Item);
 
+/// All resources under a name that has more than one.
+type Contested<'a> = BTreeMap<(Kind, Name), Vec<Part<'a>>>;
+
 /// What stands under a name of its own, and what does not: of that a node is sent nothing.
-fn apart(all: Vec<Part<'_>>) -> (Vec<Part<'_>>, BTreeMap<(Kind, Name), Vec<Part<'_>>>) {
+fn apart(all: Vec<Part<'_>>) -> (Vec<Part<'_>>, Contested<'_>) {
     let key = |(_, item): &Part<'_>| (item.resource.kind(), item.resource.name().clone());
-    let mut homes: BTreeMap<(Kind, Name), Vec<Part<'_>>> = BTreeMap::new();
+    let mut homes = Contested::new();
     for part in &all {
         homes.entry(key(part)).or_default().push(*part);
     }
