@@ -14,6 +14,7 @@ mod dynamic;
 mod foreign;
 mod message;
 mod names;
+mod numbers;
 mod placeholders;
 mod probe;
 mod read;
@@ -205,6 +206,9 @@ pub fn upgrade(api: &Api, source: &Source) -> Result<(String, Vec<Remark>), Impo
     let mut document = read_source(source)?;
     take::refuse_v1(&source.name, &document.root)?;
     take::upgrade(api, &source.name, &mut document, &mut report)?;
+    if load::is_json(&source.name) {
+        take::settle_numbers(api, &mut document.root, &mut report);
+    }
     let text = write::document(&document.head, &document.root, &document.anchors);
     let text = text.ok_or_else(|| ImportError::Unusable {
         file: source.name.clone(),
