@@ -20,7 +20,7 @@ mod packed;
 mod selector;
 
 pub use packed::{packed_map, packed_set};
-pub use selector::{Node, NodePattern, Selector, may_meet, surely_meet};
+pub use selector::{Node, NodePattern, Selector, may_meet, surely_beyond, surely_meet, surely_within};
 
 /// A resource's name. Shared, since the same name stands in tables, subscriptions and logs.
 pub type Name = Arc<str>;
@@ -281,7 +281,11 @@ struct Rare {
     references: Box<[Reference]>,
     aliases: Box<[Name]>,
     ttl: Option<Duration>,
+    addresses: Box<[Address]>,
 }
+
+/// What stands for an address that a listener opens: equal ones are one address.
+pub type Address = Digest;
 
 impl Resource {
     /// A resource from the canonical encoding of its message.
@@ -332,6 +336,16 @@ impl Resource {
         self
     }
 
+    /// The same listener, which opens these addresses.
+    #[must_use]
+    pub fn with_addresses(mut self, addresses: impl IntoIterator<Item = Address>) -> Resource {
+        let addresses: Box<[Address]> = addresses.into_iter().collect();
+        if !addresses.is_empty() {
+            self.rare.get_or_insert_default().addresses = addresses;
+        }
+        self
+    }
+
     /// The same cluster, which is not warm yet when it is acknowledged: it resolves names or checks health.
     #[must_use]
     pub fn warming_slowly(mut self) -> Resource {
@@ -362,6 +376,11 @@ impl Resource {
     /// How long it is valid at its receiver, if that is limited.
     pub fn ttl(&self) -> Option<Duration> {
         self.rare.as_ref()?.ttl
+    }
+
+    /// The addresses that it opens, each of which one listener can have.
+    pub fn addresses(&self) -> &[Address] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.addresses)
     }
 
     /// Whether all that it names is the endpoint assignment of its own name.

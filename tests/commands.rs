@@ -79,6 +79,19 @@ fn check_of_good_fragments_ends_with_0_and_a_summary() {
 }
 
 #[test]
+fn check_loads_a_file_once_that_is_given_with_its_folder_too() {
+    let files =
+        [("d/a.yaml", GOOD), ("d/sub/b.yaml", &GOOD.replace("name: a", "name: b")), ("d/.c.yaml", GOOD)];
+    let home = Home::with(&files);
+    for paths in [&["d/a.yaml", "d"][..], &["d", "./d/a.yaml"], &["d/sub", "d", "d/sub/b.yaml"]] {
+        let ended = home.run(&[&["check"], paths].concat());
+        assert_eq!((ended.code, &*ended.out), (Some(0), "2 files, 2 resources: no errors\n"), "{paths:?}");
+    }
+    // What the folder does not hold for us is a file of its own, and so the same name twice.
+    assert_eq!(home.run(&["check", "d", "d/.c.yaml"]).code, Some(1));
+}
+
+#[test]
 fn check_of_a_mistake_ends_with_1_and_shows_the_place_and_the_remedy() {
     let home = Home::with(&[("config.d/a.yaml", BAD)]);
     let ended = home.run(&["check"]);
@@ -281,6 +294,16 @@ fn an_address_that_cannot_be_had_could_not_run() {
     );
     could_not_run(
         &home,
+        &["serve", "--listen", "unix:config.d/a.yaml"],
+        "xds-bridge: unix:config.d/a.yaml cannot be had: what is there is no socket; remove it, or choose another path\n",
+    );
+    could_not_run(
+        &home,
+        &["serve", "--listen", "unix:x", "--listen", "unix:x"],
+        "xds-bridge: unix:x stands twice among the addresses to listen on: leave one of them out\n",
+    );
+    could_not_run(
+        &home,
         &["serve", "--listen", "0.0.0.0:0"],
         "xds-bridge: 0.0.0.0:0 is not a loopback address and the stream would be plain text: \
          give it a certificate (--tls-cert, --tls-key), listen on 127.0.0.1 or a unix socket, or say --insecure\n",
@@ -290,12 +313,35 @@ fn an_address_that_cannot_be_had_could_not_run() {
 #[test]
 fn serve_waits_for_its_fragments_says_why_and_ends_well_when_asked() {
     let home = Home::with(&[("empty/notes.txt", "")]);
-    for (dir, why) in [("missing", "does not exist yet"), ("empty", "holds no resource yet")] {
+    // Nobody may read it, not even root.
+    std::os::unix::fs::symlink("loop", home.0.path().join("loop")).expect("writable");
+    for (dir, why) in
+        [("missing", "does not exist yet"), ("empty", "holds no resource yet"), ("loop", "cannot be read: ")]
+    {
         let mut bridge = Bridge::serve_on(&home.0.path().join(dir), Address::Tcp(free_port()));
         let line = bridge.wait_for_line(0, "waiting for the first fragment");
         assert!(line.contains(&format!("{dir} {why}")), "{line}");
         assert!(bridge.terminate().success(), "{}", bridge.log());
     }
+}
+
+/// Opening a pipe waits for who reads it: then the daemon is about to read its settings.
+#[test]
+fn a_hangup_before_the_settings_are_read_ends_nothing() {
+    let home = Home::with(&[("config.d/a.yaml", GOOD)]);
+    let settings = home.0.path().join("settings.yaml");
+    assert!(Command::new("mkfifo").arg(&settings).status().expect("a usual tool").success());
+    let listen = format!("127.0.0.1:{}", free_port());
+    let args = ["serve", "--settings", "settings.yaml", "--listen", &listen, "--admin", "none"];
+    let mut command = home.command(&args);
+    let mut process = common::process::Process::start("serve", &mut command, &home.0.path().join("log"));
+    let mut pipe = fs::OpenOptions::new().write(true).open(&settings).expect("it reads its settings");
+    let hangup = Command::new("kill").args(["-HUP", &process.id().to_string()]).status();
+    assert!(hangup.expect("a usual tool").success());
+    std::io::Write::write_all(&mut pipe, b"state_dir: state\n").expect("it reads on");
+    drop(pipe);
+    process.wait_for_line(common::SOON, 0, "serving a new snapshot");
+    assert!(process.terminate(common::SOON).success(), "{}", process.log());
 }
 
 #[test]
@@ -366,4 +412,15 @@ fn bootstrap_names_what_it_was_told() {
     for part in ["pipe: { path: \"/run/y.sock\" }", "port_value: 9 }", "api_type: GRPC "] {
         assert!(other.out.contains(part), "{part}: {}", other.out);
     }
+    let json = home.run(&[&args[..], &["--format", "json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json.out).expect("JSON and nothing else");
+    assert_eq!(json["node"], serde_json::json!({"id": "edge-1", "cluster": "edge"}));
+    let ads = &json["dynamic_resources"]["ads_config"];
+    assert_eq!(
+        (&ads["api_type"], &json["dynamic_resources"]["cds_config"]["ads"]),
+        (&"DELTA_GRPC".into(), &serde_json::json!({}))
+    );
+    // Envoy would refuse it.
+    let empty = "xds-bridge: an Envoy needs a `node.id` and a `node.cluster` that are not empty (--node-id, --node-cluster)\n";
+    could_not_run(&home, &["bootstrap", "--xds", "unix:/x", "--node-id", ""], empty);
 }

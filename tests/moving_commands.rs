@@ -72,6 +72,14 @@ fn import_overwrites_nothing_and_leaves_nothing_behind() {
     let output = at(&home, &["import", "./envoy.yaml", "--out", "./new", "--bootstrap", "./no/dir.yaml"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
     assert_eq!(tree(home.path()), before);
+
+    let words = ["import", "./envoy.yaml", "--out", "./new/er/dir", "--bootstrap"];
+    let output = at(&home, &[&words[..], &["./no/dir.yaml"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(!home.path().join("new").exists());
+    let output = at(&home, &[&words[..], &["./b.yaml"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(home.path().join("new/er/dir/cluster-two.yaml").is_file());
 }
 
 /// The limit on the size of files stands for a disk that is full: the first file fits, the second does not.
@@ -102,11 +110,38 @@ fn what_cannot_be_printed_whole_is_an_error() {
         "exec \"$0\" render c >/dev/full",
         "exec \"$0\" import --upgrade-only old.yaml >/dev/full",
         "exec \"$0\" bootstrap --node-id n --xds unix:/x >/dev/full",
+        "exec \"$0\" import old.yaml --out new >/dev/full",
+        "exec \"$0\" check c >/dev/full",
+        "exec \"$0\" check --format json c >/dev/full",
+        "exec \"$0\" check --variables c >/dev/full",
+        "exec \"$0\" diff c c >/dev/full",
+        "exec \"$0\" diff c old.yaml >/dev/full",
+        "exec \"$0\" schema settings >/dev/full",
+        "exec \"$0\" settings >/dev/full",
+        "exec \"$0\" settings --example >/dev/full",
+        "exec \"$0\" completions bash >/dev/full",
+        "exec \"$0\" man >/dev/full",
+        "exec \"$0\" --help >/dev/full",
+        "exec \"$0\" --version >/dev/full",
     ] {
         let mut command = std::process::Command::new("sh");
         command.args(["-c", words, env!("CARGO_BIN_EXE_xds-bridge")]).current_dir(home.path());
         let output = command.output().expect("sh");
-        assert_eq!(output.status.code(), Some(2), "{words}: {}", text(&output.stderr));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        assert_eq!(said.matches("cannot write to standard output").count(), 1, "{words}: {said}");
+    }
+}
+
+#[test]
+fn that_nobody_reads_on_is_no_error() {
+    let home = home(&[("c/all.yaml", "clusters: [{name: all, connect_timeout: 1s}]\n")]);
+    for words in [&["schema"][..], &["check", "c"], &["man"], &["render", "c"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_xds-bridge"));
+        let output = command.args(words).current_dir(home.path()).stdout(writer).output().expect("built");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{words:?}");
     }
 }
 
@@ -241,6 +276,26 @@ fn render_gives_a_node_what_is_for_it() {
     };
     assert_eq!(names(&[]), [true, false]);
     assert_eq!(names(&["--node-id", "edge-7"]), [true, true]);
+}
+
+#[test]
+fn render_gives_the_same_as_json_with_what_a_bootstrap_holds_besides() {
+    let cluster = "clusters: [{name: all, connect_timeout: 0.5s, max_requests_per_connection: 0x10, metadata: \
+        {filter_metadata: {a: {b: '1', c: 1, d: yes}}}}]\n";
+    let bootstrap = "node: {id: &i 'on', cluster: *i}\nadmin: {}\n";
+    let home = home(&[("c/all.yaml", cluster), ("b.yaml", bootstrap)]);
+    let output = at(&home, &["render", "./c", "--bootstrap", "./b.yaml", "--format", "json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!(json["node"], serde_json::json!({"id": "on", "cluster": "on"}));
+    let cluster = &json["static_resources"]["clusters"][0];
+    assert_eq!(
+        (&cluster["name"], &cluster["connect_timeout"], &cluster["metadata"]["filter_metadata"]["a"]),
+        (&"all".into(), &"0.5s".into(), &serde_json::json!({"b": "1", "c": 1, "d": true})),
+    );
+    fs::write(home.path().join("out.json"), &output.stdout).expect("writable");
+    let same = at(&home, &["diff", "./c", "./out.json"]);
+    assert_eq!(same.status.code(), Some(0), "{}{}", text(&same.stdout), text(&same.stderr));
 }
 
 #[test]

@@ -127,6 +127,38 @@ fn without_a_last_good_content_a_start_with_a_broken_file_serves_nothing_until_i
 }
 
 #[test]
+fn a_fragment_that_was_never_good_does_not_keep_a_start_from_serving_the_others() {
+    let mut bench = Bench::new(&[("a.yaml", &cluster("a")), ("sub.yaml/b.yaml", &cluster("b"))]);
+    let mark = bench.dir.path().join("state/v1.whole");
+    wait_until(SOON, "everything to be saved", || mark.exists());
+    bench.bridge.kill();
+    put(&bench.config(), "new.yaml", BROKEN);
+    // A directory that cannot be read, for root neither.
+    fs::rename(bench.config().join("sub.yaml"), bench.dir.path().join("aside")).expect("renamed");
+    std::os::unix::fs::symlink("sub.yaml", bench.config().join("sub.yaml")).expect("linked");
+    for _ in 0..2 {
+        bench.bridge.restart();
+        bench.wait_until_served(&["a", "b"]);
+        assert!(bench.bridge.terminate().success());
+    }
+    fs::remove_file(bench.config().join("sub.yaml")).expect("removed");
+    fs::rename(bench.dir.path().join("aside"), bench.config().join("sub.yaml")).expect("renamed");
+    put(&bench.config(), "sub.yaml/b.yaml", BROKEN);
+    // What one of them held is lost: it was served, and is not to be taken away.
+    let lost = list(&bench.fragments()).into_iter().map(|name| bench.fragments().join(name));
+    let holds_b = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains("name: b\n"));
+    fs::remove_file(lost.into_iter().find(holds_b).expect("it is saved")).expect("removed");
+    let from = bench.bridge.log().len();
+    bench.bridge.restart();
+    bench.bridge.wait_for_line(from, "not serving");
+    assert!(is_silent(bench.bridge.address()));
+    put(&bench.config(), "sub.yaml/b.yaml", &cluster("b2"));
+    remove(&bench.config(), "new.yaml");
+    bench.wait_until_served(&["a", "b2"]);
+    wait_until(SOON, "everything to be saved again", || mark.exists());
+}
+
+#[test]
 fn removed_fragments_are_forgotten() {
     let mut bench =
         Bench::new(&[("a.yaml", &cluster("a")), ("b.yaml", &cluster("b")), ("c.yaml", &cluster("c"))]);

@@ -336,6 +336,13 @@ fn history_tells_what_became_of_each_change() {
         "{shown}"
     );
     assert!(shown.contains("held back"), "{shown}");
+    for command in ["history", "status", "reload"] {
+        let mut words = common::bridge::program();
+        words.args([command, "--admin", &world.admin]);
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+        let ended = ended(&words.stdout(full).output().expect("built"));
+        assert_eq!(ended.code, 2, "{command}: {ended:?}");
+    }
 }
 
 #[test]

@@ -498,34 +498,48 @@ fn an_endpoint_cluster_changed_fifty_times_in_a_row_never_stays_in_warming() {
     }
 }
 
-/// Routes within the listener are part of it: connections of before keep the old ones until Envoy has drained
-/// them (`--drain-time-s`). As long as that takes, `--drain` of the bridge keeps the old cluster.
+/// A listener that is replaced is drained: connections of before keep the routes of before until Envoy is done with
+/// that (`--drain-time-s`). As long as that takes, `--drain` of the bridge keeps the old cluster.
+fn renames_with_the_listener(version: &str, way: Way, all: impl Fn(&Parts, u16, usize) -> String) {
+    let dir = tempfile::tempdir().expect("a folder for temporary files");
+    let upstreams = ["one", "two"].map(Upstream::start);
+    let port = free_port();
+    let parts = Parts { way, ports: upstreams.each_ref().map(Upstream::port) };
+    files::put(dir.path(), "all.yaml", &all(&parts, port, 0));
+    // Longer than Envoy's, which begins a little later: with the ACK's way through its threads.
+    let bridge = Bridge::serve_with(dir.path(), Address::Tcp(free_port()), &["--drain", "3s"]);
+    let envoy = Envoy::start_with(version, &way.bootstrap(&bridge), &["--drain-time-s", "1"]);
+    wait_until(SOON, "the first answer", || get(port) == "one");
+    let load = Load::start(port, "/", 4);
+    for n in 1..=5 {
+        files::put(dir.path(), "all.yaml", &all(&parts, port, n));
+        wait_until(SOON, "the new routes", || get(port) == ANSWERS[n % 2]);
+    }
+    assert!(envoy.clusters().len() > 2, "the old clusters wait for the connections of before");
+    wait_until(SOON, "the old clusters to go", || envoy.clusters().len() == 2);
+    let tally = load.stop();
+    assert_eq!(tally.failures(), 0, "Envoy {version}, {way:?}: {tally:?}");
+    assert!(tally.bodies["one"] > 0 && tally.bodies["two"] > 0, "{tally:?}");
+}
+
 #[test]
 fn a_cluster_renamed_with_the_routes_within_its_listener_drops_nothing() {
     for (version, way) in [(NEWEST, AdsDelta), (OLDEST, AdsSotw)] {
-        let dir = tempfile::tempdir().expect("a folder for temporary files");
-        let upstreams = ["one", "two"].map(Upstream::start);
-        let port = free_port();
-        let parts = Parts { way, ports: upstreams.each_ref().map(Upstream::port) };
-        let all = |n: usize| {
+        renames_with_the_listener(version, way, |parts, port, n| {
             let name = format!("c{n}");
             let routes = format!("route_config: {{name: inline, {}}}", hosts(&[&name]));
             format!("{}{}", parts.clusters(&[(&name, n % 2)]), parts.listener_with("front", port, &routes))
-        };
-        files::put(dir.path(), "all.yaml", &all(0));
-        // Longer than Envoy's, which begins a little later: with the ACK's way through its threads.
-        let bridge = Bridge::serve_with(dir.path(), Address::Tcp(free_port()), &["--drain", "3s"]);
-        let envoy = Envoy::start_with(version, &way.bootstrap(&bridge), &["--drain-time-s", "1"]);
-        wait_until(SOON, "the first answer", || get(port) == "one");
-        let load = Load::start(port, "/", 4);
-        for n in 1..=5 {
-            files::put(dir.path(), "all.yaml", &all(n));
-            wait_until(SOON, "the new routes", || get(port) == ANSWERS[n % 2]);
-        }
-        assert!(envoy.clusters().len() > 2, "the old clusters wait for the connections of before");
-        wait_until(SOON, "the old clusters to go", || envoy.clusters().len() == 2);
-        let tally = load.stop();
-        assert_eq!(tally.failures(), 0, "Envoy {version}, {way:?}: {tally:?}");
-        assert!(tally.bodies["one"] > 0 && tally.bodies["two"] > 0, "{tally:?}");
+        });
+    }
+}
+
+#[test]
+fn a_cluster_renamed_with_the_route_configuration_that_a_listener_names_drops_nothing() {
+    for (version, way) in [(NEWEST, AdsDelta), (OLDEST, AdsSotw)] {
+        renames_with_the_listener(version, way, |parts, port, n| {
+            let (cluster, config) = (format!("c{n}"), format!("r{n}"));
+            let clusters = parts.clusters(&[(&cluster, n % 2)]);
+            format!("{clusters}{}{}", routes(&config, &[&cluster]), parts.listener("front", port, &config))
+        });
     }
 }

@@ -237,7 +237,7 @@ fn host(peer: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Node, Resource};
+    use crate::resource::{Node, NodePattern, Resource, Selector};
     use crate::serve::{Clients, Event, Identity, Journal, Names, Pace, Request, Response, Rules, Session};
     use crate::snapshot::{Builder, Edit};
 
@@ -368,6 +368,40 @@ mod tests {
         let response = world.answer();
         world.ask(Kind::Cluster, &[], &response.nonce, None);
         assert_eq!(world.seen("in_sync").streams[0].types[0].rejected, None);
+    }
+
+    #[test]
+    fn who_gets_none_of_two_that_clash_is_behind_though_it_never_held_one() {
+        let mut world = World::new();
+        world.publish(b"\x0a\x01a");
+        world.ask(Kind::Cluster, &["*"], "", None);
+        world.ask(Kind::Route, &["r"], "", None);
+        let response = world.answer();
+        world.ask(Kind::Cluster, &[], &response.nonce, None);
+        let edit = |kind, glob: &str, body: &[u8]| {
+            let pattern = NodePattern { id: Some(glob.into()), ..NodePattern::default() };
+            let nodes = Some(Arc::new(Selector(vec![pattern])));
+            Edit::Put(nodes, Arc::new(Resource::new(kind, "r", body)))
+        };
+        let clash = [
+            edit(Kind::Cluster, "n*", b"\x0a\x01r"),
+            edit(Kind::Cluster, "*n", b"\x0a\x01r\x2a\x01x"),
+            // For others than this client.
+            edit(Kind::Listener, "n*", b"\x0a\x01r"),
+            edit(Kind::Listener, "x*", b"\x0a\x01r\x2a\x01x"),
+        ];
+        world.snapshot = Arc::new(world.builder.apply(clash).expect("it is new"));
+        for _ in 0..2 {
+            let client = world.seen("behind");
+            let of = |kind: &str| {
+                let mut types = client.streams[0].types.iter();
+                types.find(|of| of.kind == kind).map(|of| of.contested.clone())
+            };
+            assert_eq!(of("clusters"), Some(vec!["r".to_owned()]), "{client:?}");
+            assert_eq!(of("routes"), Some(Vec::new()));
+            assert!(client.why.iter().any(|why| why.contains("is not sent cluster `r`")), "{client:?}");
+            world.session.on_snapshot(&world.snapshot);
+        }
     }
 
     #[test]

@@ -105,6 +105,13 @@ async fn envoys(
     let speaks_tls = |address: &Address, plain: bool| tls && !plain && matches!(address, Address::Tcp(_));
     let mut doors = Vec::new();
     let mut rest: Vec<&Listen> = asked.iter().collect();
+    let first = |listen: &Listen| asked.iter().position(|other| other.address == listen.address);
+    if let Some((_, again)) = asked.iter().enumerate().find(|(at, listen)| first(listen) != Some(*at)) {
+        // Each asks the system for a port of its own.
+        if !matches!(again.address, Address::Tcp(ip) if ip.port() == 0) {
+            return Err(ListenError::Twice(again.address.clone()));
+        }
+    }
     for listener in handed {
         let Some(address) = listener.address() else { continue };
         let plain = asked.iter().any(|listen| listen.address == address && listen.plain);

@@ -52,6 +52,10 @@ pub struct Fragments {
     unsaved: BTreeSet<FileName>,
     /// What was served before the daemon was started; forgotten when the first snapshot is built.
     saved: BTreeMap<FileName, Kept>,
+    /// Whether that is all that was served, and not only a part of it.
+    all_saved: bool,
+    /// Files whose directory cannot be read, with what was saved of them.
+    unseen: BTreeSet<FileName>,
     standings: OrdMap<FileName, Standing>,
     surroundings: Surroundings,
     staged: Staged,
@@ -84,6 +88,8 @@ impl Fragments {
             pending: BTreeSet::new(),
             unsaved: BTreeSet::new(),
             saved,
+            all_saved: false,
+            unseen: BTreeSet::new(),
             standings: OrdMap::new(),
             surroundings: Surroundings::new(VariableSources::default()),
             staged: Staged::default(),
@@ -96,6 +102,14 @@ impl Fragments {
     #[must_use]
     pub fn with_variables(mut self, variables: VariableSources) -> Fragments {
         self.surroundings = Surroundings::new(variables);
+        self
+    }
+
+    /// The same where it is known whether what was saved is all that was served: a fragment that is not among it
+    /// was never good then, and what is broken in it takes nothing away.
+    #[must_use]
+    pub fn with_all_saved(mut self, all_saved: bool) -> Fragments {
+        self.all_saved = all_saved && !self.saved.is_empty();
         self
     }
 
@@ -231,6 +245,7 @@ impl Fragments {
             }
         }
         self.pending.extend(changed);
+        self.forget_unseen();
         self.finish(start, looks, findings, Accept::default())
     }
 

@@ -22,6 +22,12 @@ pub enum ListenError {
         "{0} is in use: another program, or another xds-bridge, listens there; stop it or choose another --listen"
     )]
     InUse(Address),
+    /// Something else has the path of a unix socket.
+    #[error("{0} cannot be had: what is there is no socket; remove it, or choose another path")]
+    NoSocket(Address),
+    /// One address is asked for twice.
+    #[error("{0} stands twice among the addresses to listen on: leave one of them out")]
+    Twice(Address),
     /// Plain text would leave the machine.
     #[error(
         "{0} is not a loopback address and the stream would be plain text: give it a certificate (--tls-cert, \
@@ -90,6 +96,9 @@ impl Listener {
         match address {
             Address::Tcp(ip) => Ok(Listener::Tcp(listen_tcp(*ip).map_err(failed)?)),
             Address::Unix(path) => {
+                if fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
+                    return Err(ListenError::NoSocket(address.clone()));
+                }
                 clear_stale(path).await.map_err(failed)?;
                 let listener = listen_unix(path).map_err(failed)?;
                 let own = fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).ok();
@@ -283,7 +292,7 @@ mod tests {
         fs::write(&path, "another").expect("writable");
         drop(first);
         assert!(path.exists());
-        assert!(matches!(Listener::bind(&Address::Unix(path).into()).await, Err(ListenError::InUse(_))));
+        assert!(matches!(Listener::bind(&Address::Unix(path).into()).await, Err(ListenError::NoSocket(_))));
     }
 
     #[tokio::test]

@@ -56,7 +56,8 @@ pub fn start(
     let (state, saved) = State::open(settings.state_dir.as_deref())
         .map_err(|error| AppError::System { what: "a thread to keep state", error })?;
     let fragments = Fragments::new(hall.api.clone(), settings.policy.clone(), saved)
-        .with_variables(settings.variables.clone());
+        .with_variables(settings.variables.clone())
+        .with_all_saved(state.is_whole());
     let (jobs, asked) = mpsc::channel();
     let (alive, ended) = oneshot::channel();
     let mut loader = Loader {
@@ -144,11 +145,12 @@ impl Loader {
     fn publish(&mut self, outcome: &Outcome) {
         // Places first: a refusal that comes back at once already finds them.
         self.hall.record.set_places(self.fragments.places());
+        let unsaved = self.fragments.take_unsaved();
+        self.state.announce(&unsaved);
         if let Verdict::Publish(snapshot) | Verdict::Restored(snapshot, _) = &outcome.verdict {
             let seen = Instant::now().checked_sub(outcome.took).unwrap_or_else(Instant::now);
             self.hall.store.publish(snapshot.clone().seen_at(seen));
         }
-        let unsaved = self.fragments.take_unsaved();
         self.hall.board.looked(outcome, &self.fragments, &unsaved, &self.hall.store);
         self.reporter.looked(outcome, &self.hall.store);
         // Last: what is on the disk matters at the next start, what is served matters now.

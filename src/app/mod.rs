@@ -45,6 +45,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
+
 use crate::envoy_api::Api;
 pub use crate::serve::{Access, CLUSTER, ClientRule, ID, Pace, Who};
 use crate::snapshot::Store;
@@ -68,6 +70,7 @@ use listen::Handed;
 pub use listen::{ListenError, Listener};
 pub use record::Record;
 use running::Running;
+use signals::Signals;
 pub use tls::{TlsError, TlsSettings};
 
 /// How long streams may take to end after SIGTERM, and what is unsaved to be saved. Streams end at once when they can be
@@ -153,16 +156,40 @@ pub trait Reporter: Send + Sync {
     fn draining(&self);
 }
 
-/// Runs until a signal ends it.
-pub fn run(api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Result<(), AppError> {
+/// A daemon that has begun: signals wait for it from now on, and end it no more by themselves.
+#[derive(Debug)]
+pub struct Begun {
+    handed: Handed,
+    runtime: Runtime,
+    signals: Signals,
+}
+
+/// The first thing to do: whoever starts a daemon may tell it to read anew before it has read its settings.
+///
+/// # Errors
+/// If the operating system gives no threads or signals, or sockets that were handed over are none.
+pub fn begin() -> Result<Begun, AppError> {
     let handed = Handed::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| AppError::System { what: "worker threads", error })?;
-    let ended =
-        runtime.block_on(async { Running::start(api, settings, handed, reporter).await?.until_end().await });
-    // What still runs is nothing that anybody waits for.
-    runtime.shutdown_background();
-    ended
+    let signals = runtime.block_on(async { Signals::new() })?;
+    Ok(Begun { handed, runtime, signals })
+}
+
+impl Begun {
+    /// Runs until a signal ends it.
+    ///
+    /// # Errors
+    /// If it cannot start, or has to stop.
+    pub fn run(self, api: Api, settings: &Settings, reporter: Arc<dyn Reporter>) -> Result<(), AppError> {
+        let Begun { handed, runtime, signals } = self;
+        let ended = runtime.block_on(async {
+            Running::start(api, settings, handed, signals, reporter).await?.until_end().await
+        });
+        // What still runs is nothing that anybody waits for.
+        runtime.shutdown_background();
+        ended
+    }
 }

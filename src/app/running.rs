@@ -49,11 +49,11 @@ impl Running {
         api: Api,
         settings: &Settings,
         handed: Handed,
+        signals: Signals,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Running, AppError> {
         let limits = limits::fit_to_open_files(&settings.limits);
         let doors = Doors::open(settings, handed).await?;
-        let signals = Signals::new()?;
         let addresses = doors.addresses();
         reporter.listening(&addresses);
         let (telling, looked) = Telling::new(reporter.clone());

@@ -15,6 +15,7 @@ pub enum Signal {
 }
 
 /// The signals that are listened to, from the moment that there is one of these.
+#[derive(Debug)]
 pub struct Signals {
     hangup: unix::Signal,
     terminate: unix::Signal,

@@ -1,11 +1,13 @@
 //! The state directory: the last good content of every fragment, for a start when a file is broken.
 //!
 //! What is served comes in after it is served; at the next start it goes out again. One file per
-//! fragment, in a folder named after the format (`v1`). Keeps the invariants that a file there is
+//! fragment, in a folder named after the format (`v1`), and beside it a mark that none is missing. Keeps the invariants that a file there is
 //! whole or not there at all, at any moment at which the power goes (written beside, synced,
 //! renamed, the directory synced); that nobody but the daemon's user can read it, since secrets are
 //! among it; and that nothing here ever stops serving: what goes wrong is a warning, and is tried
 //! again.
+
+mod whole;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -20,6 +22,7 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use self::whole::Mark;
 use super::look::{Drew, FileName, Kept, Look, Saved};
 use crate::resource::Digest;
 
@@ -61,6 +64,7 @@ struct Desk {
 #[derive(Debug, Default)]
 struct Inbox {
     work: Work,
+    mark: Mark,
     is_closed: bool,
 }
 
@@ -69,7 +73,10 @@ impl State {
     pub(super) fn open(dir: Option<&Path>) -> io::Result<(State, BTreeMap<FileName, Kept>)> {
         let Some(root) = dir else { return Ok((State(None), BTreeMap::new())) };
         match Folder::open(root) {
-            Ok((folder, saved)) => Ok((State(Some(Writer::start(folder)?)), saved)),
+            Ok((folder, saved)) => {
+                let mark = Mark::read(root, saved.keys().cloned());
+                Ok((State(Some(Writer::start(folder, mark)?)), saved))
+            }
             Err(error) => {
                 let dir = root.display();
                 tracing::warn!(
@@ -80,6 +87,21 @@ impl State {
                 );
                 Ok((State(None), BTreeMap::new()))
             }
+        }
+    }
+
+    /// Whether everything that is served is on the disk. At the start: whether all that was served before is
+    /// among what was read.
+    pub(super) fn is_whole(&self) -> bool {
+        self.0.as_ref().is_some_and(|writer| writer.desk.lock().mark.is_there())
+    }
+
+    /// To be called before what is to be kept then is served.
+    pub(super) fn announce(&self, changes: &[(FileName, Option<Arc<Look>>)]) {
+        let Some(writer) = self.0.as_ref().filter(|_| !changes.is_empty()) else { return };
+        let names = changes.iter().map(|(name, look)| (name.clone(), look.is_some()));
+        if let Err(error) = writer.desk.lock().mark.announce(names) {
+            tracing::warn!(%error, "the state directory cannot be told that it lacks a fragment");
         }
     }
 
@@ -128,20 +150,34 @@ impl Desk {
         work.extend(std::mem::take(&mut inbox.work));
         Some(work)
     }
+
+    /// All work that was fetched is done.
+    fn mark(&self) -> io::Result<()> {
+        // Not locked while the disk is at work: who serves would wait.
+        let due = self.lock().mark.due();
+        let Some(due) = due else { return Ok(()) };
+        due.write()?;
+        self.lock().mark.written(&due);
+        Ok(())
+    }
 }
 
 impl Writer {
-    fn start(mut folder: Folder) -> io::Result<Writer> {
-        let desk = Arc::new(Desk::default());
+    fn start(mut folder: Folder, mark: Mark) -> io::Result<Writer> {
+        let desk =
+            Arc::new(Desk { inbox: Mutex::new(Inbox { mark, ..Inbox::default() }), ..Desk::default() });
         let (end, ended) = mpsc::channel();
         let fetching = desk.clone();
         std::thread::Builder::new().name("state".into()).spawn(move || {
             let mut failed = Work::new();
             let mut complained = false;
             while let Some(work) = fetching.fetch(std::mem::take(&mut failed)) {
-                let problem;
+                let mut problem;
                 (failed, problem) = folder.carry_out(work);
-                match problem {
+                if problem.is_none() {
+                    problem = fetching.mark().err();
+                }
+                match &problem {
                     Some(error) if !complained => tracing::warn!(
                         dir = %folder.path.display(),
                         %error,
@@ -150,7 +186,7 @@ impl Writer {
                     None if complained => tracing::info!("the last good content of all fragments is saved again"),
                     _ => {}
                 }
-                complained = !failed.is_empty();
+                complained = problem.is_some();
             }
             // Nobody listens any more if it took too long.
             let _ = end.send(());

@@ -341,6 +341,37 @@ fn a_reference_counts_only_for_nodes_that_may_receive_both() {
 }
 
 #[test]
+fn what_all_who_need_it_had_is_not_kept_for_some_of_them_alone() {
+    let mut bench = Bench::new();
+    bench.put("r.yaml", &route("r", "c"));
+    bench.put("c.yaml", &cluster("c"));
+    let outcome = bench.put("c.yaml", &for_node("b", &cluster("c")));
+    assert_eq!(held(&outcome), [Hold::Unresolved]);
+    let [finding] = &outcome.diagnostics[..] else { panic!("{outcome:?}") };
+    assert_eq!((finding.code, &*finding.file), ("unresolved-reference", "d/r.yaml"));
+    assert!(finding.message.contains("not every node"), "{finding:?}");
+    assert_eq!(finding.related[0].file, "d/c.yaml".into());
+    // Both together, in any order, or in parts of which nobody knows whom they leave out.
+    assert!(is_published(&bench.put("r.yaml", &for_node("b", &route("r", "c")))));
+    assert!(is_published(&bench.put("c.yaml", &for_node("*", &cluster("c")))));
+    let parts = [("c.yaml", for_node("b", &cluster("c"))), ("c2.yaml", for_node("a", &cluster("c")))];
+    let parts = parts.each_ref().map(|(name, text)| (*name, Some(&**text)));
+    bench.put("r.yaml", &route("r", "c"));
+    assert!(is_published(&bench.change(&parts)));
+    // Nor are those who need it made more than those who have it.
+    bench.remove("c2.yaml");
+    let _ = bench.put("r.yaml", &for_node("b", &route("r", "c")));
+    assert_eq!(held(&bench.put("r.yaml", &for_node("*", &route("r", "c")))), [Hold::Unresolved]);
+    assert!(is_published(&bench.accept(Accept { unresolved: true, removals: false })));
+    // What is so since the start, or was accepted, is as it is.
+    assert_eq!(codes(&bench.put("x.yaml", &cluster("x"))), [] as [&str; 0]);
+    let mut bench = Bench::new();
+    let start = [("r.yaml", route("r", "c")), ("c.yaml", for_node("b", &cluster("c")))];
+    let outcome = bench.change(&start.each_ref().map(|(name, text)| (*name, Some(&**text))));
+    assert!(is_published(&outcome) && outcome.diagnostics.is_empty(), "{outcome:?}");
+}
+
+#[test]
 fn an_assignment_is_reported_when_its_last_cluster_goes() {
     let mut bench = Bench::new();
     bench.change(&[
@@ -549,6 +580,69 @@ fn a_start_with_a_broken_file_takes_its_last_good_content_from_before() {
         let outcome = bench.change(&[(name, Some(BROKEN)), ("b.yaml", Some(&cluster("b")))]);
         assert!(matches!(outcome.verdict, Verdict::NotYet));
     }
+}
+
+#[test]
+fn a_start_with_a_fragment_that_was_never_good_serves_the_others_if_all_that_was_served_is_known() {
+    let start = |saved: &[(&str, &str)], all_saved| {
+        let mut bench = Bench::with(Policy::default(), saved);
+        bench.fragments = bench.fragments.with_all_saved(all_saved);
+        let files = [("a.yaml", Some(&*cluster("a"))), ("new.yaml", Some(BROKEN))];
+        let outcome = bench.change(&files);
+        (bench, outcome)
+    };
+    let (mut bench, outcome) = start(&[("a.yaml", &cluster("a"))], true);
+    assert!(is_published(&outcome), "{:?}", outcome.verdict);
+    assert_eq!((bench.served(), bench.condition("new.yaml")), (vec!["a".into()], Some(Condition::Refused)));
+    bench.put("new.yaml", &cluster("new"));
+    assert_eq!(bench.served(), ["a", "new"]);
+    // It may have been served; it was served, and what it held is lost or no good; nothing was saved at all.
+    for (saved, all_saved) in [
+        (&[("a.yaml", &*cluster("a"))][..], false),
+        (&[("a.yaml", &cluster("a")), ("new.yaml", BROKEN)], true),
+        (&[], true),
+    ] {
+        let (_, outcome) = start(saved, all_saved);
+        assert!(matches!(outcome.verdict, Verdict::NotYet), "{saved:?} {all_saved}: {:?}", outcome.verdict);
+    }
+}
+
+#[test]
+fn a_start_with_a_directory_that_cannot_be_read_serves_what_was_in_it() {
+    let saved =
+        [("a.yaml", &*cluster("a")), ("sub/b.yaml", &*cluster("b")), ("sub/x/c.yaml", &*cluster("c"))];
+    let closed = || SourceFile { path: "d/sub".into(), content: Err(ReadProblem::PermissionDenied) };
+    let start = |saved: &[(&str, &str)], all_saved| {
+        let mut bench = Bench::with(Policy::default(), saved);
+        bench.fragments = bench.fragments.with_all_saved(all_saved);
+        let content = Ok(cluster("a").into());
+        bench.sources.files.insert("a.yaml".into(), SourceFile { path: "d/a.yaml".into(), content });
+        bench.sources.files.insert("sub".into(), closed());
+        let outcome = bench.fragments.update(&bench.sources, &["a.yaml".into(), "sub".into()]);
+        let outcome = bench.take(outcome);
+        (bench, outcome)
+    };
+    let (mut bench, outcome) = start(&saved, true);
+    assert!(is_published(&outcome), "{:?}", outcome.verdict);
+    assert!(codes(&outcome).contains(&"last-good-content"), "{:?}", codes(&outcome));
+    assert_eq!(
+        (bench.served(), bench.condition("sub")),
+        (["a", "b", "c"].map(String::from).into(), Some(Condition::Refused))
+    );
+    // Other changes leave it as it is; when it can be read, what is in it counts.
+    bench.put("a.yaml", &cluster("a2"));
+    assert_eq!(bench.served(), ["a2", "b", "c"]);
+    let outcome = bench.change(&[("sub", None), ("sub/b.yaml", Some(&cluster("b2")))]);
+    assert!(is_published(&outcome), "{:?}", outcome.verdict);
+    assert_eq!(
+        (bench.served(), bench.condition("sub/x/c.yaml")),
+        (["a2", "b2"].map(String::from).into(), None)
+    );
+    // What was in it is not wholly known.
+    let (_, outcome) = start(&saved, false);
+    assert!(matches!(outcome.verdict, Verdict::NotYet), "{:?}", outcome.verdict);
+    let (_, outcome) = start(&[saved[0], ("sub/b.yaml", BROKEN), saved[2]], true);
+    assert!(matches!(outcome.verdict, Verdict::NotYet), "{:?}", outcome.verdict);
 }
 
 #[test]

@@ -104,6 +104,9 @@ pub struct Bootstrap {
     /// Variant of the protocol
     #[arg(long, value_name = "API", default_value = "delta")]
     pub api: ApiVariant,
+    /// As what to print it; Envoy reads JSON from a file that ends in .json
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: DocumentFormat,
 }
 
 /// How the Envoy connects by TLS; the files are on its machine.
@@ -183,6 +186,9 @@ pub struct Render {
     /// `node.metadata` of the Envoy, as JSON
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub node_metadata: String,
+    /// As what to print it; Envoy reads JSON from a file that ends in .json
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: DocumentFormat,
 }
 
 #[derive(Debug, Arguments)]
@@ -216,6 +222,15 @@ pub enum ReportFormat {
     /// Lines for people
     Human,
     /// For scripts
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DocumentFormat {
+    /// YAML with comments
+    #[value(alias = "yaml")]
+    Human,
+    /// The same as JSON
     Json,
 }
 

@@ -1,14 +1,16 @@
 //! `bootstrap`: the few lines with which an Envoy finds this bridge.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use super::args::{ApiVariant, Bootstrap, EnvoyTls};
+use super::args::{ApiVariant, Bootstrap, DocumentFormat, EnvoyTls};
 use super::settings::{Given, host_name};
 use super::{Exit, output};
 use crate::app::Address;
-use crate::migrate::{ClientTls, Connection, Endpoint};
+use crate::envoy_api::Api;
+use crate::migrate::{self, ClientTls, Connection, Endpoint};
 
 pub fn run(given: &Given, command: &Bootstrap) -> Result<Exit> {
     let address = match &command.xds {
@@ -19,8 +21,23 @@ pub fn run(given: &Given, command: &Bootstrap) -> Result<Exit> {
         Some(id) => id.clone(),
         None => host_name().context("the host has no name to use: give --node-id")?,
     };
-    output::document(&text(&node_id, command, &address))?;
+    if node_id.is_empty() || command.node_cluster.is_empty() {
+        bail!(
+            "an Envoy needs a `node.id` and a `node.cluster` that are not empty (--node-id, --node-cluster)"
+        );
+    }
+    let text = text(&node_id, command, &address);
+    // It is of ours alone: what the settings say of the API of others does not matter.
+    output::document(&in_format(&Api::embedded()?, command.format, "bootstrap", text)?)?;
     Ok(Exit::Done)
+}
+
+/// The text of a bootstrap as it is to be printed.
+pub fn in_format(api: &Api, format: DocumentFormat, name: &str, text: String) -> Result<String> {
+    Ok(match format {
+        DocumentFormat::Human => text,
+        DocumentFormat::Json => format!("{:#}\n", migrate::bootstrap_json(api, &Arc::from(name), &text)?),
+    })
 }
 
 fn text(node_id: &str, command: &Bootstrap, address: &Address) -> String {
@@ -86,7 +103,6 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     fn command(api: ApiVariant) -> Bootstrap {
         let tls = EnvoyTls {
@@ -95,12 +111,20 @@ mod tests {
             key: Some("/k".into()),
             server_name: matches!(api, ApiVariant::Sotw).then(|| "x: y".into()),
         };
-        Bootstrap { node_id: None, node_cluster: "c\"#: {x}".into(), xds: None, tls, admin_port: 1, api }
+        Bootstrap {
+            node_id: None,
+            node_cluster: "c\"#: {x}".into(),
+            xds: None,
+            tls,
+            admin_port: 1,
+            api,
+            format: DocumentFormat::Json,
+        }
     }
 
     #[test]
     fn what_is_printed_is_an_envoy_bootstrap_whatever_the_names() {
-        let api = crate::envoy_api::Api::embedded().expect("the shipped set is whole");
+        let api = Api::embedded().expect("the shipped set is whole");
         let file: Arc<str> = "bootstrap.yaml".into();
         for variant in [ApiVariant::Delta, ApiVariant::Sotw] {
             for address in ["127.0.0.1:18000", "[::1]:1", "unix:/run/x y.sock"] {
@@ -108,6 +132,10 @@ mod tests {
                 let name = "envoy.config.bootstrap.v3.Bootstrap";
                 let (_, findings) = crate::load::load_message(&api, name, &file, text.as_bytes());
                 assert_eq!(findings, [], "{text}");
+                let json = in_format(&api, DocumentFormat::Json, "x", text.clone()).expect("a message");
+                serde_json::from_str::<serde_json::Value>(&json).expect("JSON");
+                let of = |text: &str| crate::load::load_message(&api, name, &file, text.as_bytes());
+                assert_eq!(of(&json), of(&text), "{json}");
             }
         }
     }

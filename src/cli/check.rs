@@ -89,7 +89,7 @@ impl Checking<'_> {
         let Check { format, list_variables, deny, .. } = *self.command;
         let mut findings = outcome.diagnostics.clone();
         if list_variables {
-            output::print(&variables::list(&outcome.looks, format));
+            output::document(&variables::list(&outcome.looks, format))?;
         } else {
             if let Some(envoy) = &self.envoy
                 && !findings.iter().any(Diagnostic::is_error)
@@ -97,9 +97,9 @@ impl Checking<'_> {
                 findings.extend(envoy::ask(&self.api, envoy, &outcome.looks)?);
                 findings.sort();
             }
-            show(format, &outcome.looks, &findings, self.envoy.as_ref());
+            show(format, &outcome.looks, &findings, self.envoy.as_ref())?;
             if matches!(format, FindingsFormat::Human) {
-                tell_of_secrets(&outcome.looks, &self.plain);
+                tell_of_secrets(&outcome.looks, &self.plain)?;
             }
         }
         let worst = findings.iter().map(|finding| finding.severity).max();
@@ -109,23 +109,29 @@ impl Checking<'_> {
 }
 
 /// Secrets are fine as such, and yet some Envoys may not get them.
-fn tell_of_secrets(looks: &[Arc<Look>], plain: &[String]) {
+fn tell_of_secrets(looks: &[Arc<Look>], plain: &[String]) -> Result<()> {
     let is_secret = |item: &&Item| item.resource.kind() == Kind::Secret;
     let secrets = looks.iter().flat_map(|look| look.loaded.items.iter()).filter(is_secret).count();
     if secrets > 0 && !plain.is_empty() {
-        output::print(&format!(
+        output::document(&format!(
             "the secrets among them ({secrets}) go over unix sockets and TLS; over plain TCP ({}) only to Envoys of the \
              bridge's own user and of root, unless --insecure is given\n",
             plain.join(", ")
-        ));
+        ))?;
     }
+    Ok(())
 }
 
-fn show(format: FindingsFormat, looks: &[Arc<Look>], findings: &[Diagnostic], envoy: Option<&Envoy>) {
+fn show(
+    format: FindingsFormat,
+    looks: &[Arc<Look>],
+    findings: &[Diagnostic],
+    envoy: Option<&Envoy>,
+) -> Result<()> {
     let texts = Texts::of(looks);
     match format {
-        FindingsFormat::Json => output::print(&format!("{:#}\n", texts.json(findings))),
-        FindingsFormat::Sarif => output::print(&format!("{:#}\n", texts.sarif(findings))),
+        FindingsFormat::Json => output::document(&format!("{:#}\n", texts.json(findings))),
+        FindingsFormat::Sarif => output::document(&format!("{:#}\n", texts.sarif(findings))),
         FindingsFormat::Human => {
             let mut text = texts.human(findings, output::colour(std::io::stdout().is_terminal()));
             if !text.is_empty() {
@@ -149,7 +155,7 @@ fn show(format: FindingsFormat, looks: &[Arc<Look>], findings: &[Diagnostic], en
                 plural(resources),
                 count(findings)
             ));
-            output::print(&text);
+            output::document(&text)
         }
     }
 }

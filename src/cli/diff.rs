@@ -38,8 +38,8 @@ pub fn run(given: &Given, command: &Diff) -> Result<Exit> {
     // The way to the bridge itself is in every bootstrap of ours, and in no fragment.
     differences.retain(|differs| differs.kind != Kind::Cluster || differs.name != migrate::CLUSTER);
     match command.format {
-        ReportFormat::Json => output::print(&format!("{:#}\n", json(&differences))),
-        ReportFormat::Human => output::print(&human(&differences)),
+        ReportFormat::Json => output::document(&format!("{:#}\n", json(&differences)))?,
+        ReportFormat::Human => output::document(&human(&differences))?,
     }
     Ok(if differences.is_empty() { Exit::Done } else { Exit::Findings })
 }

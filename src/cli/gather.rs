@@ -27,6 +27,10 @@ impl Paths {
     /// Reads what comes through pipes: `-`, and what the shell names so.
     pub fn new(paths: Vec<PathBuf>) -> Result<Paths> {
         let (pipes, files): (Vec<PathBuf>, Vec<PathBuf>) = paths.into_iter().partition(|path| is_pipe(path));
+        // What a directory among them holds is loaded with it, and not once more.
+        let dirs: Vec<PathBuf> = files.iter().filter(|path| path.is_dir()).cloned().collect();
+        let is_held = |path: &PathBuf| dirs.iter().any(|dir| source::comes_by(dir, path));
+        let files = files.into_iter().filter(|path| !is_held(path));
         let piped = pipes.iter().map(|path| read_pipe(path)).collect::<Result<_>>()?;
         Ok(Paths { options: source::Options::new(files), piped })
     }

@@ -15,14 +15,14 @@ pub fn run(given: &Given, command: &History) -> Result<Exit> {
     let address = daemon::address(&given.settings()?)?;
     let response = daemon::ask(&address, async |daemon| Ok(daemon.history(command.limit).await?))?;
     match command.format {
-        ReportFormat::Json => output::print(&format!("{}\n", serde_json::to_string_pretty(&response)?)),
+        ReportFormat::Json => output::document(&format!("{}\n", serde_json::to_string_pretty(&response)?))?,
         ReportFormat::Human if response.entries.is_empty() => {
-            output::print("nothing has been loaded yet\n");
+            output::document("nothing has been loaded yet\n")?;
         }
         ReportFormat::Human => {
             // The newest last, as in a log.
             let text: String = response.entries.iter().rev().map(shown).collect();
-            output::print(&text);
+            output::document(&text)?;
         }
     }
     Ok(Exit::Done)

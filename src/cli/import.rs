@@ -60,7 +60,7 @@ pub fn run(given: &Given, command: &Import) -> Result<Exit> {
     let checked = check::load(&api, out, &imported);
     let found = check::findings(&checked, &imported);
     let texts = checked.iter().map(|(name, text, loaded)| (&**name, &**text, &loaded.sensitive[..]));
-    show(command, &files, &imported.remarks, &Texts::given(texts), &found);
+    show(command, &files, &imported.remarks, &Texts::given(texts), &found)?;
     Ok(if found.iter().any(Diagnostic::is_error) { Exit::Findings } else { Exit::Done })
 }
 
@@ -171,10 +171,13 @@ fn plan(out: &Path, bootstrap: Option<&Path>, imported: &Imported) -> Result<Vec
 
 /// Writes all files or none.
 fn write(out: &Path, files: &[(PathBuf, String)], mode: u32) -> Result<()> {
-    let had_out = out.exists();
-    if !had_out {
-        fs::create_dir(out).with_context(|| format!("cannot create {}", out.display()))?;
-    }
+    // From the inside out; the empty path is where we are.
+    let new: Vec<&Path> =
+        out.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    let leave_no_dir = || new.iter().for_each(|dir| drop(fs::remove_dir(dir)));
+    fs::create_dir_all(out)
+        .inspect_err(|_| leave_no_dir())
+        .with_context(|| format!("cannot create {}", out.display()))?;
     let mut written: Vec<PathBuf> = Vec::new();
     let result = files.iter().try_for_each(|(path, text)| {
         let temporary = hidden(path);
@@ -196,8 +199,8 @@ fn write(out: &Path, files: &[(PathBuf, String)], mode: u32) -> Result<()> {
     for path in remove {
         let _ = fs::remove_file(path);
     }
-    if result.is_err() && !had_out {
-        let _ = fs::remove_dir(out);
+    if result.is_err() {
+        leave_no_dir();
     }
     result.context("cannot write; nothing was left behind")
 }
@@ -214,7 +217,7 @@ fn show(
     remarks: &[Remark],
     texts: &Texts<'_>,
     found: &[Diagnostic],
-) {
+) -> Result<()> {
     if command.format == ReportFormat::Json {
         let files: Vec<_> = files
             .iter()
@@ -235,7 +238,7 @@ fn show(
             "written": !command.dry_run, "files": files, "remarks": remarks,
             "findings": texts.json(found),
         });
-        return output::print(&format!("{report:#}\n"));
+        return output::document(&format!("{report:#}\n"));
     }
     let mut text = String::new();
     for (path, content) in files {
@@ -256,7 +259,7 @@ fn show(
         1 => format!("{written} file{plural}; 1 line to decide\n"),
         _ => format!("{written} file{plural}; {decisions} lines to decide\n"),
     });
-    output::print(&text);
+    output::document(&text)
 }
 
 fn lines(remarks: &[Remark]) -> String {

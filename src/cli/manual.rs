@@ -15,11 +15,11 @@ fn command_line() -> clap::Command {
 }
 
 /// Prints the completions of a shell.
-pub fn completions(command: &Completions) -> Exit {
+pub fn completions(command: &Completions) -> Result<Exit> {
     let mut out = Vec::new();
     clap_complete::generate(command.shell, &mut command_line(), NAME, &mut out);
-    output::print(&String::from_utf8_lossy(&out));
-    Exit::Done
+    output::document(&String::from_utf8_lossy(&out))?;
+    Ok(Exit::Done)
 }
 
 /// Prints the first man page, or writes all of them.
@@ -33,7 +33,7 @@ pub fn pages(command: &Man) -> Result<Exit> {
         None => {
             let mut out = Vec::new();
             clap_mangen::Man::new(command_line()).render(&mut out).context("cannot make the page")?;
-            output::print(&String::from_utf8_lossy(&out));
+            output::document(&String::from_utf8_lossy(&out))?;
         }
     }
     Ok(Exit::Done)

@@ -56,9 +56,12 @@ const COULD_NOT_RUN: u8 = 2;
 
 /// Says what is wrong with the command line, or the help that was asked for.
 fn not_understood(error: &clap::Error) -> ExitCode {
-    // Where it goes and how it is coloured is clap's to know; a closed pipe is no error of ours.
-    let _ = error.print();
-    ExitCode::from(if error.use_stderr() { COULD_NOT_RUN } else { 0 })
+    // Where it goes and how it is coloured is clap's to know.
+    let printed = output::written(error.print());
+    if error.use_stderr() {
+        return ExitCode::from(COULD_NOT_RUN);
+    }
+    ended(printed.map(|()| Exit::Done))
 }
 
 /// Runs the program with the arguments of the process.
@@ -81,10 +84,15 @@ pub fn main() -> ExitCode {
         Command::Schema(command) => schema::run(&given, &command),
         Command::Status(command) => status::run(&given, &command),
         Command::History(command) => history::run(&given, &command),
-        Command::Completions(command) => Ok(manual::completions(&command)),
+        Command::Completions(command) => manual::completions(&command),
         Command::Man(command) => manual::pages(&command),
         Command::Settings(command) => settings::show::run(&given, &command),
     };
+    ended(exit)
+}
+
+/// The exit code; a command that could not run says why.
+fn ended(exit: anyhow::Result<Exit>) -> ExitCode {
     match exit {
         Ok(exit) => exit.into(),
         Err(error) => {

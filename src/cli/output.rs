@@ -4,17 +4,22 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, Result};
 
-/// Writes to standard output.
+/// Writes to standard output for who looks on while something runs, which a full disk must not end.
 pub fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Writes to standard output what goes into a file there: all of it, or it is an error. That nobody
+/// Writes to standard output what a command was asked for: all of it, or it is an error. That nobody
 /// reads on is none.
 pub fn document(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What became of writing to standard output.
+pub fn written(result: io::Result<()>) -> Result<()> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output: what is there is not whole")
         }

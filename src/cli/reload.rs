@@ -19,8 +19,8 @@ pub fn run(given: &Given, command: &Reload) -> Result<Exit> {
     };
     let response = daemon::ask(&address, async |daemon| Ok(daemon.reload(request).await?))?;
     match command.format {
-        ReportFormat::Json => output::print(&format!("{}\n", serde_json::to_string_pretty(&response)?)),
-        ReportFormat::Human => output::print(&shown(&response)),
+        ReportFormat::Json => output::document(&format!("{}\n", serde_json::to_string_pretty(&response)?))?,
+        ReportFormat::Human => output::document(&shown(&response))?,
     }
     let is_fine = response.held.is_empty() && response.problems.is_empty() && response.clients.is_empty();
     Ok(if is_fine { Exit::Done } else { Exit::Findings })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use super::args::Render;
+use super::bootstrap::in_format;
 use super::gather::gather;
 use super::settings::Given;
 use super::{Exit, output};
@@ -34,7 +35,7 @@ pub fn run(given: &Given, command: &Render) -> Result<Exit> {
     };
     let resources: Vec<&Resource> = mine.iter().map(|(_, item)| &*item.resource).collect();
     let rendered = migrate::render(&api, resources, bootstrap.as_ref())?;
-    output::document(&rendered.text)?;
+    output::document(&in_format(&api, command.format, "render", rendered.text)?)?;
     for remark in &rendered.remarks {
         output::error(&format!("{remark}\n"));
     }
@@ -50,7 +51,7 @@ pub fn run(given: &Given, command: &Render) -> Result<Exit> {
 /// A resource with the file in which it stands.
 type Part<'a> = (&'a Arc<Look>, &'a Item);
 
-/// All resources under a name that has more than one.
+/// Names under which there are several, and those.
 type Contested<'a> = BTreeMap<(Kind, Name), Vec<Part<'a>>>;
 
 /// What stands under a name of its own, and what does not: of that a node is sent nothing.

@@ -9,9 +9,9 @@ use crate::schema;
 
 pub fn run(given: &Given, command: &Schema) -> Result<Exit> {
     // The smaller, the sooner an editor has read it: no blanks.
-    output::print(&match command.of {
+    output::document(&match command.of {
         SchemaOf::Settings => format!("{}\n", show::schema()),
         SchemaOf::Fragment => format!("{}\n", schema::fragment(&given.settings()?.api()?)),
-    });
+    })?;
     Ok(Exit::Done)
 }

@@ -15,6 +15,7 @@ use crate::resource::Kind;
 use crate::snapshot::{Snapshot, Store};
 
 pub fn run(given: &Given) -> Result<Exit> {
+    let begun = app::begin()?;
     let settings = given.settings()?;
     let person = output::for_a_person();
     // A person sees what is loaded and changed anyway; the log is then for Envoys that connect and for
@@ -25,7 +26,7 @@ pub fn run(given: &Given) -> Result<Exit> {
     let dirs: Vec<String> = settings.source.dirs.iter().map(|dir| dir.display().to_string()).collect();
     let reporter: Arc<dyn Reporter> =
         if person { Arc::new(Terminal::new(dirs, &settings)) } else { Arc::new(Log { dirs }) };
-    app::run(api, &settings, reporter)?;
+    begun.run(api, &settings, reporter)?;
     Ok(Exit::Done)
 }
 
@@ -86,6 +87,9 @@ impl Reporter for Log {
                     "the change is held back; what was served goes on being served"
                 );
             }
+            Verdict::NotYet if only_unreadable(outcome) => {
+                tracing::error!(why = nothing_in(&self.dirs), "waiting for the first fragment");
+            }
             Verdict::NotYet => tracing::error!("not serving: a first start needs every fragment to be right"),
             Verdict::Empty => {
                 tracing::warn!(why = nothing_in(&self.dirs), "waiting for the first fragment");
@@ -116,6 +120,12 @@ pub fn still_broken(outcome: &Outcome) -> Option<String> {
     };
     let more = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
     Some(format!("{plural}: {}{more}", first.join(", ")))
+}
+
+/// Whether nothing is wrong but that a directory cannot be read.
+pub fn only_unreadable(outcome: &Outcome) -> bool {
+    let mut errors = outcome.diagnostics.iter().filter(|finding| finding.is_error()).peekable();
+    errors.peek().is_some() && errors.all(|finding| finding.code == "config-dir-lost")
 }
 
 /// Why there is nothing to serve: a directory may be missing, closed to us, or really empty.

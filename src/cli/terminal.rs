@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::findings::{Texts, count};
 use super::output;
-use super::serve::{counts, inventory, still_broken};
+use super::serve::{counts, inventory, nothing_in, only_unreadable, still_broken};
 use crate::app::{self, Address, Outcome, Reporter, TlsSettings, Verdict, reasons};
 use crate::diagnostic::Diagnostic;
 use crate::resource::{Kind, Name};
@@ -92,13 +92,16 @@ impl Reporter for Terminal {
                 reasons(holds),
                 inventory(snapshot)
             ),
+            Verdict::NotYet if only_unreadable(outcome) => {
+                format!("waiting for the first fragment: {}", nothing_in(&self.dirs))
+            }
             Verdict::NotYet => format!(
                 "{}: {}; a first start needs every fragment to be right. Watching until it is mended.",
                 red("not serving yet"),
                 count(&outcome.diagnostics)
             ),
             Verdict::Empty => {
-                format!("waiting for the first fragment: {}", super::serve::nothing_in(&self.dirs))
+                format!("waiting for the first fragment: {}", nothing_in(&self.dirs))
             }
         };
         let reminder = match (&outcome.verdict, still_broken(outcome)) {

@@ -92,6 +92,7 @@ impl Reader<'_> {
         };
         let mentions = mentions.into_iter().map(|mention| Mention { span: inside(mention.span), ..mention });
         let addresses = if kind == Kind::Listener { listen_addresses(node) } else { Vec::new() };
+        let resource = resource.with_addresses(addresses.iter().map(|(address, _)| address.digest()));
         let rare = RareFacts {
             addresses: addresses.into_iter().map(|(address, span)| (address, inside(span))).collect(),
             expires: self.decoder.certificates.expires,

@@ -3,7 +3,8 @@
 //! Comes in: the catalog as it is served and as it would be, and the names that differ. Goes out:
 //! what dangles among these names and those that name them, so that the cost follows the change. A
 //! reference is satisfied if an Envoy that receives the one may receive the other; which Envoys
-//! there are is not known here, so `nodes:` that only overlap are given the benefit of the doubt.
+//! there are is not known here, so `nodes:` that only overlap are given the benefit of the doubt. What was
+//! there for all who need it, and is now known not to be, counts as taken away.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,7 +12,7 @@ use super::catalog::{Catalog, Home, Key};
 use super::references::Mentioned;
 use super::suggest;
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::resource::{Kind, Name, Selector, may_meet};
+use crate::resource::{Kind, Name, Selector, may_meet, surely_beyond, surely_within};
 
 /// More findings of one sort in one step say no more than "something is missing altogether".
 const MAX_DANGLING: usize = 1_000;
@@ -95,12 +96,18 @@ impl<'a> References<'a> {
     fn dangling_of(&self, by: (Kind, &'a Name), target: Option<&Key>, found: &mut Found<'a>) {
         for home in self.now.homes(by.0, by.1) {
             let mut known: Option<HashSet<(Kind, &Name)>> = None;
+            let mut covered: Option<HashSet<(Kind, &Name)>> = None;
             for mention in home.mentions() {
                 let to = (mention.kind, mention.name);
                 if target.is_some_and(|(kind, name)| to != (*kind, name)) {
                     continue;
                 }
                 if self.satisfies(self.now, to, home.nodes.as_deref()) {
+                    let is_newly_partial = self.is_partial(to, home.nodes.as_deref())
+                        && covered.get_or_insert_with(|| self.covered_before(by)).contains(&to);
+                    if is_newly_partial {
+                        found.add(Dangling { by, home, mention, is_new: true });
+                    }
                     continue;
                 }
                 // What was never here may be at another server.
@@ -119,6 +126,29 @@ impl<'a> References<'a> {
     fn mentioned_before(&self, by: (Kind, &Name), now: &Home) -> HashSet<(Kind, &'a Name)> {
         let homes = self.before.homes(by.0, by.1).iter().filter(|home| home.nodes == now.nodes);
         homes.flat_map(|home| home.mentions().map(|mention| (mention.kind, mention.name))).collect()
+    }
+
+    /// What the same item named before that was there for all nodes that received the item.
+    fn covered_before(&self, by: (Kind, &Name)) -> HashSet<(Kind, &'a Name)> {
+        let mut all = HashSet::new();
+        for user in self.before.homes(by.0, by.1) {
+            let named = user.mentions().map(|mention| (mention.kind, mention.name));
+            all.extend(named.filter(|(kind, name)| {
+                let homes = self.before.homes(*kind, name).iter();
+                let mut audiences = homes.map(|home| home.nodes.as_deref());
+                audiences.any(|nodes| surely_within(user.nodes.as_deref(), nodes))
+            }));
+        }
+        all
+    }
+
+    /// Whether it is known that not all of these nodes receive it. What is there several times, each for other
+    /// nodes, may be there for all nodes that there are.
+    fn is_partial(&self, (kind, name): (Kind, &Name), nodes: Option<&Selector>) -> bool {
+        let mut homes = self.now.homes(kind, name).iter();
+        let is_external = kind == Kind::Cluster && self.external.contains(name);
+        let is_beyond = |home: &Home| surely_beyond(nodes, home.nodes.as_deref());
+        !is_external && homes.next().is_some_and(is_beyond) && homes.next().is_none()
     }
 
     fn satisfies(&self, catalog: &Catalog, (kind, name): (Kind, &Name), nodes: Option<&Selector>) -> bool {
@@ -176,13 +206,16 @@ impl<'a> References<'a> {
         let elsewhere = self.now.homes(kind, name).first();
         let message = match elsewhere {
             None => format!("no fragment defines the {kind} `{name}`"),
+            Some(_) if self.satisfies(self.now, (kind, name), home.nodes.as_deref()) => {
+                format!("not every node that receives this still receives the {kind} `{name}`")
+            }
             Some(_) => format!("no node that receives this also receives the {kind} `{name}`"),
         };
         let finding = Diagnostic::new(severity, "unresolved-reference", home.file.clone(), message);
         let finding = finding.at(self.now.place_of(home, *mention), "");
         match elsewhere {
             Some(other) => {
-                let key = "it is defined here, for other nodes";
+                let key = "it is defined here, for other nodes only";
                 let finding = finding.with_related(other.file.clone(), self.now.name_span(other), key);
                 finding.with_hint("let the `nodes:` of one include those of the other")
             }

@@ -12,6 +12,7 @@ mod connection;
 mod dump;
 mod dynamic;
 mod foreign;
+mod json;
 mod message;
 mod names;
 mod numbers;
@@ -37,6 +38,7 @@ use crate::resource::Kind;
 
 pub use compare::{Change, Difference, Field, compare, compare_shown, describe};
 pub use connection::{CLUSTER, ClientTls, Connection, Endpoint};
+pub use json::bootstrap_json;
 pub use probe::{Beside, probe};
 pub use render::{RenderError, Rendered, render};
 pub use report::{Outcome, Remark};

@@ -40,7 +40,7 @@ pub fn show(api: &Api, resource: &Resource, nodes: Option<&Selector>) -> Result<
         nodes: nodes.map(describe),
         version: resource.digest().to_string(),
         ttl: ttl(resource),
-        content: json(&tree),
+        content: json(&tree, without_numbers),
     })
 }
 
@@ -56,18 +56,19 @@ impl Shown {
     }
 }
 
-fn json(node: &Node) -> serde_json::Value {
+/// A message as JSON, its texts as `text` gives them.
+pub(super) fn json(node: &Node, text: fn(&str) -> String) -> serde_json::Value {
     match &node.form {
         Form::Scalar(scalar) if scalar.plain => {
             // Numbers, truth values and null; all else is text without quotes.
             serde_json::from_str(&scalar.text).unwrap_or_else(|_| scalar.text.clone().into())
         }
-        Form::Scalar(scalar) => without_numbers(&scalar.text).into(),
+        Form::Scalar(scalar) => text(&scalar.text).into(),
         // A message is made without aliases.
         Form::Alias(name, _) => name.clone().into(),
-        Form::List(children) => children.iter().map(|child| json(&child.value)).collect(),
+        Form::List(children) => children.iter().map(|child| json(&child.value, text)).collect(),
         Form::Map(children) => {
-            let entry = |child: &Child| (child.key.clone(), json(&child.value));
+            let entry = |child: &Child| (child.key.clone(), json(&child.value, text));
             serde_json::Value::Object(children.iter().map(entry).collect())
         }
     }

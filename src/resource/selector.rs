@@ -43,7 +43,8 @@ pub struct NodePattern {
     pub zone: Option<String>,
     /// Glob over the locality's sub-zone.
     pub sub_zone: Option<String>,
-    /// Paths into `node.metadata` (keys from the outside in) and a glob over the value there.
+    /// Paths into `node.metadata` (keys from the outside in; those that follow each other may also be one key, with
+    /// dots between them) and a glob over the value there.
     pub metadata: Vec<(Vec<String>, String)>,
 }
 
@@ -67,6 +68,29 @@ pub fn may_meet(a: Option<&Selector>, b: Option<&Selector>) -> bool {
     let (Some(a), Some(b)) = (a, b) else { return true };
     a.0.iter().any(|p| b.0.iter().any(|q| p.may_meet(q)))
 }
+
+/// Whether it is known that every node of the first audience belongs to the second, none being everyone.
+pub fn surely_within(a: Option<&Selector>, b: Option<&Selector>) -> bool {
+    let Some(b) = b else { return true };
+    let everyone = [NodePattern::default()];
+    let a = a.map_or(&everyone[..], |a| &a.0);
+    a.iter().all(|p| b.0.iter().any(|q| p.implies(q)))
+}
+
+/// Whether it is known that a node can belong to the first audience and not to the second, none being
+/// everyone. Patterns over different things (an id here, a cluster there) leave it open, and so does metadata.
+pub fn surely_beyond(a: Option<&Selector>, b: Option<&Selector>) -> bool {
+    let Some(b) = b else { return false };
+    let Some(a) = a else {
+        let any = || ANYTHING.to_owned();
+        let (id, cluster, region, zone, sub_zone) = (any(), any(), any(), any(), any());
+        return !b.matches(&Node { id, cluster, region, zone, sub_zone, metadata: BTreeMap::new() });
+    };
+    a.0.iter().any(|p| !b.0.iter().any(|q| p.may_lie_within(q)))
+}
+
+/// A text that no glob names: what it stands for in one, any other text may.
+const ANYTHING: &str = "\u{1}";
 
 /// Globs together longer than this are not compared; such are not written by people.
 const MAX_COMPARED: usize = 1_000;
@@ -111,6 +135,19 @@ impl NodePattern {
             && meet(&self.sub_zone, &other.sub_zone)
     }
 
+    /// Whether no node is known that matches this pattern and not the other one.
+    fn may_lie_within(&self, other: &NodePattern) -> bool {
+        let within = |own: &Option<String>, wide: &Option<String>| match (own, wide) {
+            (Some(own), Some(wide)) => glob_matches(wide, &own.replace(['*', '?'], ANYTHING)),
+            _ => true,
+        };
+        within(&self.id, &other.id)
+            && within(&self.cluster, &other.cluster)
+            && within(&self.region, &other.region)
+            && within(&self.zone, &other.zone)
+            && within(&self.sub_zone, &other.sub_zone)
+    }
+
     /// Whether every node that matches this pattern matches the other one too.
     fn implies(&self, other: &NodePattern) -> bool {
         let within = |own: Option<&str>, wide: Option<&str>| match (own, wide) {
@@ -145,12 +182,17 @@ fn glob_matches(glob: &str, text: &str) -> bool {
 }
 
 fn metadata_matches(metadata: &BTreeMap<String, Value>, path: &[String], glob: &str) -> bool {
-    let Some((first, rest)) = path.split_first() else { return false };
-    let value = rest.iter().try_fold(metadata.get(first), |value, key| match value {
-        Some(Value::Object(map)) => Ok(map.get(key)),
-        _ => Err(()),
-    });
-    value.ok().flatten().is_some_and(|value| value_matches(value, glob))
+    lies_at(&|key| metadata.get(key), path, glob)
+}
+
+/// Whether a value that matches is at this path. A key may hold dots itself (`app.kubernetes.io/name`) and then
+/// stands for several parts of the path. No value is looked at twice: its keys make up one path.
+fn lies_at<'v>(get: &dyn Fn(&str) -> Option<&'v Value>, path: &[String], glob: &str) -> bool {
+    (1..=path.len()).any(|end| match get(&path[..end].join(".")) {
+        Some(Value::Object(map)) => lies_at(&|key| map.get(key), &path[end..], glob),
+        Some(value) => end == path.len() && value_matches(value, glob),
+        None => false,
+    })
 }
 
 /// A list matches when one of its elements does; numbers and booleans by their JSON text.
@@ -177,8 +219,8 @@ mod tests {
     use serde_json::json;
 
     fn node() -> Node {
-        let metadata =
-            json!({"role": "edge", "tier": 1.0, "canary": true, "a": {"b": "deep"}, "tags": ["x", "y"]});
+        let metadata = json!({"role": "edge", "tier": 1.0, "canary": true, "a": {"b": "deep", "x.y": {"z": "dotted"}}, "tags": ["x", "y"],
+                   "app.kubernetes.io/name": "web"});
         Node {
             id: "edge-1".into(),
             cluster: "edge".into(),
@@ -255,12 +297,35 @@ mod tests {
     }
 
     #[test]
+    fn an_audience_lies_within_another_or_beyond_it_or_it_is_not_known() {
+        let id = |glob: &str| Selector(vec![NodePattern { id: Some(glob.into()), ..NodePattern::default() }]);
+        let cluster = Selector(vec![NodePattern { cluster: Some("x".into()), ..NodePattern::default() }]);
+        let known = |a: Option<&Selector>, b: Option<&Selector>| {
+            let (within, beyond) = (surely_within(a, b), surely_beyond(a, b));
+            assert!(!(within && beyond), "{a:?} {b:?}");
+            within.then_some(true).or(beyond.then_some(false))
+        };
+        assert_eq!(known(Some(&id("a")), None), Some(true));
+        assert_eq!(known(None, None), Some(true));
+        assert_eq!(known(None, Some(&id("*"))), Some(true));
+        assert_eq!(known(None, Some(&id("b"))), Some(false));
+        assert_eq!(known(Some(&id("b")), Some(&id("b"))), Some(true));
+        assert_eq!(known(Some(&id("edge-1")), Some(&id("edge-*"))), Some(true));
+        assert_eq!(known(Some(&id("edge-*")), Some(&id("edge-1"))), Some(false));
+        assert_eq!(known(Some(&id("edge-1*")), Some(&id("edge-*"))), None);
+        assert_eq!(known(Some(&id("a")), Some(&cluster)), None);
+    }
+
+    #[test]
     fn metadata_is_matched_by_path_and_text() {
         let at = |path: &[&str], glob: &str| {
             with(|p| p.metadata = vec![(path.iter().map(ToString::to_string).collect(), glob.into())])
         };
         assert!(at(&["role"], "ed*"));
         assert!(at(&["a", "b"], "deep"));
+        assert!(at(&["app", "kubernetes", "io/name"], "web"));
+        assert!(!at(&["app", "kubernetes"], "*"));
+        assert!(at(&["a", "x", "y", "z"], "dotted"));
         assert!(at(&["tier"], "1"));
         assert!(at(&["canary"], "true"));
         assert!(at(&["tags"], "y"));

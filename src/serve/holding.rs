@@ -5,12 +5,12 @@
 //! date has an empty gap, whatever the number of resources; what to send next follows from the gap
 //! and the current view alone, so a slow client can miss versions but never content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::subscription::Subscription;
-use crate::resource::{Digest, Kind, Name, Resource};
+use crate::resource::{Address, Digest, Kind, Name, Resource};
 use crate::snapshot::{Found, View};
 
 /// Something that a client holds.
@@ -196,6 +196,20 @@ impl Holding {
                 && refused.references().any(may_help)
             {
                 *held = Held::Asked(before.take());
+            }
+        }
+    }
+
+    /// What was refused is offered once more when an address that it opens is free, and so is what gave that up in
+    /// the same response.
+    pub fn offer_addresses(&mut self, free: &HashSet<Address>) {
+        let is_free = |listener: &Resource| listener.addresses().iter().any(|address| free.contains(address));
+        for held in self.gap.values_mut() {
+            if let Held::Rejected { refused: Some(refused), before, .. } = held {
+                let old = before.as_ref().and_then(|kept| kept.resource.as_deref());
+                if is_free(refused) || old.is_some_and(is_free) {
+                    *held = Held::Asked(before.take());
+                }
             }
         }
     }

@@ -74,12 +74,20 @@ impl Insight {
             }
             None => (View::new(snapshot.clone(), node), BTreeSet::new()),
         };
+        let contested: Vec<(Kind, &Name)> = newest.contested().take(MAX_LOOKED_AT).collect();
         let shared = siblings.lock();
         let mut all = Vec::new();
         for kind in Kind::ALL {
             let Some(holding) = shared.holdings.get(kind, self.id) else { continue };
             let mut lacking = within(holding, &newest, kind);
             lacking.missing = missing(holding, &newest, kind);
+            // What it never held is in no gap: it is not sent all the same.
+            for (_, name) in contested.iter().filter(|(of, _)| *of == kind) {
+                let is_wanted = holding.subscription.covers(name) && !lacking.contested.contains(name);
+                if is_wanted && lacking.contested.len() < MAX_NAMES {
+                    lacking.contested.push((*name).clone());
+                }
+            }
             for (_, name) in ahead.iter().filter(|(of, _)| *of == kind) {
                 let covered = |view: &View| {
                     view.get(kind, name).is_some_and(|found| holding.subscription.covers_resource(found))

@@ -10,6 +10,7 @@ mod admission;
 mod clients;
 mod common;
 mod delta;
+mod draining;
 mod editions;
 mod fingerprint;
 mod grpc;

@@ -6,14 +6,15 @@
 //! them. So a change that touches many things comes in the right order by itself, and one refused
 //! resource holds back only what depends on it (protocol rules 22 to 24).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::draining::Draining;
 use super::holding::{Due, Held, Holding, Kept, Sent};
 use super::holdings::Holdings;
 use super::lingering::Lingering;
-use crate::resource::{Kind, Name, Resource};
+use crate::resource::{Address, Kind, Name, Resource};
 use crate::snapshot::{Found, View};
 
 /// How long things wait for each other.
@@ -51,6 +52,9 @@ impl Default for Pace {
         }
     }
 }
+
+/// What a listener needs, what that needs, and so on: real ones are at most three deep, and cycles end.
+const MAX_DEPTH: usize = 3;
 
 /// Whether something may go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,34 +110,6 @@ impl RecentAcks {
     }
 }
 
-/// Clusters that must outlive a listener, and until when.
-#[derive(Debug, Default)]
-pub(crate) struct Draining {
-    until: HashMap<Name, Instant>,
-    /// Nothing of it ends before this.
-    first: Option<Instant>,
-}
-
-impl Draining {
-    /// A listener was replaced or removed that named these.
-    pub fn keep(&mut self, clusters: impl Iterator<Item = Name>, until: Instant) {
-        self.until.extend(clusters.map(|cluster| (cluster, until)));
-        self.first = Some(self.first.map_or(until, |first| first.min(until)));
-    }
-
-    pub fn forget_old(&mut self, now: Instant) {
-        if self.first.is_some_and(|first| first <= now) {
-            self.until.retain(|_, until| *until > now);
-            self.first = self.until.values().min().copied();
-        }
-    }
-
-    /// Whether a cluster may be removed.
-    pub fn gate(&self, cluster: &Name) -> Gate {
-        self.until.get(cluster).map_or(Gate::Open, |until| Gate::Until(*until))
-    }
-}
-
 /// Everything that the gates look at.
 pub(crate) struct Dependencies<'a> {
     pub view: &'a View,
@@ -146,16 +122,69 @@ pub(crate) struct Dependencies<'a> {
 }
 
 impl Dependencies<'_> {
-    /// Whether a new or changed resource may go out.
-    pub fn gate_to_send(&self, resource: &Resource) -> Gate {
+    /// Whether a new or changed resource may go out to a client that holds this under its name.
+    pub fn gate_to_send(&self, resource: &Resource, held: &Held) -> Gate {
+        let replaces = held.kept().is_some();
         match resource.kind() {
             Kind::Endpoint => self.gate_behind_users(resource.name()),
             Kind::Listener | Kind::Route | Kind::ScopedRoute | Kind::VirtualHost | Kind::ExtensionConfig => {
-                let clusters = resource.references_to(Kind::Cluster);
-                clusters.fold(Gate::Open, |gate, cluster| gate.and(self.gate_of_cluster(cluster)))
+                let gate = self.gate_of_clusters(resource);
+                match self.gate_of_followers(resource, MAX_DEPTH) {
+                    // With nothing to go on with meanwhile, what can be had counts more than what is refused.
+                    Gate::Refused if !replaces => gate,
+                    followers => gate.and(followers),
+                }
+            }
+            // A cluster of clusters goes on with those that it has until a new one is there. Two that name each other
+            // and both change do not wait.
+            Kind::Cluster if replaces => {
+                let others = resource.references_to(Kind::Cluster).filter(|name| !self.is_replaced(name));
+                others.fold(Gate::Open, |gate, cluster| gate.and(self.gate_of_cluster(cluster)))
             }
             Kind::Secret | Kind::Runtime | Kind::Cluster => Gate::Open,
         }
+    }
+
+    fn gate_of_clusters(&self, resource: &Resource) -> Gate {
+        let clusters = resource.references_to(Kind::Cluster);
+        clusters.fold(Gate::Open, |gate, cluster| gate.and(self.gate_of_cluster(cluster)))
+    }
+
+    /// Whether what the client asks for as soon as it has this can go out then: the routes of a listener. Until they are
+    /// there it goes on with what it has, and may do so for ever if they wait for a refused cluster.
+    fn gate_of_followers(&self, resource: &Resource, depth: usize) -> Gate {
+        let mut gate = Gate::Open;
+        for kind in [Kind::Route, Kind::ExtensionConfig] {
+            for name in resource.references_to(kind).filter(|name| !self.holds(kind, name)) {
+                if let Found::One(follower) = self.view.find(kind, name) {
+                    gate = gate.and(self.gate_of_clusters(follower));
+                    if depth > 0 {
+                        gate = gate.and(self.gate_of_followers(follower, depth - 1));
+                    }
+                }
+            }
+        }
+        gate
+    }
+
+    /// Whether the client holds something under a name that the view has, in whatever version.
+    fn holds(&self, kind: Kind, name: &Name) -> bool {
+        let mut asking =
+            self.holdings.of_name(kind, name).filter(|holding| holding.subscription.covers(name));
+        asking.any(|holding| self.holds_instead(holding, name).unwrap_or(true))
+    }
+
+    /// Whether the client holds a cluster in another version than the view.
+    fn is_replaced(&self, cluster: &Name) -> bool {
+        let mut clusters = self.holdings.of_name(Kind::Cluster, cluster);
+        clusters.any(|holding| self.holds_instead(holding, cluster) == Some(true))
+    }
+
+    /// Whether something else than the view has is held under a name; `None` if it is just that.
+    fn holds_instead(&self, holding: &Holding, name: &Name) -> Option<bool> {
+        let in_flight = holding.awaited(self.now, self.pace.deadline).and_then(|it| it.sent.get(name));
+        let before = in_flight.map(|sent| sent.before.is_some());
+        before.or_else(|| holding.gap.get(name).map(|held| held.kept().is_some()))
     }
 
     /// A changed cluster waits for its endpoints to arrive after it: they must not go before it.
@@ -232,7 +261,13 @@ impl Dependencies<'_> {
 
     /// What of one kind is still named by something that the client holds and that is about to go.
     pub fn still_used(&self, kind: Kind) -> StillUsed {
-        let mut used = StillUsed::default();
+        // Perhaps the one that takes the address of one that goes: they go and come in one response then.
+        let one_comes =
+            kind == Kind::Listener && self.holdings.unsettled(kind).any(|it| self.has_to_come(it, kind));
+        let mut used = StillUsed { unknown: one_comes, ..StillUsed::default() };
+        if kind == Kind::Listener {
+            self.note_addresses(&mut used);
+        }
         let mut leaving = Vec::new();
         for user in users_of(kind) {
             for holding in self.holdings.unsettled(*user) {
@@ -241,12 +276,44 @@ impl Dependencies<'_> {
         }
         // Clusters that name clusters and are to go themselves need those as long as they stay. They may
         // go together, also where they name each other.
-        let stays = |used: &StillUsed, name| used.gate(name).and(self.draining.gate(name)) != Gate::Open;
+        let stays =
+            |used: &StillUsed, name| used.gate(name).and(self.draining.gate(kind, name)) != Gate::Open;
         while let Some(at) = leaving.iter().position(|(name, _)| stays(&used, name)) {
             let (_, resource) = leaving.swap_remove(at);
             used.waiting.extend(resource.references_to(kind).cloned());
         }
         used
+    }
+
+    /// A listener stays as long as the one that is to take its address stands refused.
+    fn note_addresses(&self, used: &mut StillUsed) {
+        for holding in self.holdings.unsettled(Kind::Listener) {
+            let mut wanted: HashSet<&Address> = HashSet::new();
+            let mut leaving = Vec::new();
+            for (name, held) in &holding.gap {
+                match holding.due(self.view, Kind::Listener, name, held) {
+                    Due::Send(resource, _) if self.gate_to_send(resource, held) == Gate::Refused => {
+                        wanted.extend(resource.addresses());
+                    }
+                    Due::Remove => leaving.extend(held.kept().and_then(|kept| kept.resource.as_ref())),
+                    _ => {}
+                }
+            }
+            let stays = |listener: &&Arc<Resource>| listener.addresses().iter().any(|it| wanted.contains(it));
+            used.refused.extend(leaving.into_iter().filter(stays).map(|listener| listener.name().clone()));
+        }
+    }
+
+    /// Whether something waits that the client has not had before, and that will go out.
+    fn has_to_come(&self, holding: &Holding, kind: Kind) -> bool {
+        holding.gap.iter().filter(|(_, held)| held.kept().is_none()).any(|(name, held)| {
+            match holding.due(self.view, kind, name, held) {
+                Due::Send(resource, _) => {
+                    matches!(self.gate_to_send(resource, held), Gate::Waiting | Gate::Until(_))
+                }
+                _ => false,
+            }
+        })
     }
 
     fn note_used<'a>(
@@ -281,9 +348,14 @@ impl Dependencies<'_> {
 /// Which kinds may name a resource of this kind, so that its removal waits for theirs.
 fn users_of(kind: Kind) -> &'static [Kind] {
     match kind {
-        Kind::Cluster => {
-            &[Kind::Listener, Kind::Route, Kind::VirtualHost, Kind::ExtensionConfig, Kind::Cluster]
-        }
+        Kind::Cluster => &[
+            Kind::Listener,
+            Kind::Route,
+            Kind::ScopedRoute,
+            Kind::VirtualHost,
+            Kind::ExtensionConfig,
+            Kind::Cluster,
+        ],
         Kind::Endpoint => &[Kind::Cluster],
         Kind::Route => &[Kind::Listener, Kind::ScopedRoute],
         Kind::Secret => &[Kind::Listener, Kind::Cluster, Kind::ExtensionConfig],
@@ -296,10 +368,13 @@ fn users_of(kind: Kind) -> &'static [Kind] {
 pub(crate) fn may_wait_for(waiter: Kind, event: Kind) -> bool {
     let to_send = match waiter {
         Kind::Endpoint => event == Kind::Cluster,
-        Kind::Listener | Kind::Route | Kind::ScopedRoute | Kind::VirtualHost | Kind::ExtensionConfig => {
-            matches!(event, Kind::Cluster | Kind::Endpoint)
-        }
-        Kind::Secret | Kind::Runtime | Kind::Cluster => false,
+        Kind::Listener
+        | Kind::Route
+        | Kind::ScopedRoute
+        | Kind::VirtualHost
+        | Kind::ExtensionConfig
+        | Kind::Cluster => matches!(event, Kind::Cluster | Kind::Endpoint),
+        Kind::Secret | Kind::Runtime => false,
     };
     to_send || users_of(waiter).contains(&event)
 }

@@ -71,7 +71,7 @@ fn weigh(
         Due::Settled => lingering(),
         Due::Withheld => None,
         Due::Send(resource, version) => {
-            let gate = dependencies.gate_to_send(resource);
+            let gate = dependencies.gate_to_send(resource, held);
             let instead = if gate == Gate::Waiting { lingering() } else { None };
             Some(instead.unwrap_or_else(|| (gate, Step::Send(Arc::clone(resource), *version))))
         }
@@ -80,8 +80,8 @@ fn weigh(
                 return (Gate::Open, Step::Remove { held: false });
             }
             let used = used.get_or_insert_with(|| dependencies.still_used(kind));
-            let draining = if kind == Kind::Cluster { dependencies.draining.gate(name) } else { Gate::Open };
-            (used.gate(name).and(draining), Step::Remove { held: true })
+            let gate = used.gate(name).and(dependencies.draining.gate(kind, name));
+            (gate, Step::Remove { held: true })
         })),
     }
 }

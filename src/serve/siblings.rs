@@ -10,11 +10,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use super::draining::Draining;
 use super::holdings::Holdings;
 use super::lingering::Lingering;
-use super::phases::{Draining, RecentAcks, may_wait_for};
+use super::phases::{RecentAcks, may_wait_for};
 use super::subscribers::News;
-use crate::resource::Kind;
+use crate::resource::{Digest, Kind, Name};
 use crate::snapshot::View;
 
 /// Tells the streams of one client apart.
@@ -35,6 +36,9 @@ pub(crate) struct Shared {
     pub acks: RecentAcks,
     pub draining: Draining,
     pub lingering: Lingering,
+    /// Listeners that were offered once more since the last ACK, for an address that became free in the response
+    /// that was refused.
+    pub offered_again: BTreeSet<(Name, Option<Digest>)>,
     last_stream: StreamId,
 }
 

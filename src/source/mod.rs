@@ -205,3 +205,8 @@ impl fmt::Display for FileKind {
 pub fn read_once(options: &Options, extra: &[PathBuf]) -> Sources {
     known::read_once(options, extra)
 }
+
+/// Whether a look at a directory comes by this path, of a file or a directory, as well.
+pub fn comes_by(dir: &Path, path: &Path) -> bool {
+    scan::comes_by(&known::absolute(dir), &known::absolute(path))
+}

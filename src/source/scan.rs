@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{self, End, FileId, Resolved, Spot, Stamp};
@@ -80,6 +80,14 @@ pub(super) fn is_fragment(name: &OsStr) -> bool {
     let name = name.as_bytes();
     let ending = [b".yaml".as_slice(), b".yml", b".json"].iter().any(|ending| name.ends_with(ending));
     ending && !is_hidden(name) && !name.starts_with(b"#")
+}
+
+/// Whether a look at this directory comes by this path, which is a file or a directory.
+pub(super) fn comes_by(dir: &Path, path: &Path) -> bool {
+    let Ok(rest) = path.strip_prefix(dir) else { return false };
+    let is_hidden = |part: Component<'_>| is_hidden(part.as_os_str().as_bytes());
+    let is_looked_at = |name: &OsStr| path.is_dir() || is_fragment(name);
+    !rest.components().any(is_hidden) && rest.file_name().is_some_and(is_looked_at)
 }
 
 /// Whether the name, of a file or a folder, is not looked at.

@@ -18,7 +18,7 @@ use crate::source::DirState;
 impl Fragments {
     /// Whether it is not known what all files are to give, not even from before.
     pub(super) fn is_incomplete(&self) -> bool {
-        self.broken.iter().any(|name| !self.good.contains_key(name))
+        self.broken.iter().any(|name| !self.good.contains_key(name) && self.may_lack(name))
             || self.surroundings.is_incomplete()
             || self.sources.dirs.iter().any(|dir| matches!(dir.state, DirState::Unreadable(_)))
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::Fragments;
-use crate::app::look::{FileName, Kept, Look, load_all};
+use crate::app::look::{FileName, Kept, Look, Saved, load_all};
 use crate::app::mix::Mix;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::snapshot::Snapshot;
@@ -19,7 +19,7 @@ impl Fragments {
         if self.builder.current().is_loaded() || self.good.contains_key(&broken.name) {
             return None;
         }
-        let old = self.saved_look(broken)?;
+        let Some(old) = self.saved_look(broken) else { return self.recall_unseen(broken) };
         if old.has_errors() {
             return Some(useless(broken));
         }
@@ -31,11 +31,66 @@ impl Fragments {
     /// What this file held when the daemon ended.
     fn saved_look(&mut self, now: &Look) -> Option<Arc<Look>> {
         let saved = self.saved.get(&now.name)?.read()?;
-        let source = SourceFile { path: now.path.clone(), content: Ok(saved.text.into()) };
-        let files = [(&now.name, &source)];
+        self.load_saved(&now.name, Saved { path: now.path.clone(), ..saved })
+    }
+
+    fn load_saved(&self, name: &FileName, saved: Saved) -> Option<Arc<Look>> {
+        let source = SourceFile { path: saved.path, content: Ok(saved.text.into()) };
+        let files = [(name, &source)];
         self.surroundings
             .as_of(&self.policy.severities, &saved.drew, |inputs| load_all(&self.api, inputs, &files))
             .pop()
+    }
+
+    /// At the start, a directory that cannot be read has what was in it; gives what to say of it.
+    fn recall_unseen(&mut self, broken: &Look) -> Option<Diagnostic> {
+        let unseen: Vec<FileName> = self.unseen_below(&broken.name).cloned().collect();
+        for name in &unseen {
+            let old = self.saved.get(name).and_then(Kept::read);
+            let old = old.and_then(|saved| self.load_saved(name, saved)).filter(|old| !old.has_errors());
+            let Some(old) = old else { return Some(useless(broken)) };
+            self.good.insert(name.clone(), old);
+        }
+        if unseen.is_empty() {
+            return None;
+        }
+        self.pending.extend(unseen.iter().cloned());
+        self.unseen.extend(unseen);
+        let message = "what was last good in it, from the state directory, is served";
+        Some(Diagnostic::new(Severity::Warning, "last-good-content", broken.path.clone(), message))
+    }
+
+    /// The saved files that would stand below this name, and are not seen there.
+    fn unseen_below(&self, name: &FileName) -> impl Iterator<Item = &FileName> {
+        let is_below = move |file: &&FileName| is_below(file, name);
+        self.saved.keys().filter(is_below).filter(|file| !self.sources.files.contains_key(*file))
+    }
+
+    /// Whether a broken file without good content may have been served before: then a start without it would
+    /// take that away.
+    pub(super) fn may_lack(&self, name: &FileName) -> bool {
+        !self.all_saved
+            || self.saved.contains_key(name)
+            || self.unseen_below(name).any(|file| !self.good.contains_key(file))
+    }
+
+    /// What stands below a directory that can be read again is what is found in it.
+    pub(super) fn forget_unseen(&mut self) {
+        let (files, broken) = (&self.sources.files, &self.broken);
+        let is_unseen = |file: &FileName| broken.iter().any(|name| is_below(file, name));
+        let seen: Vec<FileName> = self
+            .unseen
+            .iter()
+            .filter(|file| files.contains_key(*file) || !is_unseen(file))
+            .cloned()
+            .collect();
+        for name in seen {
+            self.unseen.remove(&name);
+            if !files.contains_key(&name) {
+                self.good.remove(&name);
+                self.pending.insert(name);
+            }
+        }
     }
 
     /// What to say of a file without anything in it, where resources were: that is what a truncated
@@ -75,14 +130,7 @@ impl Fragments {
 
     /// Serves all that was served before the daemon was started, if it still can be.
     pub(super) fn restore(&mut self) -> Option<Snapshot> {
-        let load = |(name, kept): (&FileName, &Kept)| {
-            let saved = kept.read()?;
-            let source = SourceFile { path: saved.path, content: Ok(saved.text.into()) };
-            let files = [(name, &source)];
-            self.surroundings
-                .as_of(&self.policy.severities, &saved.drew, |inputs| load_all(&self.api, inputs, &files))
-                .pop()
-        };
+        let load = |(name, kept): (&FileName, &Kept)| self.load_saved(name, kept.read()?);
         let looks: Option<Vec<Arc<Look>>> = self.saved.iter().map(load).collect();
         let looks = looks.filter(|looks| !looks.is_empty() && !looks.iter().any(|look| look.has_errors()))?;
         let restored = looks.into_iter().map(|look| (look.name.clone(), look)).collect();
@@ -96,6 +144,11 @@ impl Fragments {
         self.pending.extend(self.served.keys().cloned());
         snapshot
     }
+}
+
+/// Whether a file stands in a directory of this name, at any depth.
+fn is_below(file: &FileName, dir: &FileName) -> bool {
+    file.strip_prefix(&**dir).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn useless(look: &Look) -> Diagnostic {

@@ -155,7 +155,12 @@ impl<'r> Reader<'r> {
         let parsed = yaml::parse(&text.text);
         for issue in parsed.issues {
             // What is only a trap in a fragment, since Envoy takes it, is a mistake here.
-            let finding = findings.push(issue.code, issue.span, issue.message);
+            let message = match issue.code {
+                // Of a fragment it says which of them counts.
+                "duplicate-key" => "this key stands here a second time".to_owned(),
+                _ => issue.message,
+            };
+            let finding = findings.push(issue.code, issue.span, message);
             finding.hint = issue.hint;
             if let Some((span, message)) = issue.related {
                 *finding = finding.clone().with_related(text.name.clone(), span, message);

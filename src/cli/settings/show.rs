@@ -21,14 +21,14 @@ const WIDTH: usize = 100;
 
 pub fn run(given: &Given, command: &Command) -> Result<Exit> {
     if command.example {
-        output::print(&example());
+        output::document(&example())?;
         return Ok(Exit::Done);
     }
     let settings = given.settings()?;
-    output::print(&match command.format {
+    output::document(&match command.format {
         ReportFormat::Json => format!("{:#}\n", json(&settings.rows())),
         ReportFormat::Human => human(&settings.rows()),
-    });
+    })?;
     Ok(Exit::Done)
 }
 

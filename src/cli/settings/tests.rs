@@ -74,7 +74,7 @@ s.yaml:3:37: error[duplicate-value]: this stands here a second time (remove one 
 s.yaml:4:7: error[wrong-setting]: 1ms is not within 10ms to 1day
 s.yaml:5:11: error[wrong-setting]: "explode" is none of contain, hold
 s.yaml:6:11: error[wrong-type]: expected true or false, got a mapping
-s.yaml:7:1: error[duplicate-key]: the key `settle` stands here a second time; the last one counts (remove one of them)
+s.yaml:7:1: error[duplicate-key]: this key stands here a second time (remove one of them)
 s.yaml:8:10: error[wrong-setting]: no rule named `bad-regx` can be set: did you mean `bad-regex`?
 s.yaml:8:25: error[wrong-setting]: `loud` is no severity: write off, note, warning or error
 s.yaml:9:12: error[wrong-type]: expected a path, got a number: put it in quotes"#;

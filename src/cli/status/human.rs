@@ -93,8 +93,11 @@ fn of_client(client: &Client) -> String {
         "refused" => "REFUSES",
         _ => "BEHIND",
     };
-    let mut text =
-        format!("\n{}: {state}; {}, {}", name_of(client), clean(&client.agent), clean(&client.address));
+    let mut text = format!("\n{}: {state}; ", name_of(client));
+    if !client.agent.is_empty() {
+        text.push_str(&format!("{}, ", clean(&client.agent)));
+    }
+    text.push_str(&clean(&client.address));
     if !client.identity.is_empty() {
         text.push_str(&format!(", identity {}", clean(&client.identity)));
     }
@@ -199,6 +202,16 @@ mod tests {
         let text = whole(&status);
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
         assert!(text.contains("evil"), "{text}");
+    }
+
+    #[test]
+    fn a_client_that_does_not_say_what_it_is_has_no_hole_in_its_line() {
+        let client = |agent: &str| {
+            let (node_id, address, state) = ("n".to_owned(), "127.0.0.1".to_owned(), "in_sync".to_owned());
+            of_client(&Client { node_id, address, state, agent: agent.to_owned(), ..Client::default() })
+        };
+        assert_eq!(client(""), "\nn: runs the newest; 127.0.0.1\n");
+        assert_eq!(client("envoy 1"), "\nn: runs the newest; envoy 1, 127.0.0.1\n");
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub fn run(given: &Given, command: &Command) -> Result<Exit> {
     }
     let status = daemon::ask(&address, async |daemon| Ok(daemon.status().await?))?;
     match command.format {
-        ReportFormat::Json => output::print(&format!("{}\n", serde_json::to_string_pretty(&status)?)),
-        ReportFormat::Human => output::print(&human::whole(&status)),
+        ReportFormat::Json => output::document(&format!("{}\n", serde_json::to_string_pretty(&status)?))?,
+        ReportFormat::Human => output::document(&human::whole(&status))?,
     }
     Ok(if is_fine(&status) { Exit::Done } else { Exit::Findings })
 }

@@ -35,26 +35,26 @@ pub fn watch(address: &Address, format: ReportFormat) -> Result<Exit> {
         loop {
             let end = match &mut daemon {
                 None => "it cannot be reached".to_owned(),
-                Some(daemon) => follow(daemon, &mut view).await,
+                Some(daemon) => follow(daemon, &mut view).await?,
             };
-            view.gone(address, &end);
+            view.gone(address, &end)?;
             tokio::time::sleep(AGAIN).await;
             daemon = Daemon::connect(address).await.ok();
         }
     })
 }
 
-/// Shows what one daemon tells until it ends; gives why it did.
-async fn follow(daemon: &mut Daemon, view: &mut View) -> String {
+/// Shows what one daemon tells until it ends; gives why it did. It is an error if nothing can be shown.
+async fn follow(daemon: &mut Daemon, view: &mut View) -> Result<String> {
     let mut answers = match daemon.watch().await {
         Ok(answers) => answers,
-        Err(error) => return error.to_string(),
+        Err(error) => return Ok(error.to_string()),
     };
     loop {
         match answers.next().await {
-            Ok(Some(status)) => view.show(&status),
-            Ok(None) => return "it has ended".to_owned(),
-            Err(error) => return error.to_string(),
+            Ok(Some(status)) => view.show(&status)?,
+            Ok(None) => return Ok("it has ended".to_owned()),
+            Err(error) => return Ok(error.to_string()),
         }
     }
 }
@@ -74,46 +74,50 @@ impl View {
         View { format, screen, begun: false, last: BTreeSet::new(), is_gone: false }
     }
 
-    fn show(&mut self, status: &Status) {
+    fn show(&mut self, status: &Status) -> Result<()> {
         self.is_gone = false;
         if self.format == ReportFormat::Json {
             // Numbers and texts: nothing in it that JSON cannot say.
             let line = serde_json::to_string(status).unwrap_or_default();
-            output::print(&format!("{line}\n"));
+            output::document(&format!("{line}\n"))
         } else if self.screen {
-            self.draw(&whole(status));
+            self.draw(&whole(status))
         } else {
-            self.lines(lines(status));
+            self.lines(lines(status))
         }
     }
 
-    fn gone(&mut self, address: &Address, why: &str) {
+    fn gone(&mut self, address: &Address, why: &str) -> Result<()> {
         if std::mem::replace(&mut self.is_gone, true) {
-            return;
+            return Ok(());
         }
         let text = format!("the bridge on {address} is gone ({}); trying again", clean(why));
         match (self.format, self.screen) {
-            (ReportFormat::Json, _) => output::error(&format!("{text}\n")),
+            (ReportFormat::Json, _) => {
+                output::error(&format!("{text}\n"));
+                Ok(())
+            }
             (_, true) => self.draw(&text),
             (_, false) => self.lines([text].into()),
         }
     }
 
-    fn draw(&mut self, text: &str) {
+    fn draw(&mut self, text: &str) -> Result<()> {
         // It was known a moment ago.
         let (width, height) = size().unwrap_or((usize::MAX, usize::MAX));
         let begin =
             if std::mem::replace(&mut self.begun, true) { HOME.to_owned() } else { format!("{CLEAR}{HOME}") };
-        output::print(&(begin + &screen(text, width, height) + WIPE));
+        output::document(&(begin + &screen(text, width, height) + WIPE))
     }
 
     /// Prints those lines that were not so a moment ago.
-    fn lines(&mut self, now: Vec<String>) {
+    fn lines(&mut self, now: Vec<String>) -> Result<()> {
         let clock = chrono::Local::now().format("%H:%M:%S");
         for line in now.iter().filter(|line| !self.last.contains(*line)) {
-            output::print(&format!("{clock} {line}\n"));
+            output::document(&format!("{clock} {line}\n"))?;
         }
         self.last = now.into_iter().collect();
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use super::super::yaml::Node;
 use super::clusters::is_ip;
 use super::{child, elements, entry, is_value, number, text};
 use crate::diagnostic::{Severity, Span};
+use crate::resource::Address;
 
 /// Filter chains are compared by all combinations of what they match; more than this are not.
 const MAX_COMBINATIONS: usize = 100_000;
@@ -25,6 +26,13 @@ pub enum ListenAddress {
     Pipe(Box<str>),
     /// A name within the Envoy.
     Internal(Box<str>),
+}
+
+impl ListenAddress {
+    /// What stands for it in a resource.
+    pub fn digest(&self) -> Address {
+        Address::of([format!("{self:?}").as_bytes()])
+    }
 }
 
 /// What is spoken on a port.

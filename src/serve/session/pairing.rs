@@ -3,13 +3,14 @@
 //! Comes in: nonce and error of a request. Goes out: what the client holds from now on, and an event for the
 //! record. Keeps the invariant that a NACK is known by its error, and that an old nonce pairs nothing.
 
+use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
-use super::super::holding::InFlight;
+use super::super::holding::{InFlight, Sent};
 use super::super::journal::{Event, Rejection};
 use super::super::siblings::Shared;
-use super::{ENVOY, Session};
-use crate::resource::Kind;
+use super::Session;
+use crate::resource::{Address, Kind};
 
 impl Session {
     /// Pairs a nonce with the response in flight. False if it belongs to no response or an older one.
@@ -45,10 +46,10 @@ impl Session {
             since_change: in_flight.changed.map(|seen| now.saturating_duration_since(seen)),
             mended: mended.map(|(name, _)| name.clone()).collect(),
         });
-        if kind == Kind::Listener && self.identity.as_ref().is_some_and(|client| client.agent == ENVOY) {
-            let replaced = in_flight.sent.values().filter_map(|sent| sent.before.as_ref()?.resource.as_ref());
-            let named = replaced.flat_map(|listener| listener.references_to(Kind::Cluster).cloned());
-            shared.draining.keep(named, now + self.rules.pace.drain);
+        if kind == Kind::Listener {
+            shared.draining.end_by(now + self.rules.pace.drain);
+            shared.offered_again = BTreeSet::new();
+            offer_addresses(shared, &given_up(&in_flight));
         }
         if kind == Kind::Cluster {
             shared.lingering.clear();
@@ -60,7 +61,42 @@ impl Session {
         if kind == Kind::Cluster {
             shared.lingering.clear();
         }
+        if kind == Kind::Listener {
+            offer_exchanged(shared, in_flight);
+        }
         let names = in_flight.sent.iter().map(|(name, sent)| (name.clone(), sent.version)).collect();
         self.events.push(Event::Rejected(Rejection { kind, message, names }));
+    }
+}
+
+/// Addresses that listeners had and have no more.
+fn given_up(in_flight: &InFlight) -> HashSet<Address> {
+    let of = |sent: &Sent| {
+        let now = sent.resource.as_ref().map_or(&[] as &[Address], |it| it.addresses());
+        let before = sent.before.as_ref().and_then(|kept| kept.resource.as_ref());
+        let before = before.map_or(&[] as &[Address], |it| it.addresses());
+        before.iter().filter(|address| !now.contains(address)).copied().collect::<Vec<_>>()
+    };
+    in_flight.sent.values().flat_map(of).collect()
+}
+
+/// A listener may have been told of before the one that had its address until then: now that is free. Once only.
+fn offer_exchanged(shared: &mut Shared, refused: &InFlight) {
+    let free = given_up(refused);
+    let opened = |sent: &Sent| -> Vec<Address> {
+        let addresses = sent.resource.iter().flat_map(|listener| listener.addresses());
+        addresses.filter(|address| free.contains(address)).copied().collect()
+    };
+    let takers = refused.sent.iter().filter(|(_, sent)| !opened(sent).is_empty());
+    let mut new: Vec<_> = takers.map(|(name, sent)| (name.clone(), sent.version)).collect();
+    new.retain(|taker| shared.offered_again.insert(taker.clone()));
+    if !new.is_empty() {
+        offer_addresses(shared, &refused.sent.values().flat_map(opened).collect());
+    }
+}
+
+fn offer_addresses(shared: &mut Shared, free: &HashSet<Address>) {
+    if !free.is_empty() {
+        shared.holdings.change_waiting(Kind::Listener, |listeners| listeners.offer_addresses(free));
     }
 }

@@ -13,7 +13,7 @@ use super::super::phases::Dependencies;
 use super::super::plan::{self, Plan, Step, take_steps};
 use super::super::siblings::Shared;
 use super::super::wire::{Response, Variant};
-use super::super::{delta, heartbeat, sotw};
+use super::super::{delta, draining, heartbeat, sotw};
 use super::{ENVOY, Next, Rules, Session};
 use crate::resource::{Digest, Kind, Name};
 use crate::snapshot::View;
@@ -159,7 +159,13 @@ impl Session {
             response.items.iter_mut().for_each(|item| item.ttl = None);
         }
         response.removed = content.removed;
+        let sent = holding.in_flight.as_ref().map(|in_flight| in_flight.sent.clone()).unwrap_or_default();
         drop(holding);
+        if kind == Kind::Listener && self.identity.as_ref().is_some_and(|client| client.agent == ENVOY) {
+            let replaced = draining::replaced(&shared.holdings, view, &sent);
+            // Counted anew from the ACK.
+            shared.draining.keep(replaced, now + self.rules.pace.deadline + self.rules.pace.drain);
+        }
         self.events.push(Event::Sent {
             kind,
             version: response.version,

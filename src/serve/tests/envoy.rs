@@ -195,9 +195,13 @@ proptest! {
                 },
             }
         }
-        for _ in 0..200 {
-            if !envoy.receive() && !envoy.apply() {
-                break;
+        // What connections of before may use goes when they are drained.
+        for wait in [Duration::ZERO, Pace::default().drain] {
+            envoy.stream.wait(wait);
+            for _ in 0..200 {
+                if !envoy.receive() && !envoy.apply() {
+                    break;
+                }
             }
         }
         prop_assert!(envoy.serving);

@@ -2,6 +2,7 @@
 
 mod envoy;
 mod family;
+mod followers;
 mod model;
 mod returning;
 mod rules;
