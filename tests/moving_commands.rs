@@ -330,3 +330,50 @@ fn an_upgrade_that_envoy_will_refuse_ends_as_one() {
     );
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn numbers_are_numbers_in_json_and_what_yaml_has_no_number_for_is_told() {
+    let metadata = r#"{"f":0.5,"e":1e3,"big":3000000000,"one":1.0,"i":7,"s":"0.5","l":[2.5]}"#;
+    let clusters = format!(
+        r#"{{"clusters":[{{"name":"a","connect_timeout":"1s","metadata":{{"filter_metadata":{{"m":{metadata}}}}}}}]}}"#
+    );
+    let bootstrap = format!(r#"{{"static_resources":{clusters}}}"#);
+    let files =
+        [("j/a.json", &clusters), ("y/a.yaml", &clusters), ("b.json", &bootstrap), ("b.yaml", &bootstrap)];
+    let home = home(&files.map(|(name, text)| (name, &**text)));
+    let render = |dir: &str| {
+        let output = at(&home, &["render", dir]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let told =
+        |said: &str| ["0.5", "3000000000", "2.5"].map(|n| said.contains(&format!("{n} is a number in JSON")));
+    let has = |text: &str, values: &[&str]| values.iter().all(|value| text.contains(value));
+    let (yaml, said) = render("./j");
+    assert!(has(&yaml, &["f: 0.5", "e: 1000", "big: 3000000000", "one: 1", "i: 7", "s: \"0.5\""]), "{yaml}");
+    assert_eq!(told(&said), [true; 3], "{said}");
+    let (yaml, said) = render("./y");
+    assert!(
+        has(&yaml, &["f: \"0.5\"", "e: \"1e3\"", "big: \"3000000000\"", "one: \"1.0\"", "i: 7"]),
+        "{yaml}"
+    );
+    assert_eq!(told(&said), [false; 3], "{said}");
+    for (source, is_told) in [("./b.json", true), ("./b.yaml", false)] {
+        let output = at(&home, &["import", source, "--out", "./out", "--dry-run"]);
+        let said = text(&output.stdout);
+        assert_eq!(told(&said), [is_told; 3], "{said}");
+        assert_eq!(has(&said, &["e: 1000"]), is_told, "{said}");
+        assert_eq!(said.contains("b.json:1: DECIDE:"), is_told, "{said}");
+    }
+    let name = |number: &str| clusters.replace("\"a\"", number);
+    for (file, number, code) in
+        [("n.json", "0.5", 1), ("n.yaml", "0.5", 0), ("n.json", "5", 1), ("n.json", "\"0.5\"", 0)]
+    {
+        fs::write(home.path().join(file), name(number)).expect("writable");
+        let output = at(&home, &["check", &format!("./{file}")]);
+        assert_eq!(output.status.code(), Some(code), "{file} {number}: {}", text(&output.stdout));
+    }
+    let diff = at(&home, &["diff", "./b.json", "./j"]);
+    assert_eq!(text(&diff.stdout), "no difference\n", "{}", text(&diff.stderr));
+    assert_eq!(at(&home, &["diff", "./b.json", "./y"]).status.code(), Some(1));
+}

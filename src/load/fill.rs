@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::inputs::{Drawn, Inputs};
+use super::scalar::json_number;
 use super::substitute::{MAX_INSERTED, Substitution, Template};
 use super::yaml::{Issue, Style, Value};
 use crate::diagnostic::{Severity, Span};
@@ -19,6 +20,8 @@ pub(super) const FILE_TAG: &str = "!file";
 pub(super) struct Fill<'a> {
     substitution: Substitution<'a>,
     inputs: &'a Inputs<'a>,
+    /// Whether the fragment is JSON, where all numbers are numbers.
+    is_json: bool,
     /// The directory of the fragment.
     base: &'a Path,
     inserted: usize,
@@ -31,6 +34,7 @@ impl<'a> Fill<'a> {
         Fill {
             substitution: Substitution::new(template, inputs.variables),
             inputs,
+            is_json: is_json(file),
             base: Path::new(file).parent().unwrap_or(Path::new("")),
             inserted: 0,
             drawn: Drawn::default(),
@@ -53,6 +57,8 @@ impl<'a> Fill<'a> {
         }
         if tag != Some(FILE_TAG) {
             // What came from outside never means what only YAML's own signs mean.
+            let is_number = self.is_json && style == Style::Plain && json_number(&filled).is_some();
+            let style = if is_number { Style::Number } else { style };
             let is_merge = filled == "<<" && matches!(filled, Cow::Owned(_)) && style == Style::Plain;
             return Value::Scalar(filled, if is_merge { Style::Quoted } else { style });
         }
@@ -94,4 +100,9 @@ impl<'a> Fill<'a> {
             }
         }
     }
+}
+
+/// Whether Envoy reads a file of this name as JSON; any other one it reads as YAML, whatever is in it.
+pub fn is_json(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"))
 }

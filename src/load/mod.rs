@@ -54,6 +54,7 @@ use crate::resource::{Resource, Selector};
 pub(crate) use catalog::differing;
 pub use catalog::{Catalog, Home, Key};
 pub use env_file::{EnvFileError, parse_env_file};
+pub use fill::is_json;
 pub use find::{Step, Wanted, find};
 pub use fragment::XDS_ENVELOPE;
 pub use inputs::{Drawn, FileContent, Files, Inputs, VariableUse, Variables};

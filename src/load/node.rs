@@ -48,6 +48,8 @@ pub struct Entry<'t> {
 pub enum Style {
     /// Without quotes.
     Plain,
+    /// Without quotes and a number, in a file that is JSON.
+    Number,
     /// In single or double quotes.
     Quoted,
     /// As `|` or `>` block.

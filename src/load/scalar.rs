@@ -36,7 +36,7 @@ pub fn typed<'a>(node: &'a Node<'_>) -> Option<Typed<'a>> {
         return Some(Typed::Null);
     }
     let is_open = match node.tag.as_deref() {
-        None => *style == Style::Plain,
+        None => matches!(style, Style::Plain | Style::Number),
         // yaml-cpp keeps quoted texts apart by giving them the tag `!`, which any other tag replaces.
         Some(tag) => tag != "!",
     };
@@ -54,6 +54,18 @@ fn by_content(text: &str) -> Typed<'_> {
             Err(_) => Typed::Text(Cow::Owned(number.to_string())),
         },
     }
+}
+
+/// The number that a text is in JSON; nothing if it is none there.
+pub fn json_number(text: &str) -> Option<f64> {
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let is_led_by_zero = matches!(digits, [b'0', b'0'..=b'9', ..]);
+    let is_bounded = digits.first()?.is_ascii_digit() && digits.last()?.is_ascii_digit();
+    let has_bare_point =
+        text.split_once('.').is_some_and(|(_, rest)| !rest.starts_with(|c: char| c.is_ascii_digit()));
+    let is_number = is_bounded && !is_led_by_zero && !has_bare_point;
+    // What Rust takes besides begins with a letter, a sign or a point.
+    text.parse().ok().filter(|number: &f64| is_number && number.is_finite())
 }
 
 /// yaml-cpp's booleans: all lower case, all upper case, or with a capital.
@@ -317,6 +329,20 @@ mod tests {
         }
         assert_eq!(plain("0x100000000"), Typed::Text("4294967296".into()));
         assert_eq!(plain("18446744073709551615"), Typed::Text("18446744073709551615".into()));
+    }
+
+    #[test]
+    fn numbers_of_json_are_what_its_grammar_says() {
+        for (text, number) in
+            [("0", 0.0), ("-0.5", -0.5), ("1e3", 1e3), ("1.0", 1.0), ("3000000000", 3e9), ("1E-2", 0.01)]
+        {
+            assert_eq!(json_number(text), Some(number), "{text}");
+        }
+        for text in
+            ["", "-", "01", "-00.5", "+1", ".5", "1.", "1.e3", "e3", "1e", "inf", "NaN", "0x1", "1 ", "1e999"]
+        {
+            assert_eq!(json_number(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::decode::Decoder;
 use super::scalar::{self, NumberError, Typed, typed};
 use super::suggest;
 use super::wire;
-use super::yaml::{Node, Value};
+use super::yaml::{Node, Style, Value};
 use crate::diagnostic::Severity;
 use crate::envoy_api::{Check, EnumId, FieldType, Scalar};
 
@@ -114,8 +114,8 @@ impl Decoder<'_> {
 
     fn string<'n>(&mut self, node: &'n Node<'_>) -> Option<Cow<'n, str>> {
         match typed(node) {
-            Some(Typed::Text(text)) => Some(text),
-            Some(Typed::Bool(_) | Typed::Number(_)) => {
+            Some(Typed::Text(text)) if !is_number(node) => Some(text),
+            Some(Typed::Text(_) | Typed::Bool(_) | Typed::Number(_)) => {
                 let shown = (!self.findings.secret).then(|| self.findings.written(node.span));
                 let finding = self.findings.wrong_type(node, "a text");
                 finding.hint = Some(match shown {
@@ -264,4 +264,9 @@ pub(super) fn default_scalar(scalar: Scalar, out: &mut Vec<u8>) {
         _ => 1,
     };
     out.resize(out.len() + zeros, 0);
+}
+
+/// Whether this is a number of JSON, even one that YAML has as a text.
+fn is_number(node: &Node<'_>) -> bool {
+    matches!(node.value, Value::Scalar(_, Style::Number))
 }

@@ -8,7 +8,7 @@ use prost::encoding::{WireType, encode_key};
 use super::decode::Decoder;
 use super::scalar::{self, Seconds, Typed, typed};
 use super::wire;
-use super::yaml::{Entry, Node, Value};
+use super::yaml::{Entry, Node, Style, Value};
 use crate::envoy_api::{MessageType, WellKnown};
 
 impl<'a> Decoder<'a> {
@@ -157,6 +157,10 @@ fn value(node: &Node<'_>, out: &mut Vec<u8>) {
     const STRUCT: u32 = 5;
     const LIST: u32 = 6;
     match &node.value {
+        Value::Scalar(text, Style::Number) if node.tag.is_none() => {
+            encode_key(NUMBER, WireType::SixtyFourBit, out);
+            out.extend_from_slice(&scalar::json_number(text).unwrap_or_default().to_le_bytes());
+        }
         Value::Mapping(entries) => {
             let at = wire::begin(STRUCT, out);
             structure(entries, out);

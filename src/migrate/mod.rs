@@ -15,6 +15,7 @@ mod foreign;
 mod json;
 mod message;
 mod names;
+mod numbers;
 mod placeholders;
 mod probe;
 mod read;
@@ -207,6 +208,9 @@ pub fn upgrade(api: &Api, source: &Source) -> Result<(String, Vec<Remark>), Impo
     let mut document = read_source(source)?;
     take::refuse_v1(&source.name, &document.root)?;
     take::upgrade(api, &source.name, &mut document, &mut report)?;
+    if load::is_json(&source.name) {
+        take::settle_numbers(api, &mut document.root, &mut report);
+    }
     let text = write::document(&document.head, &document.root, &document.anchors);
     let text = text.ok_or_else(|| ImportError::Unusable {
         file: source.name.clone(),

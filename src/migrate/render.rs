@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::bootstrap::{BOOTSTRAP, CONFIG_SOURCE};
 use super::message::{self, Malformed};
+use super::numbers;
 use super::report::{Remark, Report};
 use super::tree::{Child, Node};
 use super::typed;
@@ -82,7 +83,8 @@ pub(super) fn assemble<'r>(
         let (kind, name) = (resource.kind(), resource.name().to_string());
         let failed = |source| RenderError::Resource { kind, name: name.clone(), source };
         let ty = api.message(kind.message()).ok_or_else(|| failed(Malformed(kind.message().to_owned())))?;
-        let node = message::decode(api, ty, resource.body()).map_err(failed)?;
+        let mut node = message::decode(api, ty, resource.body()).map_err(failed)?;
+        numbers::settle(api, kind.message(), &mut node, report);
         order.push((kind, name.clone()));
         all.insert((kind, name), node);
     }

@@ -11,9 +11,9 @@ use super::split::{Item, Names, take_comments};
 use super::tree::{Anchors, Child, Node};
 use super::typed;
 use super::v2::{self, Era};
-use super::{ALIAS_BUDGET, Connection, ImportError, Options, Source, dump, foreign};
+use super::{ALIAS_BUDGET, Connection, ImportError, Options, Source, dump, foreign, numbers};
 use crate::envoy_api::Api;
-use crate::load::naming;
+use crate::load::{self, naming};
 use crate::resource::Kind;
 
 /// What stands in a list of resources.
@@ -81,6 +81,12 @@ impl Taken {
             from_dump = true;
         }
         upgrade(api, file, &mut document, report)?;
+        if from_dump || load::is_json(file) {
+            settle_numbers(api, &mut document.root, report);
+            for item in self.items.iter_mut().filter(|item| item.source == at) {
+                numbers::settle(api, item.kind.message(), &mut item.child.value, report);
+            }
+        }
         match shape {
             Shape::Xds => self.xds(api, at, &mut document.root, report),
             Shape::Bootstrap | Shape::Dump => {
@@ -318,6 +324,14 @@ fn shape(api: &Api, root: &Node) -> Option<Shape> {
 /// Whether this is what a running Envoy says of itself.
 pub(super) fn is_dump(root: &Node) -> bool {
     root.get("configs").is_some_and(Node::is_list)
+}
+
+/// Writes the numbers in a file, a bootstrap or one of filesystem xDS, as YAML has them.
+pub(super) fn settle_numbers(api: &Api, root: &mut Node, report: &mut Report) {
+    let Some(list) = root.get_mut("resources") else { return numbers::settle(api, BOOTSTRAP, root, report) };
+    for node in list.elements_mut() {
+        numbers::settle(api, ANY, node, report);
+    }
 }
 
 /// The first API's files look alike, but nothing in them means the same.
