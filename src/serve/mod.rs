@@ -25,6 +25,7 @@ mod names;
 mod peer;
 mod phases;
 mod plan;
+mod removals;
 mod session;
 mod shelf;
 mod siblings;

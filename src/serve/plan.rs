@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::holding::{Due, Held, Holding, Sent};
-use super::phases::{Dependencies, Gate, StillUsed};
+use super::phases::{Dependencies, Gate};
+use super::removals::StillUsed;
 use super::wire::Item;
 use crate::resource::{Digest, Kind, Name, Resource};
 
