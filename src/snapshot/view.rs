@@ -246,8 +246,8 @@ impl View {
         })
     }
 
-    /// What stands under a name in each of the groups.
-    fn homonyms<'a>(&'a self, kind: Kind, name: &'a Name) -> impl Iterator<Item = &'a Arc<Resource>> {
+    /// What stands under a name in each of the groups: more than one thing if it is contested.
+    pub fn homonyms<'a>(&'a self, kind: Kind, name: &'a Name) -> impl Iterator<Item = &'a Arc<Resource>> {
         self.tables(kind).filter_map(move |table| table.by_name.get(name))
     }
 

@@ -120,7 +120,6 @@ impl Session {
         now: Instant,
     ) -> Option<Response> {
         let variant = self.variant;
-        let lingering = !shared.lingering.is_empty();
         let mut holding = shared.holdings.get_mut(kind, self.id)?;
         for name in &plan.settled {
             holding.gap.remove(name);
@@ -143,9 +142,7 @@ impl Session {
         if !telling && !answer {
             return None;
         }
-        if lingering {
-            holding.enter_lingering(view, kind, &sent);
-        }
+        holding.enter_as_sent(plan.as_it_was, &sent);
         let starting_over = self.starting_over(kind, &sent);
         let mut response = self.response(kind.type_url().into(), view.type_version(kind));
         let supports_ttl = self.supports_ttl();

@@ -1,6 +1,7 @@
 //! The rules of the protocol, one by one, by the subject of `docs/conformance.md`.
 
 mod acks;
+mod contested;
 mod expiry;
 mod hostile;
 mod hosts;

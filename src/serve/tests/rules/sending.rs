@@ -112,20 +112,3 @@ fn rule_21_a_large_answer_goes_out_in_parts_that_fit() {
         assert!(agent == "envoy" || sizes.iter().all(|size| *size < 4 << 20));
     }
 }
-
-#[test]
-fn a_contested_name_is_neither_sent_nor_taken_away_and_is_reported() {
-    let mut stream = Stream::ads(Delta, [for_node("n*", eds("x", 1))]);
-    stream.subscribe(Cluster, &[], &[]);
-    assert_eq!(stream.take(Cluster), ["x"]);
-    stream.publish([for_node("*n", eds("x", 2)), plain(Cluster, "y", 1)]);
-    assert_eq!(stream.take(Cluster), ["y"]);
-    assert!(
-        stream
-            .events()
-            .iter()
-            .any(|event| matches!(event, Event::Contested(Cluster, name) if &**name == "x"))
-    );
-    stream.publish([for_node("n*", eds("x", 3))]);
-    stream.expect_nothing();
-}
