@@ -1,5 +1,6 @@
 //! Make before break (rules 22 to 24).
 
+use super::{service, serving_c0, without};
 use crate::serve::tests::*;
 use Kind::{Cluster, Endpoint, Listener, Route};
 use Variant::{Delta, Sotw};
@@ -122,30 +123,6 @@ fn rule_23_a_cluster_that_a_listener_named_itself_outlives_its_connections() {
     assert_eq!(stream.session.next(stream.now).wake_at, Some(stream.now + Pace::default().drain));
     stream.wait(Pace::default().drain);
     assert_eq!(stream.take(Cluster), ["-old"]);
-}
-
-/// What a real client does: listener aside, all of a route to one cluster.
-fn service(name: &str, content: u8) -> [Edit; 3] {
-    let route = resource(Route, "r", content, &[(Cluster, name)]);
-    [put(eds(name, 1)), plain(Endpoint, name, 1), put(route)]
-}
-
-fn without(name: &str) -> [Edit; 2] {
-    [remove(Cluster, name), remove(Endpoint, name)]
-}
-
-/// A stream over a route to `c0`, all of it acknowledged.
-fn serving_c0(variant: Variant) -> Stream {
-    let mut stream = Stream::ads(variant, service("c0", 0));
-    for (kind, names) in [(Cluster, vec![]), (Endpoint, vec!["c0"]), (Route, vec!["r"])] {
-        match variant {
-            Delta => stream.subscribe(kind, &names, &[]),
-            Sotw => stream.ask(kind, &names, ""),
-        }
-        let response = stream.expect(kind);
-        stream.answer(&response, None, &names);
-    }
-    stream
 }
 
 #[test]
