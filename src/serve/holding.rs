@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::subscription::Subscription;
-use crate::resource::{Address, Digest, Kind, Name, Resource};
+use crate::resource::{Claim, Digest, Kind, Name, Resource};
 use crate::snapshot::{Found, View};
 
 /// Something that a client holds.
@@ -174,12 +174,12 @@ impl Holding {
         }
     }
 
-    /// What of these names was sent although the view has something else, or nothing, enters the gap as held.
+    /// What of these names was sent, or taken away, although the view has something else enters the gap as held.
     pub fn enter_as_sent(&mut self, names: Vec<Name>, sent: &BTreeMap<Name, Sent>) {
         for name in names {
-            if let Some(Sent { version: Some(version), resource, .. }) = sent.get(&name) {
-                let kept = Kept { version: *version, resource: resource.clone() };
-                self.gap.insert(name, Held::Known(Some(kept)));
+            if let Some(Sent { version, resource, .. }) = sent.get(&name) {
+                let kept = version.map(|version| Kept { version, resource: resource.clone() });
+                self.gap.insert(name, Held::Known(kept));
             }
         }
     }
@@ -202,10 +202,10 @@ impl Holding {
         }
     }
 
-    /// What was refused is offered once more when an address that it opens is free, and so is what gave that up in
-    /// the same response.
-    pub fn offer_addresses(&mut self, free: &HashSet<Address>) {
-        let is_free = |listener: &Resource| listener.addresses().iter().any(|address| free.contains(address));
+    /// What was refused is offered once more when an address that it opens is free, or its key, and so is what gave that
+    /// up in the same response.
+    pub fn offer_claims(&mut self, free: &HashSet<Claim>) {
+        let is_free = |listener: &Resource| listener.claims().iter().any(|address| free.contains(address));
         for held in self.gap.values_mut() {
             if let Held::Rejected { refused: Some(refused), before, .. } = held {
                 let old = before.as_ref().and_then(|kept| kept.resource.as_deref());
