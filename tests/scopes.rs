@@ -112,8 +112,10 @@ impl World {
         });
     }
 
-    fn refusals(&self) -> u64 {
-        self.envoy.stat("http.front.scoped_rds.scopes.update_rejected")
+    /// How many updates of scopes the Envoy took, and how many it refused.
+    fn updates(&self) -> [u64; 2] {
+        ["success", "rejected"]
+            .map(|what| self.envoy.stat(&format!("http.front.scoped_rds.scopes.update_{what}")))
     }
 }
 
@@ -129,6 +131,7 @@ fn rule_22_scopes_that_take_each_others_keys_lose_none() {
         world.change(&[("s2", "a", "here"), ("s1", "c", "slow-3"), ("s3", "b", "here")], "");
         // A rename.
         world.change(&[("s9", "a", "here"), ("s0", "c", "here"), ("s3", "b", "here")], "b");
-        assert_eq!(world.refusals(), 0, "Envoy {version}");
+        let [taken, refused] = world.updates();
+        assert!(taken >= 5 && refused == 0, "Envoy {version} took {taken} updates and refused {refused}");
     }
 }
