@@ -121,22 +121,30 @@ impl Holding {
     pub fn due<'a>(&self, view: &'a View, kind: Kind, name: &Name, held: &Held) -> Due<'a> {
         match view.find(kind, name) {
             Found::Contested => due_to_tell(view, kind, name, held),
-            Found::One(resource) if !self.subscription.covers_resource(resource) => Due::Settled,
+            // A virtual host that was asked for by a domain which it has no more is none that the client asked for.
+            Found::One(resource) if !self.subscription.covers_resource(resource) => {
+                if self.covers_removed(kind, name, held) { Due::Remove } else { Due::Settled }
+            }
             Found::One(resource) => due_to_send(view, resource, held),
             Found::Nothing => match held {
                 Held::Known(None) => Due::Settled,
-                _ if !self.covers_removed(name, held) => Due::Settled,
+                // The host that has this alias is what answers.
+                Held::Asked(None) if host_of(view, kind, name).is_some() => Due::Settled,
+                _ if !self.covers_removed(kind, name, held) => Due::Settled,
                 Held::Rejected { version: None, .. } => Due::Withheld,
                 _ => Due::Remove,
             },
         }
     }
 
-    /// A virtual host that was known by an alias is covered by the alias, also after it is gone.
-    fn covers_removed(&self, name: &Name, held: &Held) -> bool {
-        let resource = held.kept().and_then(|kept| kept.resource.as_ref());
+    /// A virtual host that was known by an alias is covered by the alias, also after it is gone. One that was brought
+    /// from an earlier stream was known by some alias then.
+    fn covers_removed(&self, kind: Kind, name: &Name, held: &Held) -> bool {
         self.subscription.covers(name)
-            || resource.is_some_and(|resource| self.subscription.covers_resource(resource))
+            || held.kept().is_some_and(|kept| match &kept.resource {
+                Some(resource) => self.subscription.covers_resource(resource),
+                None => kind == Kind::VirtualHost,
+            })
     }
 
     /// Puts everything that the view has into the gap, as not held, except what is there already.
@@ -216,8 +224,20 @@ impl Holding {
         }
     }
 
-    /// The client asked for this name: it will be told, whatever it holds.
+    /// Aliases that were asked for before anything was loaded: from now on, what has them is.
+    pub fn resolve_aliases(&mut self, view: &View, kind: Kind) {
+        let is_alias = |name: &&Name| host_of(view, kind, name).is_some();
+        let aliases: Vec<Name> = self.gap.keys().filter(is_alias).cloned().collect();
+        for alias in aliases {
+            self.gap.remove(&alias);
+            self.ask(Some(view), kind, &alias, false);
+        }
+    }
+
+    /// The client asked for this name, or alias: it will be told, whatever it holds.
     pub fn ask(&mut self, view: Option<&View>, kind: Kind, name: &Name, already_covered: bool) {
+        let host = view.and_then(|view| host_of(view, kind, name));
+        let name = host.map_or(name, |host| host.name());
         let kept = match self.gap.remove(name) {
             Some(held) => held.kept().cloned(),
             None if already_covered => view.and_then(|view| kept_of(view, kind, name)),
@@ -283,6 +303,13 @@ fn due_to_tell<'a>(view: &'a View, kind: Kind, name: &Name, held: &Held) -> Due<
         }
         Held::Known(_) | Held::Rejected { .. } => Due::Withheld,
     }
+}
+
+/// The virtual host that is to be had under an alias.
+pub(crate) fn host_of<'v>(view: &'v View, kind: Kind, alias: &str) -> Option<&'v Arc<Resource>> {
+    let host = (kind == Kind::VirtualHost).then(|| view.by_alias(alias)).flatten()?;
+    // A name of its own comes first.
+    if matches!(view.find(kind, alias), Found::Nothing) { view.get(kind, host) } else { None }
 }
 
 /// What a client holds that is up to date with `view`.

@@ -132,11 +132,6 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Whether it carries a resource.
-    pub fn sends(&self) -> bool {
-        matches!(self, Step::Send(..))
-    }
-
     /// About how many bytes it takes in a response.
     fn size(&self, name: &Name) -> usize {
         const OVERHEAD: usize = 64;

@@ -135,7 +135,7 @@ impl Session {
         }
         let full_state = self.is_full_state(kind, &holding);
         let mut content = match variant {
-            Variant::Delta => delta::content(view, kind, &plan.steps),
+            Variant::Delta => delta::content(kind, &plan.steps),
             Variant::Sotw => sotw::content(view, kind, &holding, &plan.steps, full_state),
         };
         let telling = plan.steps.iter().any(|(_, step)| self.tells(step, full_state));
