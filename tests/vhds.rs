@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use common::bridge::Bridge;
 use common::envoy::{Envoy, VERSIONS};
 use common::files;
+use common::upstream::Upstream;
 use common::{SOON, free_port, wait_until};
 use tempfile::TempDir;
 
@@ -147,6 +148,36 @@ fn rule_11_a_domain_is_followed_from_host_to_host() {
         wait_until(SOON, "the domain to go", || world.status("m.example") == Some(404));
         assert_eq!(world.get("n.example"), answer(200, "alone"), "Envoy {version}");
         assert_eq!(world.get("a.example"), answer(200, "first"), "Envoy {version}");
+    }
+}
+
+/// A host that leads to a cluster of this name, which resolves one.
+fn service(cluster: &str, upstream: &Upstream) -> String {
+    let port = upstream.port();
+    format!(
+        "virtual_hosts: [{{name: rc/m.example, domains: [m.example], routes: [{{match: {{prefix: /}}, route: {{cluster: {cluster}}}}}]}}]
+clusters: [{{name: {cluster}, type: STRICT_DNS, dns_lookup_family: V4_ONLY, load_assignment: {{cluster_name: {cluster}, \
+         endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: localhost, port_value: {port}}}}}}}}}]}}]}}}}]"
+    )
+}
+
+#[test]
+fn rule_22_a_host_goes_from_cluster_to_cluster_and_drops_nothing() {
+    let upstream = Upstream::start("here");
+    for version in VERSIONS {
+        let world = World::start(version, "first");
+        world.put("service.yaml", &service("c0", &upstream));
+        wait_until(SOON, "the host", || world.status("m.example") == Some(200));
+        for number in 1..6 {
+            let (old, new) = (format!("c{}", number - 1), format!("c{number}"));
+            world.put("service.yaml", &service(&new, &upstream));
+            wait_until(SOON, "the cluster to be another", || {
+                assert_eq!(world.status("m.example"), Some(200), "{new}, Envoy {version}");
+                let clusters = world.envoy.clusters();
+                clusters.contains(&new) && !clusters.contains(&old)
+            });
+            assert_eq!(world.status("m.example"), Some(200), "{new}, Envoy {version}");
+        }
     }
 }
 

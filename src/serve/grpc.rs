@@ -350,9 +350,10 @@ impl Exchange {
             return;
         }
         let subscribers = &self.shared.subscribers;
-        match request.identity.as_ref().filter(|_| self.stream.only.is_some()) {
-            Some(identity) => self.session.join(subscribers.family(self.peer.id(), &identity.node)),
-            None => subscribers.enter(self.session.siblings()),
+        let node = request.identity.as_ref().map(|identity| &identity.node);
+        match node.filter(|_| self.stream.only.is_some()) {
+            Some(node) => self.session.join(subscribers.family(self.peer.id(), node)),
+            None => subscribers.enter(self.session.siblings(), self.peer.id(), node),
         }
     }
 

@@ -210,13 +210,14 @@ impl Holding {
         }
     }
 
-    /// What was refused is offered once more when an address that it opens is free, or its key, and so is what gave that
-    /// up in the same response.
+    /// What was refused is offered once more when an address that it opens is free, or its key, and so is a listener that
+    /// gave that up in the same response.
     pub fn offer_claims(&mut self, free: &HashSet<Claim>) {
-        let is_free = |listener: &Resource| listener.claims().iter().any(|address| free.contains(address));
+        let is_free = |resource: &Resource| resource.claims().iter().any(|claim| free.contains(claim));
         for held in self.gap.values_mut() {
             if let Held::Rejected { refused: Some(refused), before, .. } = held {
                 let old = before.as_ref().and_then(|kept| kept.resource.as_deref());
+                let old = old.filter(|old| old.kind() == Kind::Listener);
                 if is_free(refused) || old.is_some_and(is_free) {
                     *held = Held::Asked(before.take());
                 }

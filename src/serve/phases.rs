@@ -129,7 +129,7 @@ impl Dependencies<'_> {
         match resource.kind() {
             Kind::Endpoint => self.gate_behind_users(resource.name()),
             Kind::Listener | Kind::Route | Kind::ScopedRoute | Kind::VirtualHost | Kind::ExtensionConfig => {
-                let gate = self.gate_of_clusters(resource);
+                let gate = self.gate_of_clusters(resource).and(self.gate_of_home(resource));
                 match self.gate_of_followers(resource, MAX_DEPTH) {
                     // With nothing to go on with meanwhile, what can be had counts more than what is refused.
                     Gate::Refused if !replaces => gate,
@@ -149,6 +149,18 @@ impl Dependencies<'_> {
     fn gate_of_clusters(&self, resource: &Resource) -> Gate {
         let clusters = resource.references_to(Kind::Cluster);
         clusters.fold(Gate::Open, |gate, cluster| gate.and(self.gate_of_cluster(cluster)))
+    }
+
+    /// A route configuration that changes loses its virtual hosts at the client: they must not go before it.
+    fn gate_of_home(&self, host: &Resource) -> Gate {
+        let home = host.name().rsplit_once('/').filter(|_| host.kind() == Kind::VirtualHost);
+        let Some(home) = home.map(|(route, _)| Name::from(route)) else { return Gate::Open };
+        if !matches!(self.view.find(Kind::Route, &home), Found::One(_)) {
+            return Gate::Open;
+        }
+        // Who asks for its hosts goes on with some configuration, also where this one is refused.
+        let arrival = self.gate_of_arrival(Kind::Route, &home);
+        arrival.filter(|gate| *gate != Gate::Refused).unwrap_or(Gate::Open)
     }
 
     /// Whether what the client asks for as soon as it has this can go out then: the routes of a listener. Until they are
@@ -265,12 +277,10 @@ impl Dependencies<'_> {
 pub(crate) fn may_wait_for(waiter: Kind, event: Kind) -> bool {
     let to_send = match waiter {
         Kind::Endpoint => event == Kind::Cluster,
-        Kind::Listener
-        | Kind::Route
-        | Kind::ScopedRoute
-        | Kind::VirtualHost
-        | Kind::ExtensionConfig
-        | Kind::Cluster => matches!(event, Kind::Cluster | Kind::Endpoint),
+        Kind::Listener | Kind::Route | Kind::ScopedRoute | Kind::ExtensionConfig | Kind::Cluster => {
+            matches!(event, Kind::Cluster | Kind::Endpoint)
+        }
+        Kind::VirtualHost => matches!(event, Kind::Cluster | Kind::Endpoint | Kind::Route),
         Kind::Secret | Kind::Runtime => false,
     };
     to_send || users_of(waiter).contains(&event)

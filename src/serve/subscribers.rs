@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::fingerprint::Fingerprint;
 use super::siblings::Siblings;
 use crate::resource::{Kind, Name, Node};
 use crate::snapshot::{Audience, Snapshot, View};
@@ -17,8 +18,12 @@ const MANY: usize = 256;
 /// One snapshot in so many wakes everybody: this bounds what old ones are held.
 const REFRESH: u64 = 64;
 
-/// A connection, and the node that speaks on it, as text.
-type Speaker = (u64, String);
+/// A connection, and the node that speaks on it: all that a node says of itself decides what it sees.
+type Speaker = (u64, Fingerprint);
+
+fn speaker(connection: u64, node: &Node) -> Speaker {
+    (connection, Fingerprint::of(format!("{node:?}").as_bytes()))
+}
 
 /// All clients that have streams.
 #[derive(Debug)]
@@ -35,6 +40,8 @@ struct Open {
     alone: Vec<Weak<Siblings>>,
     /// Those that have streams of single types.
     families: HashMap<Speaker, Weak<Siblings>>,
+    /// The newest stream for everything of each: what else comes from there belongs to it.
+    heads: HashMap<Speaker, Weak<Siblings>>,
 }
 
 /// What is new in a snapshot for those who belong to the same audiences.
@@ -51,9 +58,15 @@ impl Subscribers {
         Subscribers { open: Mutex::default(), last: Mutex::new(current) }
     }
 
-    /// One more client has a stream for everything.
-    pub fn enter(&self, client: &Arc<Siblings>) {
-        let Open { alone, .. } = &mut *lock(&self.open);
+    /// One more client has a stream for everything, from this connection, of this node if it says which.
+    pub fn enter(&self, client: &Arc<Siblings>, connection: u64, node: Option<&Node>) {
+        let Open { alone, heads, .. } = &mut *lock(&self.open);
+        if let Some(node) = node {
+            if heads.len() == heads.capacity() {
+                heads.retain(|_, client| client.strong_count() > 0);
+            }
+            heads.insert(speaker(connection, node), Arc::downgrade(client));
+        }
         // Now and then: looking at all of them for each would be quadratic.
         if alone.len() == alone.capacity() {
             alone.retain(|client| client.strong_count() > 0);
@@ -61,12 +74,13 @@ impl Subscribers {
         alone.push(Arc::downgrade(client));
     }
 
-    /// The siblings of a stream of a single type from this connection, of this node.
+    /// The siblings of a stream of a single type from this connection, of this node. An Envoy asks for virtual hosts
+    /// on such a stream beside one for everything.
     pub fn family(&self, connection: u64, node: &Node) -> Arc<Siblings> {
-        let Open { families, .. } = &mut *lock(&self.open);
-        // All that a node says of itself decides what it sees.
-        let key = (connection, format!("{node:?}"));
-        if let Some(family) = families.get(&key).and_then(Weak::upgrade) {
+        let Open { families, heads, .. } = &mut *lock(&self.open);
+        let key = speaker(connection, node);
+        let known = [&*heads, &*families].into_iter().find_map(|all| all.get(&key).and_then(Weak::upgrade));
+        if let Some(family) = known {
             return family;
         }
         if families.len() == families.capacity() {
@@ -87,7 +101,7 @@ impl Subscribers {
     }
 
     fn clients(&self) -> Vec<Arc<Siblings>> {
-        let Open { alone, families } = &*lock(&self.open);
+        let Open { alone, families, .. } = &*lock(&self.open);
         alone.iter().chain(families.values()).filter_map(Weak::upgrade).collect()
     }
 }

@@ -370,3 +370,30 @@ fn rule_24_a_client_that_does_not_ask_for_a_type_holds_nothing_up() {
         assert_eq!(stream.take(Kind::Route).says(), ["r"]);
     }
 }
+
+#[test]
+fn rule_22_hosts_on_a_stream_of_their_own_wait_for_the_clusters_of_the_stream_beside_it() {
+    let host = |cluster: &str| {
+        format!(
+            "virtual_hosts: [{{name: rc/h, domains: [h.example], routes: [{{match: {{prefix: /}}, route: {{cluster: {cluster}}}}}]}}]\n\
+             clusters: [{{name: {cluster}, type: STATIC}}]\n"
+        )
+    };
+    let world = World::new(&[("h.yaml", &host("old"))]);
+    let mut ads = world.delta();
+    ads.ask(Kind::Cluster, &[]);
+    ads.take(Kind::Cluster);
+    let mut hosts = world.client.single(Delta, Kind::VirtualHost);
+    hosts.ask(Kind::VirtualHost, &["rc/h.example"]);
+    assert_eq!(hosts.take(Kind::VirtualHost).says(), ["rc/h"]);
+    world.put("h.yaml", &host("new"));
+    let clusters = ads.expect(Kind::Cluster);
+    assert_eq!(clusters.says(), ["new"]);
+    hosts.expect_silence();
+    ads.ack(&clusters);
+    let moved = hosts.expect(Kind::VirtualHost);
+    assert_eq!(moved.says(), ["rc/h"]);
+    ads.expect_silence();
+    hosts.ack(&moved);
+    assert_eq!(ads.take(Kind::Cluster).says(), ["-old"]);
+}

@@ -53,7 +53,7 @@ impl Fleet {
         let mut stream = Stream::open(Variant::Delta, None);
         stream.snapshot = self.snapshot.clone();
         stream.node = number.to_string();
-        self.subscribers.enter(stream.session.siblings());
+        self.subscribers.enter(stream.session.siblings(), 0, None);
         stream.session.listen(&Waker::from(woken.clone()));
         stream.subscribe(Endpoint, &[&service(number)], &[]);
         stream.take(Endpoint);

@@ -1,6 +1,7 @@
 //! Virtual hosts, which are asked for by the domain of a request (rule 11).
 
 use super::version;
+use crate::serve::subscribers::Subscribers;
 use crate::serve::tests::*;
 use Kind::{Cluster, Route, VirtualHost};
 use Variant::Delta;
@@ -117,4 +118,45 @@ fn rule_11_a_domain_of_a_contested_host_is_answered_without_a_body() {
     stream.subscribe(VirtualHost, &["r/a"], &[]);
     assert_eq!(stream.take(VirtualHost), ["?r/a"]);
     stream.expect_nothing();
+}
+
+#[test]
+fn rule_22_hosts_on_a_stream_of_their_own_keep_the_order_with_the_stream_for_everything() {
+    let leading = |content, cluster: &str| {
+        let cluster = Reference { kind: Cluster, name: cluster.into() };
+        let host = Resource::new(VirtualHost, "r/h", &[0x10, content]).with_references([cluster]);
+        put(Arc::new(host.with_aliases(["r/a".into()])))
+    };
+    let node = |id: &str| Node { id: id.into(), ..Node::default() };
+    let mut ads = Stream::ads(Delta, [plain(Cluster, "old", 1), plain(Route, "r", 1), leading(1, "old")]);
+    let subscribers = Subscribers::new(ads.snapshot.clone());
+    subscribers.enter(ads.session.siblings(), 7, Some(&node("n")));
+    for (connection, id) in [(7, "another"), (8, "n")] {
+        let other = subscribers.family(connection, &node(id));
+        assert!(!Arc::ptr_eq(&other, ads.session.siblings()), "{id} on {connection}");
+    }
+    let mut hosts = Stream::open(Delta, Some(VirtualHost));
+    hosts.session.join(subscribers.family(7, &node("n")));
+    hosts.snapshot = ads.snapshot.clone();
+    ads.subscribe(Cluster, &[], &[]);
+    ads.subscribe(Route, &["r"], &[]);
+    ads.take(Cluster);
+    ads.take(Route);
+    hosts.subscribe(VirtualHost, &["r/a"], &[]);
+    assert_eq!(hosts.take(VirtualHost), ["r/h"]);
+    // The new cluster before the host, the old one behind it.
+    ads.publish([plain(Cluster, "new", 1), leading(2, "new"), remove(Cluster, "old")]);
+    hosts.snapshot = ads.snapshot.clone();
+    hosts.expect_nothing();
+    assert_eq!(ads.take(Cluster), ["new"]);
+    ads.expect_nothing();
+    assert_eq!(hosts.take(VirtualHost), ["r/h"]);
+    assert_eq!(ads.take(Cluster), ["-old"]);
+    // A route configuration that changes is there before its hosts come again.
+    ads.publish([plain(Route, "r", 2)]);
+    hosts.expect_nothing();
+    assert_eq!(ads.take(Route), ["r"]);
+    assert_eq!(hosts.take(VirtualHost), ["r/h"]);
+    ads.expect_nothing();
+    hosts.expect_nothing();
 }
