@@ -19,7 +19,7 @@ impl<'a> Reader<'a> {
         };
         let secrets = value.get(&["secrets"]).map(Node::elements).unwrap_or_default();
         let names = secrets.iter().filter_map(|secret| secret.get(&["name"])?.text());
-        self.decoder.static_secrets = names.map(str::to_owned).collect();
+        self.decoder.static_secrets = Some(names.map(str::to_owned).collect());
         let before = self.decoder.findings.enter("static_resources");
         for entry in entries {
             match Kind::from_fragment_key(&entry.key) {
@@ -28,7 +28,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.decoder.findings.back(before);
-        self.decoder.static_secrets.clear();
+        self.decoder.static_secrets = None;
     }
 
     fn unknown_static(&mut self, entry: &Entry<'_>) {

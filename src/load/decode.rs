@@ -32,8 +32,8 @@ pub(super) struct Decoder<'a> {
     pub mentions: Vec<Mention>,
     /// What is known of the current item's certificates.
     pub certificates: Certificates,
-    /// Secrets of the bootstrap that is being read: its resources may name them without a source.
-    pub static_secrets: HashSet<String>,
+    /// Secrets of the bootstrap that is being read, if it is one: its resources may name them without a source.
+    pub static_secrets: Option<HashSet<String>>,
     /// For types that are not known, the one that was probably meant.
     pub meant_types: HashMap<String, Option<String>>,
     /// The field that names the item whose message comes next; that it is there is judged with the item.
@@ -55,7 +55,7 @@ impl<'a> Decoder<'a> {
             findings,
             mentions: Vec::new(),
             certificates: Certificates::default(),
-            static_secrets: HashSet::new(),
+            static_secrets: None,
             meant_types: HashMap::new(),
             own_name: None,
             unjudged: false,
@@ -107,15 +107,18 @@ impl<'a> Decoder<'a> {
             given.iter().any(|given| given.index == index) || own_name == Some(&*ty.fields[index].name)
         });
         self.mentions.extend(references::of_message(ty, node));
+        for Given { index, entry } in
+            given.iter().filter(|given| !ty.fields[given.index].categories.is_empty())
+        {
+            self.lint_extension(ty, &ty.fields[*index], node, entry);
+        }
         self.check_extension(ty, node);
         self.lint(ty, node);
         if TYPED_STRUCTS.contains(&&*ty.name) {
             self.typed_struct(node);
         }
         self.check_certificates(ty, node);
-        if !self.static_secrets.is_empty() {
-            self.complete_secret(ty, node, out);
-        }
+        self.complete_secret(ty, node, out);
     }
 
     /// Null means absent, but for a `google.protobuf.Value`, where it is a value.
@@ -247,9 +250,6 @@ impl<'a> Decoder<'a> {
             Shape::List { packed } => self.list(field, packed, &entry.value, out),
             Shape::Map(key) => self.map(field, key, &entry.value, out),
         }
-        if !field.categories.is_empty() {
-            self.lint_extension(field, &entry.value);
-        }
         if let Some(kind) = references::of_field(ty, field) {
             let carries_traffic = references::carries_traffic(&ty.name);
             let names = entry.value.elements().iter();
@@ -333,6 +333,7 @@ impl<'a> Decoder<'a> {
                 let ty = self.api.message_type(id);
                 if is_empty {
                     self.judge_absent(ty, value, |_| false);
+                    self.check_extension(ty, value);
                 } else {
                     self.message(ty, value, out);
                 }
