@@ -23,6 +23,7 @@ mod findings;
 mod fragment;
 mod inputs;
 mod item;
+mod legible;
 mod lints;
 mod maps;
 mod moved;
