@@ -32,14 +32,24 @@ pub(super) struct Decoder<'a> {
     pub mentions: Vec<Mention>,
     /// What is known of the current item's certificates.
     pub certificates: Certificates,
-    /// Secrets of the bootstrap that is being read, if it is one: its resources may name them without a source.
-    pub static_secrets: Option<HashSet<String>>,
+    /// Where secrets are that are named without a source.
+    pub static_secrets: StaticSecrets,
     /// For types that are not known, the one that was probably meant.
     pub meant_types: HashMap<String, Option<String>>,
     /// The field that names the item whose message comes next; that it is there is judged with the item.
     pub own_name: Option<&'static str>,
     /// Inside of a message whose constraints do not count.
     pub unjudged: bool,
+}
+
+/// Where secrets are that are named without a source.
+pub(super) enum StaticSecrets {
+    /// A message is read by itself: nobody asks.
+    NotAsked,
+    /// In the bootstraps of those who receive a fragment. Nothing is known of them.
+    Elsewhere,
+    /// In the bootstrap that is being read, which has those of these names.
+    Here(HashSet<String>),
 }
 
 /// A field that is given a value.
@@ -55,7 +65,7 @@ impl<'a> Decoder<'a> {
             findings,
             mentions: Vec::new(),
             certificates: Certificates::default(),
-            static_secrets: None,
+            static_secrets: StaticSecrets::NotAsked,
             meant_types: HashMap::new(),
             own_name: None,
             unjudged: false,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::decode::Decoder;
+use super::decode::{Decoder, StaticSecrets};
 use super::fragment::{Reader, Scope};
 use super::lints::listen_addresses;
 use super::naming;
@@ -206,9 +206,13 @@ impl Decoder<'_> {
         else {
             return;
         };
-        let is_static = self.static_secrets.as_ref().map(|secrets| secrets.contains(name));
-        if is_static != Some(true) {
-            return self.sourceless_secret(name_node, name, is_static.is_some());
+        match &self.static_secrets {
+            StaticSecrets::NotAsked => return,
+            StaticSecrets::Elsewhere => return self.sourceless_secret(name_node, name, false),
+            StaticSecrets::Here(names) if !names.contains(name) => {
+                return self.sourceless_secret(name_node, name, true);
+            }
+            StaticSecrets::Here(_) => {}
         }
         out.extend_from_slice(&OVER_ADS);
         self.mentions.extend(Mention::of(name_node, Kind::Secret, false));
