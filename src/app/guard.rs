@@ -94,7 +94,8 @@ pub(super) fn unreadable(sources: &Sources) -> impl Iterator<Item = Diagnostic> 
     })
 }
 
-fn stands_in(dir: &Directory, path: &str) -> bool {
+/// Whether a path, as people name it, leads into this directory.
+pub(super) fn stands_in(dir: &Directory, path: &str) -> bool {
     let rest = path.strip_prefix(dir.path.trim_end_matches('/'));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering};
 
@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
-use crate::load::{self, Inputs, Loaded};
+use crate::load::{self, Drawn, Inputs, Loaded};
+use crate::resource::Digest;
 use crate::source::{SourceFile, Text};
 
 /// The name of a fragment within its configuration directory.
@@ -65,8 +66,8 @@ pub struct Saved {
 pub enum Kept {
     /// Here.
     Here(Saved),
-    /// In this file of the state directory, which was found to be whole.
-    There(PathBuf),
+    /// In this file of the state directory, which was found to be whole, with the digest of its content.
+    There(PathBuf, Digest),
 }
 
 /// The variables and files that a fragment drew on. Values are not shown.
@@ -76,6 +77,15 @@ pub struct Drew {
     pub variables: BTreeMap<String, String>,
     /// Those that could be read, by their path as the fragment's directory and its text make it.
     pub files: BTreeMap<PathBuf, Bytes>,
+}
+
+impl Drew {
+    /// What a look drew on.
+    pub fn of(drawn: &Drawn) -> Drew {
+        let variables = drawn.variables().filter_map(|(name, value)| Some((name.into(), value?.into())));
+        let content = |path: &Path| Some((path.to_owned(), drawn.content(path)?.clone()));
+        Drew { variables: variables.collect(), files: drawn.files().filter_map(content).collect() }
+    }
 }
 
 impl fmt::Debug for Drew {

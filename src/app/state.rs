@@ -250,9 +250,9 @@ impl Folder {
             if !entry.file_type()?.is_file() {
                 continue;
             }
-            if let Some((name, digest, _)) = read(&entry.path()) {
-                self.digests.insert(name.clone(), digest);
-                saved.insert(name, Kept::There(entry.path()));
+            if let Some((name, content, _)) = read(&entry.path()) {
+                self.digests.insert(name.clone(), content);
+                saved.insert(name, Kept::There(entry.path(), content));
             }
         }
         Ok(saved)
@@ -278,8 +278,7 @@ impl Folder {
     }
 
     fn write(&mut self, name: &FileName, look: &Look) -> io::Result<()> {
-        let bytes = encode(name, look)?;
-        let digest = Digest::of([bytes.as_slice()]);
+        let (bytes, digest) = encode(name, look)?;
         if self.digests.get(name) == Some(&digest) {
             return Ok(());
         }
@@ -320,12 +319,24 @@ impl Kept {
     pub(super) fn read(&self) -> Option<Saved> {
         match self {
             Kept::Here(saved) => Some(saved.clone()),
-            Kept::There(path) => read(path).map(|(_, _, saved)| saved),
+            Kept::There(path, _) => read(path).map(|(_, _, saved)| saved),
+        }
+    }
+
+    /// Whether this look is at that very content, which then need not be read.
+    pub(super) fn is_of(&self, look: &Look) -> bool {
+        let drew = Drew::of(&look.loaded.drawn);
+        match self {
+            Kept::Here(saved) => {
+                (&saved.path, &saved.text, &saved.drew) == (&look.path, &look.text.bytes(), &drew)
+            }
+            Kept::There(_, content) => header(&look.name, &look.path, &drew)
+                .is_ok_and(|header| digest(&header, &look.text.bytes()) == *content),
         }
     }
 }
 
-/// What a file of the folder holds. One that is damaged is told of.
+/// What a file of the folder holds, with the digest of it. One that is damaged is told of.
 fn read(path: &Path) -> Option<(FileName, Digest, Saved)> {
     let bytes = fs::read(path).map_err(|error| error.to_string());
     let decoded = bytes.and_then(|bytes| decode(&Bytes::from(bytes)));
@@ -359,30 +370,38 @@ fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// `xds-bridge fragment <digest>\n<header>\n<text>`; the digest covers all behind its line.
-fn encode(name: &FileName, look: &Look) -> io::Result<Vec<u8>> {
-    let drawn = &look.loaded.drawn;
-    let content = |path: &Path| Some((path.to_owned(), STANDARD.encode(drawn.content(path)?)));
-    let header = serde_json::to_vec(&Header {
-        name: name.to_string(),
-        path: look.path.to_string(),
-        variables: drawn.variables().filter_map(|(name, value)| Some((name.into(), value?.into()))).collect(),
-        files: drawn.files().filter_map(content).collect(),
-    })?;
+/// `xds-bridge fragment <digest>\n<header>\n<text>`, and the digest.
+fn encode(name: &FileName, look: &Look) -> io::Result<(Vec<u8>, Digest)> {
+    let header = header(name, &look.path, &Drew::of(&look.loaded.drawn))?;
     let text = look.text.bytes();
-    let digest = Digest::of([&header, b"\n".as_slice(), &text]);
-    Ok([format!("{MAGIC}{digest}\n").as_bytes(), &header, b"\n", &text].concat())
+    let digest = digest(&header, &text);
+    Ok(([format!("{MAGIC}{digest}\n").as_bytes(), &header, b"\n", &text].concat(), digest))
+}
+
+fn header(name: &FileName, path: &str, drew: &Drew) -> io::Result<Vec<u8>> {
+    let files = drew.files.iter().map(|(path, content)| (path.clone(), STANDARD.encode(content)));
+    Ok(serde_json::to_vec(&Header {
+        name: name.to_string(),
+        path: path.to_owned(),
+        variables: drew.variables.clone(),
+        files: files.collect(),
+    })?)
+}
+
+/// Covers all behind its line.
+fn digest(header: &[u8], text: &[u8]) -> Digest {
+    Digest::of([header, b"\n".as_slice(), text])
 }
 
 fn decode(bytes: &Bytes) -> Result<(FileName, Digest, Saved), String> {
     let line_end = |bytes: &[u8]| memchr::memchr(b'\n', bytes).ok_or_else(|| "it is cut off".to_owned());
     let first = line_end(bytes)?;
-    let digest = bytes[..first].strip_prefix(MAGIC.as_bytes()).ok_or("it is of another program")?;
+    let told = bytes[..first].strip_prefix(MAGIC.as_bytes()).ok_or("it is of another program")?;
     let rest = bytes.slice(first + 1..);
     let second = line_end(&rest)?;
     let text = rest.slice(second + 1..);
-    let actual = Digest::of([&rest[..second], b"\n".as_slice(), &text]);
-    if actual.to_string().as_bytes() != digest {
+    let content = digest(&rest[..second], &text);
+    if content.to_string().as_bytes() != told {
         return Err("its content does not match its digest".into());
     }
     let header: Header = serde_json::from_slice(&rest[..second]).map_err(|error| error.to_string())?;
@@ -390,7 +409,7 @@ fn decode(bytes: &Bytes) -> Result<(FileName, Digest, Saved), String> {
     let files: Result<_, base64::DecodeError> = decoded.collect();
     let drew = Drew { variables: header.variables, files: files.map_err(|error| error.to_string())? };
     let saved = Saved { path: header.path.into(), text, drew };
-    Ok((header.name.into(), Digest::of([bytes.as_ref()]), saved))
+    Ok((header.name.into(), content, saved))
 }
 
 #[cfg(test)]
@@ -445,7 +464,7 @@ mod tests {
 
     #[test]
     fn any_part_of_a_file_and_any_other_byte_in_it_is_damage() {
-        let bytes = encode(&"a".into(), &look("a", "clusters: []\n")).expect("encoded");
+        let (bytes, _) = encode(&"a".into(), &look("a", "clusters: []\n")).expect("encoded");
         for end in 0..bytes.len() {
             assert!(decode(&Bytes::copy_from_slice(&bytes[..end])).is_err(), "cut off at {end}");
         }
