@@ -2,6 +2,7 @@
 //!
 //! Comes in: files by name and text. Goes out: what the snapshot would give, by name and audience.
 
+mod narrowing;
 mod references;
 mod restarts;
 mod starts;
