@@ -13,7 +13,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
 use crate::load::{self, Drawn, Inputs, Loaded};
 use crate::resource::Digest;
-use crate::source::{SourceFile, Text};
+use crate::source::{ReadProblem, SourceFile, Text};
 
 /// The name of a fragment within its configuration directory.
 pub type FileName = Arc<str>;
@@ -68,6 +68,8 @@ pub enum Kept {
     Here(Saved),
     /// In this file of the state directory, which was found to be whole, with the digest of its content.
     There(PathBuf, Digest),
+    /// The same of a content after which others were served that could not be saved.
+    Outdated(PathBuf),
 }
 
 /// The variables and files that a fragment drew on. Values are not shown.
@@ -154,6 +156,12 @@ fn look_at(
         Err(problem) => {
             let finding =
                 Diagnostic::new(Severity::Error, "unreadable-file", path.clone(), problem.to_string());
+            let finding = match problem {
+                ReadProblem::NotRegular(_) => {
+                    finding.with_hint("move it away, or give it a name that is no fragment's")
+                }
+                _ => finding,
+            };
             let loaded = Loaded { diagnostics: vec![finding], ..Loaded::default() };
             Look { name, path, text: Text::default(), loaded }
         }

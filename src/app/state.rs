@@ -36,6 +36,10 @@ const MAGIC: &str = "xds-bridge fragment ";
 /// How files begin that are not whole yet.
 const UNFINISHED: &str = ".unfinished-";
 
+/// How files end whose fragment was served with another content since, which could not be saved: good enough in
+/// the place of a broken one, and not what was served last.
+const OUTDATED: &str = "outdated";
+
 /// How long to wait before what could not be written is tried again, if nothing else is to be
 /// written before: a full disk is not mended within seconds.
 const RETRY: Duration = Duration::from_secs(30);
@@ -151,6 +155,12 @@ impl Desk {
         Some(work)
     }
 
+    /// Sees to it that a mark that was taken away does not come back with the power.
+    fn unmark(&self) -> io::Result<()> {
+        let root = self.lock().mark.unsynced();
+        root.map_or(Ok(()), |root| sync(&root))
+    }
+
     /// All work that was fetched is done.
     fn mark(&self) -> io::Result<()> {
         // Not locked while the disk is at work: who serves would wait.
@@ -172,8 +182,10 @@ impl Writer {
             let mut failed = Work::new();
             let mut complained = false;
             while let Some(work) = fetching.fetch(std::mem::take(&mut failed)) {
+                let unmarked = fetching.unmark();
                 let mut problem;
                 (failed, problem) = folder.carry_out(work);
+                problem = problem.or(unmarked.err());
                 if problem.is_none() {
                     problem = fetching.mark().err();
                 }
@@ -212,7 +224,7 @@ struct Header {
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    /// What the whole files hold.
+    /// What the whole files hold, without those that are outdated.
     digests: HashMap<FileName, Digest>,
 }
 
@@ -250,9 +262,14 @@ impl Folder {
             if !entry.file_type()?.is_file() {
                 continue;
             }
-            if let Some((name, content, _)) = read(&entry.path()) {
+            let path = entry.path();
+            let Some((name, content, _)) = read(&path) else { continue };
+            if path.extension().is_some_and(|end| end == OUTDATED) {
+                // A sudden end may have left it beside a newer one.
+                saved.entry(name).or_insert(Kept::Outdated(path));
+            } else {
                 self.digests.insert(name.clone(), content);
-                saved.insert(name, Kept::There(entry.path(), content));
+                saved.insert(name, Kept::There(path, content));
             }
         }
         Ok(saved)
@@ -288,29 +305,40 @@ impl Folder {
         match written {
             Ok(()) => {
                 self.digests.insert(name.clone(), digest);
+                // Mostly there is none. One that stays is less than the newer one.
+                let _ = fs::remove_file(self.outdated(name));
                 Ok(())
             }
             Err(error) => {
                 // It may not be there; if it is, it takes room that a full disk needs.
                 let _ = fs::remove_file(&beside);
+                if self.digests.remove(name).is_some() {
+                    // That needs no room. If it fails, too, nothing can be told to the next start.
+                    let _ = fs::rename(self.place(name), self.outdated(name));
+                }
                 Err(error)
             }
         }
     }
 
     fn remove(&mut self, name: &FileName) -> io::Result<()> {
-        match fs::remove_file(self.place(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => {
-                self.digests.remove(name);
-                Ok(())
+        for path in [self.place(name), self.outdated(name)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
         }
+        self.digests.remove(name);
+        Ok(())
     }
 
     /// Names of fragments may hold anything and be long; digests fit everywhere.
     fn place(&self, name: &FileName) -> PathBuf {
         self.path.join(format!("{}.fragment", Digest::of([name.as_bytes()])))
+    }
+
+    fn outdated(&self, name: &FileName) -> PathBuf {
+        self.place(name).with_extension(OUTDATED)
     }
 }
 
@@ -319,7 +347,7 @@ impl Kept {
     pub(super) fn read(&self) -> Option<Saved> {
         match self {
             Kept::Here(saved) => Some(saved.clone()),
-            Kept::There(path, _) => read(path).map(|(_, _, saved)| saved),
+            Kept::There(path, _) | Kept::Outdated(path) => read(path).map(|(_, _, saved)| saved),
         }
     }
 
@@ -332,6 +360,7 @@ impl Kept {
             }
             Kept::There(_, content) => header(&look.name, &look.path, &drew)
                 .is_ok_and(|header| digest(&header, &look.text.bytes()) == *content),
+            Kept::Outdated(_) => false,
         }
     }
 }
@@ -507,6 +536,12 @@ mod tests {
         assert!(problem.is_some());
         let (_, saved) = open(dir.path());
         assert_eq!(texts(&saved), [("a", "1"), ("b", "1"), ("c", "2")]);
+        let outdated = |folder: &mut Folder| {
+            let mut kept = folder.read().expect("readable");
+            kept.retain(|_, kept| matches!(kept, Kept::Outdated(_)));
+            kept.into_keys().map(|name| name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(outdated(&mut folder), ["a", "b"], "others were served since");
         let desk = Desk::default();
         desk.lock().work = work(&[("b", None)]);
         let again = desk.fetch(failed).expect("not closed");
@@ -515,6 +550,7 @@ mod tests {
         assert!(failed.is_empty() && problem.is_none());
         let (_, saved) = open(dir.path());
         assert_eq!(texts(&saved), [("a", "2"), ("c", "2")]);
+        assert!(outdated(&mut folder).is_empty() && !folder.outdated(&"b".into()).exists());
         // When it is to end, what failed is tried no more.
         desk.lock().is_closed = true;
         assert!(desk.fetch(work(&[("a", Some("3"))])).is_none());

@@ -171,9 +171,7 @@ impl fmt::Display for ReadProblem {
             Self::PermissionDenied => {
                 f.write_str("permission denied: let the user that runs xds-bridge read it")
             }
-            Self::NotRegular(kind) => {
-                write!(f, "this is {kind}, not a file, and is never opened; move it away")
-            }
+            Self::NotRegular(kind) => write!(f, "this is {kind}, not a file, and is never opened"),
             Self::TooLarge { size, limit } => {
                 write!(f, "{size} bytes are more than the {limit} that are read; split it, or move it away")
             }

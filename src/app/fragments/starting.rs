@@ -96,7 +96,8 @@ impl Fragments {
         if let Some(good) = self.good.get(name).filter(|good| kept.is_of(good)) {
             return Some(good.clone());
         }
-        self.load_saved(name, kept.read()?).filter(|old| !old.has_errors())
+        let kept = Some(kept).filter(|kept| !matches!(kept, Kept::Outdated(_)));
+        self.load_saved(name, kept?.read()?).filter(|old| !old.has_errors())
     }
 
     /// Why what is good now is held, as a change of what was served before.
