@@ -109,25 +109,29 @@ pub fn load_changed<'l>(
     files: &[(&FileName, &SourceFile)],
     before: impl Fn(&FileName) -> Option<&'l Arc<Look>> + Sync,
 ) -> Vec<Arc<Look>> {
-    let look_at = |name: &FileName, file: &SourceFile| look_at(api, inputs, name, file, before(name));
+    on_all_cores(files, |(name, file)| look_at(api, inputs, name, file, before(name)))
+}
+
+/// Does the same with each of these, and gives what comes of it in their order.
+pub(super) fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let workers = cores.min(files.len());
+    let workers = cores.min(items.len());
     if workers <= 1 {
-        return files.iter().map(|(name, file)| look_at(name, file)).collect();
+        return items.iter().map(work).collect();
     }
     let next = AtomicUsize::new(0);
-    let done = Mutex::new(vec![None; files.len()]);
-    let work = || {
+    let done: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+    let worker = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some((name, file)) = files.get(at) else { return };
-            let look = look_at(name, file);
-            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(look);
+            let Some(item) = items.get(at) else { return };
+            let result = work(item);
+            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(result);
         }
     };
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(work);
+            scope.spawn(worker);
         }
     });
     let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -12,7 +12,7 @@ use imbl::OrdMap;
 
 use super::judging::Step;
 use super::{Fragments, same};
-use crate::app::look::{FileName, Kept, Look};
+use crate::app::look::{FileName, Kept, Look, on_all_cores};
 use crate::app::mix::{Mix, Places};
 use crate::app::outcome::Verdict;
 use crate::app::policy::Accept;
@@ -68,8 +68,9 @@ impl Fragments {
         if self.saved.is_empty() {
             return None;
         }
-        let known = self.saved.iter().filter_map(|(name, kept)| Some((name.clone(), self.last(name, kept)?)));
-        let known: OrdMap<FileName, Arc<Look>> = known.collect();
+        let saved: Vec<(&FileName, &Kept)> = self.saved.iter().collect();
+        let known = on_all_cores(&saved, |(name, kept)| Some(((*name).clone(), self.last(name, kept)?)));
+        let known: OrdMap<FileName, Arc<Look>> = known.into_iter().flatten().collect();
         let mut all = known.clone();
         let may_have_been = |name: &FileName| !self.all_saved || self.saved.contains_key(name);
         for (name, look) in self.good.iter().filter(|(name, _)| may_have_been(name)) {
