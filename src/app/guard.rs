@@ -62,7 +62,7 @@ impl Removal<'_> {
 
     /// More than half of what is served would go, for some Envoys at least, or all of it.
     fn most(&self) -> Option<Diagnostic> {
-        let (mut gone, mut narrowed, mut files) = (0, 0, BTreeSet::new());
+        let (mut gone, mut narrowed, mut files) = (0, 0, BTreeSet::<&str>::new());
         for (kind, name) in self.touched {
             let (before, now) = (self.before.homes(*kind, name), self.now.homes(*kind, name));
             if now.is_empty() {
@@ -84,12 +84,15 @@ impl Removal<'_> {
             let of = if gone > 0 { "further ones".to_owned() } else { format!("of the {all} resources") };
             message.push_str(&format!("{and}take {narrowed} {of} away from Envoys that receive them"));
         }
+        for look in self.gone {
+            files.remove(&*look.path);
+        }
         message.push_str(&named("files that are gone", self.gone.iter().map(|look| &*look.name)));
-        message.push_str(&named("narrower `nodes:` in", files.into_iter()));
-        let back = match (gone, narrowed) {
-            (0, _) => "widen the `nodes:` again",
-            (_, 0) => "put the files back",
-            _ => "put the files back and widen the `nodes:` again",
+        message.push_str(&named("narrower `nodes:` in", files.iter().copied()));
+        let back = match (gone > 0 || !self.gone.is_empty(), files.is_empty()) {
+            (false, _) => "widen the `nodes:` again",
+            (true, true) => "put the files back",
+            (true, false) => "put the files back and widen the `nodes:` again",
         };
         Some(
             Diagnostic::new(Severity::Error, "mass-removal", dir.path.clone(), message).with_hint(hint(back)),
@@ -100,13 +103,14 @@ impl Removal<'_> {
 /// The first home of an item that nodes are known to have received it from that receive it no more. What stands
 /// in more places than before, each for other nodes, may still be there for all nodes that there are.
 fn narrower<'h>(before: &'h [Home], now: &[Home]) -> Option<&'h Home> {
+    let is_same = matches!((before, now), ([before], [now]) if before.nodes == now.nodes);
+    if is_same || now.len() > before.len() {
+        return None;
+    }
     let audiences: Vec<Option<&Selector>> = now.iter().map(|home| home.nodes.as_deref()).collect();
     // A name may stand for each of many nodes, of which one changed.
     let kept: HashSet<Option<&Selector>> = audiences.iter().copied().collect();
     let mut others = before.iter().filter(|home| !kept.contains(&home.nodes.as_deref()));
-    if now.len() > before.len() {
-        return None;
-    }
     others.find(|home| surely_beyond_all(home.nodes.as_deref(), &audiences))
 }
 

@@ -86,3 +86,14 @@ fn the_cost_of_narrowing_follows_the_change() {
     let limit = few * 8 + std::time::Duration::from_millis(1);
     assert!(many < limit, "{few:?} among few, {many:?} among sixty times as many");
 }
+
+#[test]
+fn a_name_that_is_left_for_some_nodes_only_by_a_lost_file_asks_for_that_file() {
+    let parts = [("a", for_node("a", &clusters(0..12))), ("b", for_node("b", &clusters(0..12)))];
+    let mut bench = bench(&parts);
+    let outcome = bench.remove("b");
+    assert_eq!(held(&outcome), [Hold::Removal]);
+    let [finding] = &outcome.diagnostics[..] else { panic!("{outcome:?}") };
+    assert!(finding.message.ends_with("receive them; files that are gone: b"), "{}", finding.message);
+    assert!(finding.hint.as_deref().is_some_and(|hint| hint.starts_with("put the files back; if")));
+}
