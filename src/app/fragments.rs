@@ -285,6 +285,8 @@ impl Fragments {
         concerned.extend(self.pending.iter().cloned());
         findings.extend(across);
         findings.sort();
+        // What lasts may be said anew by what finds it, and by what is held for it.
+        findings.dedup();
         let first = self.standings.is_empty();
         self.note_standings(&concerned, &verdict);
         if first {

@@ -32,10 +32,14 @@ pub(super) struct Step<'a> {
 }
 
 impl Fragments {
-    /// Whether it is not known what all files are to give, not even from before.
+    /// Whether it is not known what all files are to give.
     pub(super) fn is_incomplete(&self) -> bool {
+        self.surroundings.is_incomplete() || self.is_lacking()
+    }
+
+    /// Whether it is not known what files gave that give nothing good now.
+    pub(super) fn is_lacking(&self) -> bool {
         self.broken.iter().any(|name| !self.good.contains_key(name) && self.may_lack(name))
-            || self.surroundings.is_incomplete()
             || self.may_lack_unreadable()
     }
 
@@ -63,6 +67,10 @@ impl Fragments {
                 holds.push(Hold::Removal);
             }
             findings.extend(accidents);
+        }
+        if !first && self.surroundings.is_incomplete() {
+            holds.push(Hold::Variables);
+            findings.extend(self.surroundings.problems().cloned());
         }
         if self.policy.on_error == OnError::Hold && !self.broken.is_empty() {
             holds.push(Hold::Errors);

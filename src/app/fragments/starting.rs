@@ -41,8 +41,9 @@ impl Fragments {
         let step = Step { places, served, pending, mix: &mix, is_first: true };
         let (mut findings, holds) = self.judge(&step, accept);
         let contradicts = holds.contains(&Hold::Contradiction);
-        let is_incomplete = self.is_incomplete();
-        let before = if is_incomplete { None } else { self.before(contradicts) };
+        // Without variables, what may have been served is not told from what their defaults give.
+        let may_be_known = !self.is_lacking() && (self.all_saved || !self.surroundings.is_incomplete());
+        let before = if may_be_known { self.before(contradicts) } else { None };
         let is_known = before.is_some();
         if let Some(before) = before
             && let Some((holds, findings)) = self.judge_by(&before, accept, looks)
@@ -54,7 +55,7 @@ impl Fragments {
             );
         }
         self.place(&mix, &mut findings, looks);
-        if is_incomplete || (!is_known && !holds.is_empty()) {
+        if !is_known && (self.is_incomplete() || !holds.is_empty()) {
             return (Verdict::NotYet, findings);
         }
         if !self.policy.allow_empty && mix.places.catalog.is_empty() {
