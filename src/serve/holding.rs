@@ -51,6 +51,8 @@ pub(crate) enum Due<'a> {
     Withheld,
     /// Send this.
     Send(&'a Arc<Resource>, Digest),
+    /// Tell once more of what it holds, which stays although the view does not have it.
+    Repeat(Arc<Resource>, Digest),
     /// Tell that it does not exist.
     Remove,
 }
@@ -118,7 +120,7 @@ impl Holding {
     /// What is to be done about `name`, held as `held`, given the current view.
     pub fn due<'a>(&self, view: &'a View, kind: Kind, name: &Name, held: &Held) -> Due<'a> {
         match view.find(kind, name) {
-            Found::Contested => Due::Withheld,
+            Found::Contested => due_to_tell(view, kind, name, held),
             Found::One(resource) if !self.subscription.covers_resource(resource) => Due::Settled,
             Found::One(resource) => due_to_send(view, resource, held),
             Found::Nothing => match held {
@@ -172,12 +174,12 @@ impl Holding {
         }
     }
 
-    /// What is sent although the view has something else, or nothing, enters the gap as held.
-    pub fn enter_lingering(&mut self, view: &View, kind: Kind, sent: &BTreeMap<Name, Sent>) {
-        for (name, sent) in sent {
-            if let Some(version) = sent.version.filter(|version| view.version(kind, name) != Some(*version)) {
-                let kept = Kept { version, resource: sent.resource.clone() };
-                self.gap.insert(name.clone(), Held::Known(Some(kept)));
+    /// What of these names was sent although the view has something else, or nothing, enters the gap as held.
+    pub fn enter_as_sent(&mut self, names: Vec<Name>, sent: &BTreeMap<Name, Sent>) {
+        for name in names {
+            if let Some(Sent { version: Some(version), resource, .. }) = sent.get(&name) {
+                let kept = Kept { version: *version, resource: resource.clone() };
+                self.gap.insert(name, Held::Known(Some(kept)));
             }
         }
     }
@@ -265,6 +267,21 @@ fn due_to_send<'a>(view: &View, resource: &'a Arc<Resource>, held: &Held) -> Due
         Held::Known(Some(kept)) if kept.version == version => Due::Settled,
         Held::Rejected { version: Some(refused), .. } if *refused == version => Due::Withheld,
         _ => Due::Send(resource, version),
+    }
+}
+
+/// Of what is contested, nothing is served, and what the client holds of before stays. But a name that is asked
+/// for is answered: a client may wait for it, an Envoy with its start.
+fn due_to_tell<'a>(view: &'a View, kind: Kind, name: &Name, held: &Held) -> Due<'a> {
+    match held {
+        Held::Asked(None) => Due::Remove,
+        Held::Asked(Some(Kept { version, resource })) => {
+            // One that was brought from an earlier stream is known by its version, if it is one of those.
+            let brought = || view.homonyms(kind, name).find(|found| view.version_of(found) == *version);
+            let resource = resource.as_ref().or_else(brought);
+            resource.map_or(Due::Withheld, |resource| Due::Repeat(resource.clone(), *version))
+        }
+        Held::Known(_) | Held::Rejected { .. } => Due::Withheld,
     }
 }
 

@@ -9,6 +9,7 @@
 mod pairing;
 mod sending;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -237,11 +238,16 @@ impl Session {
             return;
         }
         let old = shared.view.take();
-        let new = match &old {
+        let (new, contested) = match &old {
             Some(old) => {
                 let new = old.of(snapshot.clone(), node);
-                advance(&mut shared, old, &new);
-                new
+                let changed = advance(&mut shared, old, &new);
+                // Names may stand in many places for other clients: only what changed is looked at.
+                let is_news = |(kind, name): &(Kind, Name)| {
+                    new.is_contested(*kind, name) && !old.is_contested(*kind, name)
+                };
+                let contested = changed.into_iter().filter(is_news).collect();
+                (new, contested)
             }
             None => {
                 let new = View::new(snapshot.clone(), node);
@@ -252,17 +258,12 @@ impl Session {
                         }
                     });
                 }
-                new
+                let contested: Vec<_> = new.contested().map(|(kind, name)| (kind, name.clone())).collect();
+                (new, contested)
             }
         };
-        self.report_contested(old.as_ref(), &new);
+        self.events.extend(contested.into_iter().map(|(kind, name)| Event::Contested(kind, name)));
         shared.view = Some(new);
-    }
-
-    fn report_contested(&mut self, old: Option<&View>, new: &View) {
-        let known = |kind, name: &Name| old.is_some_and(|old| old.is_contested(kind, name));
-        let news = new.contested().filter(|(kind, name)| !known(*kind, name));
-        self.events.extend(news.map(|(kind, name)| Event::Contested(kind, name.clone())));
     }
 
     fn start(&mut self, identity: Option<Identity>, snapshot: &Arc<Snapshot>) {
@@ -332,8 +333,8 @@ impl Drop for Session {
     }
 }
 
-/// From one view to the next: what changed and was held enters the gap as it was held.
-fn advance(shared: &mut Shared, old: &View, new: &View) {
+/// From one view to the next: what changed and was held enters the gap as it was held. Gives what may have changed.
+fn advance(shared: &mut Shared, old: &View, new: &View) -> BTreeSet<(Kind, Name)> {
     let changed = new.changed_since(old);
     let Shared { holdings, lingering, .. } = shared;
     lingering.keep(holdings, old, &changed);
@@ -343,4 +344,5 @@ fn advance(shared: &mut Shared, old: &View, new: &View) {
     for kind in Kind::ALL {
         holdings.change_waiting(kind, |holding| holding.offer_again(old, new));
     }
+    changed
 }

@@ -12,7 +12,7 @@ use super::super::journal::Event;
 use super::super::phases::Dependencies;
 use super::super::plan::{self, Plan, Step, take_steps};
 use super::super::siblings::Shared;
-use super::super::wire::{Response, Variant};
+use super::super::wire::{Item, Response, Variant};
 use super::super::{delta, draining, heartbeat, sotw};
 use super::{ENVOY, Next, Rules, Session};
 use crate::resource::{Digest, Kind, Name};
@@ -88,7 +88,8 @@ impl Session {
                 true => sotw::content(view, kind, &holding, &[], true).items,
                 false => heartbeat::items(&holding, view, kind),
             };
-            let mut response = self.response(kind.type_url().into(), view.type_version(kind));
+            let version = self.version(view, kind, &holding, &items);
+            let mut response = self.response(kind.type_url().into(), version);
             holding.last_nonce = Some(response.nonce.clone());
             holding.in_flight =
                 Some(InFlight { sent: Arc::default(), at: now, changed: None, overdue: false });
@@ -120,7 +121,6 @@ impl Session {
         now: Instant,
     ) -> Option<Response> {
         let variant = self.variant;
-        let lingering = !shared.lingering.is_empty();
         let mut holding = shared.holdings.get_mut(kind, self.id)?;
         for name in &plan.settled {
             holding.gap.remove(name);
@@ -143,11 +143,10 @@ impl Session {
         if !telling && !answer {
             return None;
         }
-        if lingering {
-            holding.enter_lingering(view, kind, &sent);
-        }
+        holding.enter_as_sent(plan.as_it_was, &sent);
         let starting_over = self.starting_over(kind, &sent);
-        let mut response = self.response(kind.type_url().into(), view.type_version(kind));
+        let version = self.version(view, kind, &holding, &content.items);
+        let mut response = self.response(kind.type_url().into(), version);
         let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
@@ -198,6 +197,14 @@ impl Session {
         let fresh =
             sent.values().filter(|sent| sent.before.is_none()).filter_map(|sent| sent.resource.as_ref());
         fresh.flat_map(|cluster| cluster.references_to(Kind::Endpoint).cloned()).collect()
+    }
+
+    /// The version of the whole type; what is incremental has it for people only.
+    fn version(&self, view: &View, kind: Kind, holding: &Holding, items: &[Item]) -> Digest {
+        match self.variant {
+            Variant::Delta => view.type_version(kind),
+            Variant::Sotw => sotw::version(view, kind, holding, items, self.is_full_state(kind, holding)),
+        }
     }
 
     fn response(&mut self, type_url: Arc<str>, version: Digest) -> Response {
