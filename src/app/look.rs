@@ -61,7 +61,8 @@ pub struct Saved {
     pub drew: Drew,
 }
 
-/// Where the last good content of a fragment is. It is asked for when its file is broken, so mostly never.
+/// Where the last good content of a fragment is. It is asked for when its file is broken or another now, so
+/// mostly never.
 #[derive(Clone, Debug)]
 pub enum Kept {
     /// Here.

@@ -1,12 +1,14 @@
-//! The state directory: the last good content of every fragment, for a start when a file is broken.
+//! The state directory: the last good content of every fragment, by which the next start is judged, and which it
+//! serves in the place of what is held or broken then.
 //!
 //! What is served comes in after it is served; at the next start it goes out again. One file per
-//! fragment, in a folder named after the format (`v1`), and beside it a mark that none is missing. Keeps the invariants that a file there is
-//! whole or not there at all, at any moment at which the power goes (written beside, synced,
+//! fragment, in a folder named after the format (`v1`), and beside it a mark that none is missing. Keeps the
+//! invariants that a file there is whole or not there at all, at any moment at which the power goes (written beside, synced,
 //! renamed, the directory synced); that nobody but the daemon's user can read it, since secrets are
 //! among it; and that nothing here ever stops serving: what goes wrong is a warning, and is tried
 //! again.
 
+mod content;
 mod whole;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,21 +19,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD as STANDARD;
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-
+use self::content::encode;
 use self::whole::Mark;
-use super::look::{Drew, FileName, Kept, Look, Saved};
+use super::look::{FileName, Kept, Look};
 use crate::resource::Digest;
 
 /// The folder of this format in the state directory. Another format gets another folder, so that
 /// going back to an older program finds what that one wrote.
 const FORMAT: &str = "v1";
-
-/// The beginning of every file, before the digest of all that follows its line.
-const MAGIC: &str = "xds-bridge fragment ";
 
 /// How files begin that are not whole yet.
 const UNFINISHED: &str = ".unfinished-";
@@ -207,19 +202,6 @@ impl Writer {
     }
 }
 
-/// What stands in front of a fragment's text.
-#[derive(Debug, Serialize, Deserialize)]
-struct Header {
-    name: String,
-    path: String,
-    /// The variables that it drew on and that were set.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    variables: BTreeMap<String, String>,
-    /// The files that it drew on, in base64.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    files: BTreeMap<PathBuf, String>,
-}
-
 /// The folder of this format.
 #[derive(Debug)]
 struct Folder {
@@ -263,7 +245,7 @@ impl Folder {
                 continue;
             }
             let path = entry.path();
-            let Some((name, content, _)) = read(&path) else { continue };
+            let Some((name, content, _)) = content::read(&path) else { continue };
             if path.extension().is_some_and(|end| end == OUTDATED) {
                 // A sudden end may have left it beside a newer one.
                 saved.entry(name).or_insert(Kept::Outdated(path));
@@ -342,40 +324,6 @@ impl Folder {
     }
 }
 
-impl Kept {
-    /// The content; nothing if its file was damaged meanwhile.
-    pub(super) fn read(&self) -> Option<Saved> {
-        match self {
-            Kept::Here(saved) => Some(saved.clone()),
-            Kept::There(path, _) | Kept::Outdated(path) => read(path).map(|(_, _, saved)| saved),
-        }
-    }
-
-    /// Whether this look is at that very content, which then need not be read.
-    pub(super) fn is_of(&self, look: &Look) -> bool {
-        let drew = Drew::of(&look.loaded.drawn);
-        match self {
-            Kept::Here(saved) => {
-                (&saved.path, &saved.text, &saved.drew) == (&look.path, &look.text.bytes(), &drew)
-            }
-            Kept::There(_, content) => header(&look.name, &look.path, &drew)
-                .is_ok_and(|header| digest(&header, &look.text.bytes()) == *content),
-            Kept::Outdated(_) => false,
-        }
-    }
-}
-
-/// What a file of the folder holds, with the digest of it. One that is damaged is told of.
-fn read(path: &Path) -> Option<(FileName, Digest, Saved)> {
-    let bytes = fs::read(path).map_err(|error| error.to_string());
-    let decoded = bytes.and_then(|bytes| decode(&Bytes::from(bytes)));
-    let told = |problem: &String| {
-        let file = path.display();
-        tracing::warn!(%file, problem, "a file in the state directory is damaged, and is ignored");
-    };
-    decoded.inspect_err(told).ok()
-}
-
 fn note_other_formats(root: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let name = entry?.file_name();
@@ -399,51 +347,10 @@ fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// `xds-bridge fragment <digest>\n<header>\n<text>`, and the digest.
-fn encode(name: &FileName, look: &Look) -> io::Result<(Vec<u8>, Digest)> {
-    let header = header(name, &look.path, &Drew::of(&look.loaded.drawn))?;
-    let text = look.text.bytes();
-    let digest = digest(&header, &text);
-    Ok(([format!("{MAGIC}{digest}\n").as_bytes(), &header, b"\n", &text].concat(), digest))
-}
-
-fn header(name: &FileName, path: &str, drew: &Drew) -> io::Result<Vec<u8>> {
-    let files = drew.files.iter().map(|(path, content)| (path.clone(), STANDARD.encode(content)));
-    Ok(serde_json::to_vec(&Header {
-        name: name.to_string(),
-        path: path.to_owned(),
-        variables: drew.variables.clone(),
-        files: files.collect(),
-    })?)
-}
-
-/// Covers all behind its line.
-fn digest(header: &[u8], text: &[u8]) -> Digest {
-    Digest::of([header, b"\n".as_slice(), text])
-}
-
-fn decode(bytes: &Bytes) -> Result<(FileName, Digest, Saved), String> {
-    let line_end = |bytes: &[u8]| memchr::memchr(b'\n', bytes).ok_or_else(|| "it is cut off".to_owned());
-    let first = line_end(bytes)?;
-    let told = bytes[..first].strip_prefix(MAGIC.as_bytes()).ok_or("it is of another program")?;
-    let rest = bytes.slice(first + 1..);
-    let second = line_end(&rest)?;
-    let text = rest.slice(second + 1..);
-    let content = digest(&rest[..second], &text);
-    if content.to_string().as_bytes() != told {
-        return Err("its content does not match its digest".into());
-    }
-    let header: Header = serde_json::from_slice(&rest[..second]).map_err(|error| error.to_string())?;
-    let decoded = header.files.into_iter().map(|(path, text)| Ok((path, STANDARD.decode(text)?.into())));
-    let files: Result<_, base64::DecodeError> = decoded.collect();
-    let drew = Drew { variables: header.variables, files: files.map_err(|error| error.to_string())? };
-    let saved = Saved { path: header.path.into(), text, drew };
-    Ok((header.name.into(), content, saved))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::look::Saved;
     use crate::load::Loaded;
 
     fn look(name: &str, text: &str) -> Arc<Look> {
@@ -489,20 +396,6 @@ mod tests {
         folder.carry_out(work(&[("..", None), ("never.yaml", None), ("a/b.yaml", Some("y"))]));
         let (_, saved) = open(dir.path());
         assert_eq!((saved.len(), &*saved["a/b.yaml"].text), (3, b"y".as_slice()));
-    }
-
-    #[test]
-    fn any_part_of_a_file_and_any_other_byte_in_it_is_damage() {
-        let (bytes, _) = encode(&"a".into(), &look("a", "clusters: []\n")).expect("encoded");
-        for end in 0..bytes.len() {
-            assert!(decode(&Bytes::copy_from_slice(&bytes[..end])).is_err(), "cut off at {end}");
-        }
-        for at in 0..bytes.len() {
-            let mut other = bytes.clone();
-            other[at] ^= 1;
-            assert!(decode(&other.into()).is_err(), "changed at {at}");
-        }
-        assert!(decode(&bytes.into()).is_ok());
     }
 
     #[test]

@@ -93,13 +93,12 @@ impl Fragments {
         })
     }
 
-    /// What was served last of a file; what it holds now, if that is the same.
+    /// What was served last of a file: what it holds now, if that is the same, or if what is kept is older.
     fn last(&self, name: &FileName, kept: &Kept) -> Option<Arc<Look>> {
-        if let Some(good) = self.good.get(name).filter(|good| kept.is_of(good)) {
-            return Some(good.clone());
+        match self.good.get(name) {
+            Some(good) if kept.is_of(good) || matches!(kept, Kept::Outdated(_)) => Some(good.clone()),
+            _ => self.load_saved(name, kept.read()?).filter(|old| !old.has_errors()),
         }
-        let kept = Some(kept).filter(|kept| !matches!(kept, Kept::Outdated(_)));
-        self.load_saved(name, kept?.read()?).filter(|old| !old.has_errors())
     }
 
     /// Why what is good now is held, as a change of what was served before.
