@@ -31,7 +31,9 @@ impl Bench {
             put(&config, name, text);
         }
         let (state, admin) = (dir.path().join("state").display().to_string(), free_port());
-        let flags = ["--state-dir", &state, "--admin", &format!("127.0.0.1:{admin}")];
+        // What is read beside the fragments makes the first look one of two steps.
+        let env = put(dir.path(), "variables.env", "").display().to_string();
+        let flags = ["--state-dir", &state, "--admin", &format!("127.0.0.1:{admin}"), "--env-file", &env];
         let bridge = Bridge::serve_with(&config, Address::Tcp(free_port()), &flags);
         let bench = Bench { dir, admin, bridge };
         wait_until(SOON, "everything to be saved", || bench.mark().exists());

@@ -75,6 +75,8 @@ struct Staged {
     findings: Vec<Diagnostic>,
     /// Something that was wrong with what fragments draw on is so no more.
     is_mended: bool,
+    /// Nothing was taken over yet: that there are no fragments is news, too.
+    is_first: bool,
 }
 
 impl Fragments {
@@ -97,7 +99,7 @@ impl Fragments {
             unseen: BTreeSet::new(),
             standings: OrdMap::new(),
             surroundings: Surroundings::new(VariableSources::default()),
-            staged: Staged::default(),
+            staged: Staged { is_first: true, ..Staged::default() },
             places: Places::default(),
             builder: Builder::new(),
         }
@@ -157,7 +159,8 @@ impl Fragments {
 
     /// Whether anything was loaded or found that is not taken over yet.
     pub fn has_staged(&self) -> bool {
-        !self.staged.changed.is_empty() || !self.staged.findings.is_empty() || self.staged.is_mended
+        let Staged { changed, findings, is_mended, is_first, .. } = &self.staged;
+        !changed.is_empty() || !findings.is_empty() || *is_mended || *is_first
     }
 
     /// What is wrong beside the fragments and lasts: directories that cannot be read, env files.
@@ -264,6 +267,10 @@ impl Fragments {
 
     /// Takes over what is held, if what was accepted is all that held it.
     pub fn accept(&mut self, accept: Accept) -> Outcome {
+        if self.staged.is_first {
+            // What the files hold is still being read: all would seem to be gone.
+            return Outcome::nothing();
+        }
         if accept.removals {
             self.accept_emptied();
         }

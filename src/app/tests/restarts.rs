@@ -169,6 +169,17 @@ fn a_restart_serves_at_once_what_it_served_without_a_look_at_what_was_saved() {
 }
 
 #[test]
+fn nothing_is_accepted_before_the_files_were_looked_at_and_none_at_all_is_news() {
+    let mut bench = Bench::with(Policy::default(), &[("a.yaml", &cluster("a"))]);
+    assert!(matches!(bench.accept(REMOVALS).verdict, Verdict::Unchanged));
+    assert!(bench.fragments.has_staged());
+    assert_eq!(codes(&bench.change(&[])), ["config-dir-lost"]);
+    assert_eq!(bench.served(), ["a"]);
+    assert!(!bench.fragments.has_staged());
+    assert!(is_published(&bench.accept(REMOVALS)));
+}
+
+#[test]
 fn random_changes_and_restarts_serve_what_the_changes_alone_serve() {
     // A linear congruence is random enough, and the same each time.
     let mut seed = 11_u64;
