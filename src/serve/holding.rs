@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::first::First;
 use super::subscription::Subscription;
 use crate::resource::{Address, Digest, Kind, Name, Resource};
 use crate::snapshot::{Found, View};
@@ -51,6 +52,8 @@ pub(crate) enum Due<'a> {
     Withheld,
     /// Send this.
     Send(&'a Arc<Resource>, Digest),
+    /// Tell once more of what it holds, which stays although the view does not have it.
+    Repeat(Arc<Resource>, Digest),
     /// Tell that it does not exist.
     Remove,
 }
@@ -78,6 +81,15 @@ pub(crate) struct InFlight {
     pub changed: Option<Instant>,
     /// That its answer is overdue was noted.
     pub overdue: bool,
+    /// The answer that it is, as long as others may be sent the same.
+    pub _first: Option<Arc<First>>,
+}
+
+impl InFlight {
+    /// This was sent just now.
+    pub fn new(sent: Arc<BTreeMap<Name, Sent>>, at: Instant) -> InFlight {
+        InFlight { sent, at, changed: None, overdue: false, _first: None }
+    }
 }
 
 /// One type on one stream.
@@ -118,7 +130,7 @@ impl Holding {
     /// What is to be done about `name`, held as `held`, given the current view.
     pub fn due<'a>(&self, view: &'a View, kind: Kind, name: &Name, held: &Held) -> Due<'a> {
         match view.find(kind, name) {
-            Found::Contested => Due::Withheld,
+            Found::Contested => due_to_tell(view, kind, name, held),
             Found::One(resource) if !self.subscription.covers_resource(resource) => Due::Settled,
             Found::One(resource) => due_to_send(view, resource, held),
             Found::Nothing => match held {
@@ -140,8 +152,10 @@ impl Holding {
     /// Puts everything that the view has into the gap, as not held, except what is there already.
     pub fn want_all(&mut self, view: &View, kind: Kind) {
         // What is still on its way from before may or may not be held: it must be told.
-        for name in self.in_flight.iter().flat_map(|in_flight| in_flight.sent.keys()) {
-            self.gap.entry(name.clone()).or_insert(Held::Asked(None));
+        let sent = self.in_flight.iter().flat_map(|in_flight| in_flight.sent.keys());
+        for name in sent.cloned().collect::<Vec<_>>() {
+            let kept = self.on_its_way(&name);
+            self.gap.entry(name).or_insert(Held::Asked(kept));
         }
         for resource in view.iter(kind) {
             let named = self.subscription.contains(resource.name());
@@ -149,11 +163,7 @@ impl Holding {
             if named || self.gap.contains_key(resource.name()) {
                 continue;
             }
-            // What is still on its way from before may or may not be held: it must be told.
-            let on_its_way =
-                self.in_flight.as_ref().is_some_and(|sent| sent.sent.contains_key(resource.name()));
-            let held = if on_its_way { Held::Asked(None) } else { Held::Known(None) };
-            self.gap.insert(resource.name().clone(), held);
+            self.gap.insert(resource.name().clone(), Held::Known(None));
         }
     }
 
@@ -172,12 +182,12 @@ impl Holding {
         }
     }
 
-    /// What is sent although the view has something else, or nothing, enters the gap as held.
-    pub fn enter_lingering(&mut self, view: &View, kind: Kind, sent: &BTreeMap<Name, Sent>) {
-        for (name, sent) in sent {
-            if let Some(version) = sent.version.filter(|version| view.version(kind, name) != Some(*version)) {
-                let kept = Kept { version, resource: sent.resource.clone() };
-                self.gap.insert(name.clone(), Held::Known(Some(kept)));
+    /// What of these names was sent although the view has something else, or nothing, enters the gap as held.
+    pub fn enter_as_sent(&mut self, names: Vec<Name>, sent: &BTreeMap<Name, Sent>) {
+        for name in names {
+            if let Some(Sent { version: Some(version), resource, .. }) = sent.get(&name) {
+                let kept = Kept { version: *version, resource: resource.clone() };
+                self.gap.insert(name, Held::Known(Some(kept)));
             }
         }
     }
@@ -219,7 +229,7 @@ impl Holding {
         let kept = match self.gap.remove(name) {
             Some(held) => held.kept().cloned(),
             None if already_covered => view.and_then(|view| kept_of(view, kind, name)),
-            None => None,
+            None => self.on_its_way(name),
         };
         self.gap.insert(name.clone(), Held::Asked(kept));
     }
@@ -235,6 +245,12 @@ impl Holding {
     /// Takes the ACK of the response in flight.
     pub fn acknowledge(&mut self) -> Option<InFlight> {
         self.in_flight.take()
+    }
+
+    /// What the client may hold by now, of what it was sent and has not answered.
+    fn on_its_way(&self, name: &Name) -> Option<Kept> {
+        let sent = self.in_flight.as_ref()?.sent.get(name)?;
+        Some(Kept { version: sent.version?, resource: sent.resource.clone() })
     }
 
     /// Takes the NACK of the response in flight: its versions are not sent to this client again. The
@@ -265,6 +281,21 @@ fn due_to_send<'a>(view: &View, resource: &'a Arc<Resource>, held: &Held) -> Due
         Held::Known(Some(kept)) if kept.version == version => Due::Settled,
         Held::Rejected { version: Some(refused), .. } if *refused == version => Due::Withheld,
         _ => Due::Send(resource, version),
+    }
+}
+
+/// Of what is contested, nothing is served, and what the client holds of before stays. But a name that is asked
+/// for is answered: a client may wait for it, an Envoy with its start.
+fn due_to_tell<'a>(view: &'a View, kind: Kind, name: &Name, held: &Held) -> Due<'a> {
+    match held {
+        Held::Asked(None) => Due::Remove,
+        Held::Asked(Some(Kept { version, resource })) => {
+            // One that was brought from an earlier stream is known by its version, if it is one of those.
+            let brought = || view.homonyms(kind, name).find(|found| view.version_of(found) == *version);
+            let resource = resource.as_ref().or_else(brought);
+            resource.map_or(Due::Withheld, |resource| Due::Repeat(resource.clone(), *version))
+        }
+        Held::Known(_) | Held::Rejected { .. } => Due::Withheld,
     }
 }
 

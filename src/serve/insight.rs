@@ -117,13 +117,13 @@ fn within(holding: &Holding, view: &View, kind: Kind) -> Lacking {
         match (holding.due(view, kind, name, held), held) {
             (Due::Settled, _) => {}
             (Due::Send(..) | Due::Remove, _) => lacking.add(name),
-            (Due::Withheld, _) if view.is_contested(kind, name) => {
+            (Due::Withheld | Due::Repeat(..), _) if view.is_contested(kind, name) => {
                 lacking.contested.extend((lacking.contested.len() < MAX_NAMES).then(|| name.clone()));
             }
             (Due::Withheld, Held::Rejected { .. }) => {
                 lacking.refused.insert(name.clone());
             }
-            (Due::Withheld, _) => {}
+            (Due::Withheld | Due::Repeat(..), _) => {}
         }
     }
     lacking.behind += holding.gap.len().saturating_sub(MAX_LOOKED_AT);

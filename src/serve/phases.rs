@@ -256,7 +256,7 @@ impl Dependencies<'_> {
         match holding.due(self.view, kind, name, held) {
             Due::Send(..) => Gate::Waiting,
             Due::Withheld if held.kept().is_none() => Gate::Refused,
-            Due::Settled | Due::Withheld | Due::Remove => Gate::Open,
+            Due::Settled | Due::Withheld | Due::Repeat(..) | Due::Remove => Gate::Open,
         }
     }
 }

@@ -49,6 +49,9 @@ pub(crate) fn plan(dependencies: &Dependencies<'_>, holding: &Holding, kind: Kin
         if size > room && !plan.steps.is_empty() {
             break;
         }
+        if !is_of_now(&due, &step) {
+            plan.as_it_was.push(name.clone());
+        }
         plan.steps.push((name.clone(), step));
     }
     plan
@@ -71,6 +74,7 @@ fn weigh(
     match due {
         Due::Settled => lingering(),
         Due::Withheld => None,
+        Due::Repeat(resource, version) => Some((Gate::Open, Step::Send(resource.clone(), *version))),
         Due::Send(resource, version) => {
             let gate = dependencies.gate_to_send(resource, held);
             let instead = if gate == Gate::Waiting { lingering() } else { None };
@@ -87,10 +91,21 @@ fn weigh(
     }
 }
 
+/// Whether a step leads to what the view has.
+fn is_of_now(due: &Due<'_>, step: &Step) -> bool {
+    match (due, step) {
+        (Due::Send(_, now), Step::Send(_, sent)) => now == sent,
+        (_, Step::Send(..)) => false,
+        (_, Step::Remove { .. }) => true,
+    }
+}
+
 /// What is to be sent of one type.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub steps: Vec<(Name, Step)>,
+    /// Those among them under which something else is sent than the view has.
+    pub as_it_was: Vec<Name>,
     /// Names of the gap that need nothing any more.
     pub settled: Vec<Name>,
     /// Something may go out at this time by itself.

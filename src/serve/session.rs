@@ -9,11 +9,13 @@
 mod pairing;
 mod sending;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
 use super::common::Common;
+use super::first::waits_for_nothing;
 use super::insight::Insight;
 use super::journal::Event;
 use super::phases::Pace;
@@ -97,6 +99,8 @@ pub struct Session {
     /// Secrets are not sent here, and whether that was noted.
     withheld: Option<bool>,
     nonces: u64,
+    /// What goes out next, made when it was asked for.
+    ready: Option<Box<(Kind, Response)>>,
     events: Vec<Event>,
 }
 
@@ -118,6 +122,7 @@ impl Session {
             foreign: Vec::new(),
             withheld: None,
             nonces: 0,
+            ready: None,
             events: Vec::new(),
         }
     }
@@ -185,12 +190,14 @@ impl Session {
         let siblings = self.siblings.clone();
         let mut shared = siblings.lock();
         let first = shared.holdings.get(kind, self.id).is_none();
+        self.take_back(&mut shared, kind)?;
         let stale = !self.settle(&mut shared, kind, &request.nonce, request.error, now);
         if stale && self.variant == Variant::Sotw {
             return Ok(());
         }
-        let Shared { view, holdings, .. } = &mut *shared;
+        let Shared { view, holdings, lingering, .. } = &mut *shared;
         let view = view.as_ref();
+        let is_free = lingering.is_empty() && waits_for_nothing(kind, holdings);
         let mut holding = holdings.get_or_start(kind, self.id);
         let before = (holding.subscription.is_wildcard(), holding.subscription.named());
         match &request.names {
@@ -199,7 +206,12 @@ impl Session {
                     if !initial.is_empty() {
                         self.quiet_until = Some(now + self.rules.pace.resume);
                     }
-                    delta::start(&mut holding, view, kind, (subscribe, initial), &self.common)?;
+                    delta::start(&mut holding, view, kind, subscribe, &self.common)?;
+                    let alike = self.quiet_until.is_none() && self.ready.is_none() && unsubscribe.is_empty();
+                    let all = view.filter(|_| is_free && alike);
+                    if !all.is_some_and(|view| self.answer_first(view, kind, &mut holding, now)) {
+                        delta::compare(&mut holding, view, kind, initial, &self.common)?;
+                    }
                 } else {
                     delta::change(&mut holding, view, kind, subscribe)?;
                 }
@@ -237,11 +249,16 @@ impl Session {
             return;
         }
         let old = shared.view.take();
-        let new = match &old {
+        let (new, contested) = match &old {
             Some(old) => {
                 let new = old.of(snapshot.clone(), node);
-                advance(&mut shared, old, &new);
-                new
+                let changed = advance(&mut shared, old, &new);
+                // Names may stand in many places for other clients: only what changed is looked at.
+                let is_news = |(kind, name): &(Kind, Name)| {
+                    new.is_contested(*kind, name) && !old.is_contested(*kind, name)
+                };
+                let contested = changed.into_iter().filter(is_news).collect();
+                (new, contested)
             }
             None => {
                 let new = View::new(snapshot.clone(), node);
@@ -252,17 +269,12 @@ impl Session {
                         }
                     });
                 }
-                new
+                let contested: Vec<_> = new.contested().map(|(kind, name)| (kind, name.clone())).collect();
+                (new, contested)
             }
         };
-        self.report_contested(old.as_ref(), &new);
+        self.events.extend(contested.into_iter().map(|(kind, name)| Event::Contested(kind, name)));
         shared.view = Some(new);
-    }
-
-    fn report_contested(&mut self, old: Option<&View>, new: &View) {
-        let known = |kind, name: &Name| old.is_some_and(|old| old.is_contested(kind, name));
-        let news = new.contested().filter(|(kind, name)| !known(*kind, name));
-        self.events.extend(news.map(|(kind, name)| Event::Contested(kind, name.clone())));
     }
 
     fn start(&mut self, identity: Option<Identity>, snapshot: &Arc<Snapshot>) {
@@ -332,8 +344,8 @@ impl Drop for Session {
     }
 }
 
-/// From one view to the next: what changed and was held enters the gap as it was held.
-fn advance(shared: &mut Shared, old: &View, new: &View) {
+/// From one view to the next: what changed and was held enters the gap as it was held. Gives what may have changed.
+fn advance(shared: &mut Shared, old: &View, new: &View) -> BTreeSet<(Kind, Name)> {
     let changed = new.changed_since(old);
     let Shared { holdings, lingering, .. } = shared;
     lingering.keep(holdings, old, &changed);
@@ -343,4 +355,5 @@ fn advance(shared: &mut Shared, old: &View, new: &View) {
     for kind in Kind::ALL {
         holdings.change_waiting(kind, |holding| holding.offer_again(old, new));
     }
+    changed
 }

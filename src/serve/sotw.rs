@@ -70,14 +70,40 @@ pub(crate) fn content(
                 push(name, *version, resource);
             }
         }
-        for resource in view.iter(kind) {
+        let mut push_current = |resource: &Arc<Resource>| {
             let name = resource.name();
-            if holding.subscription.covers(name) && !stepped.contains(name) && !holding.gap.contains_key(name)
-            {
+            if !stepped.contains(name) && !holding.gap.contains_key(name) {
                 push(name, view.version_of(resource), resource);
             }
+        };
+        if holding.subscription.is_wildcard() {
+            view.iter(kind).for_each(push_current);
+        } else {
+            let named = holding.subscription.names();
+            named.filter_map(|name| view.get(kind, name)).for_each(&mut push_current);
         }
         content.items.sort_by(|a, b| a.name.cmp(&b.name));
     }
     content
+}
+
+/// The `version_info` of a response, once its steps have left the gap: of what the client holds when it takes it
+/// (protocol rule 4). That is what it sees, but for what it goes on with, or still has to wait for.
+pub(crate) fn version(
+    view: &View,
+    kind: Kind,
+    holding: &Holding,
+    items: &[Item],
+    full_state: bool,
+) -> Digest {
+    let is_of_names = full_state && !holding.subscription.is_wildcard();
+    if is_of_names {
+        // These are few, perhaps of many.
+        return View::version_of_all(items.iter().map(|item| (&item.name, item.version)));
+    }
+    let others = holding.gap.iter().filter_map(|(name, held)| {
+        let kept = held.kept().map(|kept| kept.version);
+        (kept != view.version(kind, name)).then_some((name, kept))
+    });
+    view.type_version_but(kind, others)
 }

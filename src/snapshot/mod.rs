@@ -60,7 +60,7 @@ struct Table {
     by_name: OrdMap<Name, Arc<Resource>>,
     /// Names of those that are valid for a time only.
     mortal: OrdSet<Name>,
-    /// Sum over the digests of name and content: changes by what changes, in any order.
+    /// Sum over the entries of name and content: changes by what changes, in any order.
     sum: u128,
 }
 
@@ -171,7 +171,7 @@ impl Group {
         let (kind, name) = (resource.kind(), resource.name());
         let old = self.remove(kind, name);
         let table = &mut self.tables[kind as usize];
-        table.sum = table.sum.wrapping_add(entry_digest(resource).0);
+        table.sum = table.sum.wrapping_add(entry(name, resource.digest()));
         table.by_name.insert(name.clone(), resource.clone());
         if resource.ttl().is_some() {
             table.mortal.insert(name.clone());
@@ -188,7 +188,7 @@ impl Group {
     fn remove(&mut self, kind: Kind, name: &Name) -> Option<Arc<Resource>> {
         let table = &mut self.tables[kind as usize];
         let old = table.by_name.remove(name)?;
-        table.sum = table.sum.wrapping_sub(entry_digest(&old).0);
+        table.sum = table.sum.wrapping_sub(entry(name, old.digest()));
         table.mortal.remove(name);
         for used in old.references_to(Kind::Endpoint).filter(|used| *used != name) {
             self.users.remove(&(used.clone(), name.clone()));
@@ -202,6 +202,7 @@ impl Group {
     }
 }
 
-fn entry_digest(resource: &Resource) -> Digest {
-    Digest::of([resource.name().as_bytes(), &resource.digest().0.to_le_bytes()])
+/// What a name with this version adds to the sum of its table.
+fn entry(name: &Name, version: Digest) -> u128 {
+    Digest::of([name.as_bytes(), &version.0.to_le_bytes()]).0
 }

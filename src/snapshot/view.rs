@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Audience, Changes, Group, Snapshot, Table};
+use super::{Audience, Changes, Group, Snapshot, Table, entry};
 use crate::resource::{Digest, Kind, Name, Node, Resource};
 
 /// A snapshot as one node sees it. Cloning is cheap.
@@ -160,13 +160,35 @@ impl View {
 
     /// The version of a whole type: a digest over its resources in this view (protocol rule 4).
     pub fn type_version(&self, kind: Kind) -> Digest {
+        self.type_version_but(kind, [])
+    }
+
+    /// The same for somebody who has something else under these names: this version, or nothing. Costs as much as
+    /// there are of those.
+    pub fn type_version_but<'n>(
+        &self,
+        kind: Kind,
+        others: impl IntoIterator<Item = (&'n Name, Option<Digest>)>,
+    ) -> Digest {
         let sum = |kind| self.tables(kind).fold(0u128, |sum, table| sum.wrapping_add(table.sum));
         let covered = match kind {
             Kind::Endpoint => Some(sum(Kind::Cluster)),
             Kind::VirtualHost => Some(sum(Kind::Route)),
             _ => None,
         };
-        Digest(sum(kind)).covering(covered.map(Digest))
+        let mut all = sum(kind);
+        for (name, version) in others {
+            let here = self.homonyms(kind, name).map(|resource| entry(name, resource.digest()));
+            all = here.fold(all, u128::wrapping_sub);
+            all = all.wrapping_add(version.map_or(0, |version| entry(name, version)));
+        }
+        Digest(all).covering(covered.map(Digest))
+    }
+
+    /// The version of a type of which somebody has just this.
+    pub fn version_of_all<'n>(all: impl Iterator<Item = (&'n Name, Digest)>) -> Digest {
+        let sum = all.fold(0u128, |sum, (name, version)| sum.wrapping_add(entry(name, version)));
+        Digest(sum).covering([])
     }
 
     /// The names whose version may differ between an `older` view of the same node and this one, by
@@ -246,8 +268,8 @@ impl View {
         })
     }
 
-    /// What stands under a name in each of the groups.
-    fn homonyms<'a>(&'a self, kind: Kind, name: &'a Name) -> impl Iterator<Item = &'a Arc<Resource>> {
+    /// What stands under a name in each of the groups: more than one thing if it is contested.
+    pub fn homonyms<'a>(&'a self, kind: Kind, name: &'a Name) -> impl Iterator<Item = &'a Arc<Resource>> {
         self.tables(kind).filter_map(move |table| table.by_name.get(name))
     }
 

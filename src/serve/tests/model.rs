@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::resource::Digest;
+use crate::resource::{Digest, Name};
 use crate::snapshot::View;
 
 const KINDS: [Kind; 3] = [Kind::Cluster, Kind::Endpoint, Kind::Route];
@@ -81,7 +81,12 @@ impl Known {
 struct Client {
     stream: Stream,
     known: BTreeMap<Kind, Known>,
+    /// What was sent under a version of all clusters, and the other way round.
+    full_states: BTreeMap<Digest, FullState>,
+    versions: BTreeMap<FullState, Digest>,
 }
+
+type FullState = Vec<(Name, Digest)>;
 
 impl Client {
     fn known(&mut self, kind: Kind) -> &mut Known {
@@ -205,11 +210,23 @@ impl Client {
         }
     }
 
+    /// The version of a full state names what is in it (protocol rule 4).
+    fn check_version(&mut self, response: &Response) {
+        let state: FullState = response.items.iter().map(|item| (item.name.clone(), item.version)).collect();
+        let known = self.full_states.entry(response.version).or_insert_with(|| state.clone());
+        assert_eq!(*known, state, "one version for two states");
+        let known = self.versions.entry(state).or_insert(response.version);
+        assert_eq!(*known, response.version, "two versions for one state");
+    }
+
     /// Takes a response and checks it against what may be sent.
     fn receive(&mut self) -> bool {
         let Some(response) = self.stream.next() else { return false };
         let variant = self.stream.variant;
         let kind = Kind::from_type_url(&response.type_url).expect("a type that was asked for");
+        if variant == Variant::Sotw && kind == Kind::Cluster {
+            self.check_version(&response);
+        }
         let now = self.stream.now;
         if let Some((earlier, at)) = self.known(kind).waiting.take() {
             assert!(at + Pace::default().deadline <= now, "a second response of {kind} in flight");
@@ -220,7 +237,7 @@ impl Client {
         let said = shown(&response);
         let distinct: BTreeSet<&str> = said.iter().map(|name| name.trim_start_matches('-')).collect();
         assert_eq!(distinct.len(), said.len(), "a name twice in {said:?}");
-        for item in &response.items {
+        for item in response.items.iter() {
             let name = item.name.to_string();
             assert!(known.covers(&name), "{kind} {name} was not asked for");
             let asked = known.asked.contains(&name);
@@ -271,7 +288,7 @@ impl Client {
         if variant == Variant::Sotw && ack && kind == Kind::Cluster {
             known.held.clear();
         }
-        for item in &response.items {
+        for item in response.items.iter() {
             let name = item.name.to_string();
             if !known.covers(&name) {
                 continue;
@@ -431,7 +448,7 @@ proptest! {
     ) {
         let stream = Stream::open(if delta { Variant::Delta } else { Variant::Sotw }, None);
         let known = KINDS.into_iter().map(|kind| (kind, Known::default())).collect();
-        let mut client = Client { stream, known };
+        let mut client = Client { stream, known, full_states: BTreeMap::new(), versions: BTreeMap::new() };
         for step in &steps {
             client.run(step);
         }
