@@ -283,11 +283,12 @@ struct Rare {
     references: Box<[Reference]>,
     aliases: Box<[Name]>,
     ttl: Option<Duration>,
-    addresses: Box<[Address]>,
+    claims: Box<[Claim]>,
 }
 
-/// What stands for an address that a listener opens: equal ones are one address.
-pub type Address = Digest;
+/// What stands for something that only one resource of a kind can have at a time: an address that a listener
+/// opens, the key of a scope. Equal ones are one.
+pub type Claim = Digest;
 
 impl Resource {
     /// A resource from the canonical encoding of its message.
@@ -338,12 +339,12 @@ impl Resource {
         self
     }
 
-    /// The same listener, which opens these addresses.
+    /// The same listener, which opens these addresses, or the same scope, which has this key.
     #[must_use]
-    pub fn with_addresses(mut self, addresses: impl IntoIterator<Item = Address>) -> Resource {
-        let addresses: Box<[Address]> = addresses.into_iter().collect();
-        if !addresses.is_empty() {
-            self.rare.get_or_insert_default().addresses = addresses;
+    pub fn with_claims(mut self, claims: impl IntoIterator<Item = Claim>) -> Resource {
+        let claims: Box<[Claim]> = claims.into_iter().collect();
+        if !claims.is_empty() {
+            self.rare.get_or_insert_default().claims = claims;
         }
         self
     }
@@ -380,9 +381,9 @@ impl Resource {
         self.rare.as_ref()?.ttl
     }
 
-    /// The addresses that it opens, each of which one listener can have.
-    pub fn addresses(&self) -> &[Address] {
-        self.rare.as_ref().map_or(&[], |rare| &rare.addresses)
+    /// The addresses that it opens, or the key that it has: what only one of its kind can have.
+    pub fn claims(&self) -> &[Claim] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.claims)
     }
 
     /// Whether all that it names is the endpoint assignment of its own name.

@@ -48,8 +48,13 @@ fn routes(content: u32) -> String {
 }
 
 fn host(domain: &str, answer: &str) -> String {
+    named_host(domain, domain, answer)
+}
+
+/// A host that is not named by its domains.
+fn named_host(name: &str, domains: &str, answer: &str) -> String {
     format!(
-        "virtual_hosts: [{{name: rc/{domain}, domains: [{domain}], routes: [{{match: {{prefix: /}}, \
+        "virtual_hosts: [{{name: rc/{name}, domains: [{domains}], routes: [{{match: {{prefix: /}}, \
          direct_response: {{status: 200, body: {{inline_string: {answer}}}}}}}]}}]"
     )
 }
@@ -122,6 +127,26 @@ fn rule_11_a_host_is_found_when_a_request_asks_for_it_and_an_unknown_one_hangs_n
         wait_until(SOON, "the changed host", || world.get("a.example") == answer(200, "second"));
         world.put("b.example.yaml", "x-nothing: {}\n");
         wait_until(SOON, "the host to go", || world.status("b.example") == Some(404));
+    }
+}
+
+#[test]
+fn rule_11_a_domain_is_followed_from_host_to_host() {
+    for version in VERSIONS {
+        let world = World::start(version, "first");
+        let answer = |status, body: &str| Some((status, body.to_owned()));
+        world.put("shop.yaml", &named_host("shop", "m.example, n.example", "shop"));
+        wait_until(SOON, "the host", || world.get("m.example") == answer(200, "shop"));
+        // In one change, and then without a new home.
+        let moved = [named_host("shop", "n.example", "less"), named_host("other", "m.example", "other")];
+        let moved = moved.map(|text| text.replace("virtual_hosts: [", "").replace("}]}]", "}]}"));
+        world.put("shop.yaml", &format!("virtual_hosts: [{}]", moved.join(", ")));
+        wait_until(SOON, "the domain at its new host", || world.get("m.example") == answer(200, "other"));
+        assert_eq!(world.get("n.example"), answer(200, "less"), "Envoy {version}");
+        world.put("shop.yaml", &named_host("shop", "n.example", "alone"));
+        wait_until(SOON, "the domain to go", || world.status("m.example") == Some(404));
+        assert_eq!(world.get("n.example"), answer(200, "alone"), "Envoy {version}");
+        assert_eq!(world.get("a.example"), answer(200, "first"), "Envoy {version}");
     }
 }
 

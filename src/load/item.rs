@@ -9,6 +9,7 @@ use super::lints::listen_addresses;
 use super::naming;
 use super::references::Mention;
 use super::scalar::{Typed, typed};
+use super::scope_key::scope_key;
 use super::warmth;
 use super::wire;
 use super::yaml::Node;
@@ -92,7 +93,8 @@ impl Reader<'_> {
         };
         let mentions = mentions.into_iter().map(|mention| Mention { span: inside(mention.span), ..mention });
         let addresses = if kind == Kind::Listener { listen_addresses(node) } else { Vec::new() };
-        let resource = resource.with_addresses(addresses.iter().map(|(address, _)| address.digest()));
+        let key = (kind == Kind::ScopedRoute).then(|| scope_key(&body)).flatten();
+        let resource = resource.with_claims(addresses.iter().map(|(address, _)| address.digest()).chain(key));
         let rare = RareFacts {
             addresses: addresses.into_iter().map(|(address, span)| (address, inside(span))).collect(),
             expires: self.decoder.certificates.expires,

@@ -34,6 +34,7 @@ mod outline;
 mod references;
 pub mod scalar;
 mod scalars;
+mod scope_key;
 mod sensitive;
 mod severities;
 mod splice;

@@ -1,9 +1,9 @@
 //! The incremental variant: what its requests do to a subscription, and what its responses carry.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::common::Common;
-use super::holding::{Held, Holding, Kept};
+use super::holding::{Held, Holding, Kept, host_of};
 use super::plan::{Content, Step};
 use super::session::Refusal;
 use super::subscription::{WILDCARD, read};
@@ -45,11 +45,26 @@ pub(crate) fn compare(
     }
     let mut initial = initial.iter().collect::<Result<HashMap<_, _>, _>>()?;
     let asked = wanted.names().map(|name| {
-        let brought = initial.remove(&**name).map(brought);
+        let host = view.and_then(|view| host_of(view, kind, name));
+        let name = host.map_or(name, |host| host.name());
+        // Several aliases may be of one host.
+        let version =
+            if kind == Kind::VirtualHost { initial.get(&**name).copied() } else { initial.remove(&**name) };
+        let brought = version.map(brought);
         (name.clone(), brought.map_or(Held::Asked(None), |kept| Held::Known(Some(kept))))
     });
     holding.gap = asked.collect();
+    if kind == Kind::VirtualHost {
+        initial.retain(|name, _| !holding.gap.contains_key(*name));
+    }
     if !wanted.is_wildcard() {
+        if kind == Kind::VirtualHost {
+            // Hosts that it has by aliases, which are another's now, or nobody's.
+            let others = initial.into_iter();
+            holding
+                .gap
+                .extend(others.map(|(name, version)| (name.into(), Held::Known(Some(brought(version))))));
+        }
         return Ok(());
     }
     if let Some(view) = view {
@@ -84,7 +99,11 @@ pub(crate) fn change(
     subscribe: &NameList,
 ) -> Result<(), Refusal> {
     for name in read(subscribe, view, kind)? {
-        let covered = holding.subscription.covers(&name);
+        let host = view.and_then(|view| host_of(view, kind, &name));
+        let covered = match host {
+            Some(host) => holding.subscription.covers_resource(host),
+            None => holding.subscription.covers(&name),
+        };
         if holding.subscription.subscribe(&name) {
             holding.answer_due = true;
             if let Some(view) = view {
@@ -124,10 +143,8 @@ pub(crate) fn drop(
 }
 
 /// What a response says of each step.
-pub(crate) fn content(view: &View, kind: Kind, steps: &[(Name, Step)]) -> Content {
+pub(crate) fn content(kind: Kind, steps: &[(Name, Step)]) -> Content {
     let mut content = Content::default();
-    let mut told: BTreeSet<&Name> =
-        steps.iter().filter(|(_, step)| step.sends()).map(|(name, _)| name).collect();
     for (name, step) in steps {
         match step {
             Step::Send(resource, version) => content.items.push(Item {
@@ -136,24 +153,13 @@ pub(crate) fn content(view: &View, kind: Kind, steps: &[(Name, Step)]) -> Conten
                 ttl: resource.ttl(),
                 resource: Some(resource.clone()),
             }),
-            Step::Remove { held } if kind == Kind::VirtualHost && !held => match view.by_alias(name) {
-                Some(host) => {
-                    let resource = view.get(kind, host).filter(|_| told.insert(host));
-                    content.items.extend(resource.map(|resource| Item {
-                        name: host.clone(),
-                        version: view.version_of(resource),
-                        ttl: resource.ttl(),
-                        resource: Some(resource.clone()),
-                    }));
-                }
-                // A request waits for this host at the client: only a resource without a body ends that.
-                None => content.items.push(Item {
-                    name: name.clone(),
-                    version: Digest::default(),
-                    resource: None,
-                    ttl: None,
-                }),
-            },
+            // A request waits for this host at the client: only a resource without a body ends that.
+            Step::Remove { held: false } if kind == Kind::VirtualHost => content.items.push(Item {
+                name: name.clone(),
+                version: Digest::default(),
+                resource: None,
+                ttl: None,
+            }),
             Step::Remove { .. } => content.removed.push(name.clone()),
         }
     }

@@ -42,6 +42,12 @@ const REQUESTS_PER_TURN: usize = 64;
 /// The header that says how messages are compressed.
 const ENCODING: &str = "grpc-encoding";
 
+/// The header that says how they may be.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+
+/// The only way: not at all.
+const IDENTITY: &str = "identity";
+
 /// The full name of the aggregated service.
 pub const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 
@@ -137,13 +143,20 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        if let Some(status) = refusal(&request) {
+            let mut response = http::Response::new(Body::empty());
+            *response.status_mut() = status;
+            return ready(Ok(response));
+        }
         let Some(method) = self.shared.methods.get(request.uri().path()).copied() else {
             return ready(Ok(Status::unimplemented("no such streaming discovery method").into_http()));
         };
-        if let Some(encoding) = request.headers().get(ENCODING).filter(|encoding| *encoding != "identity") {
+        if let Some(encoding) = request.headers().get(ENCODING).filter(|encoding| *encoding != IDENTITY) {
             let status =
                 Status::unimplemented(format!("requests are compressed with {encoding:?}, not taken here"));
-            return ready(Ok(status.into_http()));
+            let mut response = status.into_http();
+            response.headers_mut().insert(ACCEPT_ENCODING, http::HeaderValue::from_static(IDENTITY));
+            return ready(Ok(response));
         }
         let peer = peer_of(&request);
         let requests = Requests::new(request.into_body(), method.variant, self.shared.unfinished.clone());
@@ -156,6 +169,20 @@ where
         response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
         ready(Ok(response))
     }
+}
+
+/// With what is answered that is no gRPC call of ours, as the gRPC protocol over HTTP/2 has it. Its `application/grpc-web`
+/// is another protocol, and its JSON other messages.
+fn refusal<B>(request: &http::Request<B>) -> Option<http::StatusCode> {
+    if request.method() != http::Method::POST {
+        return Some(http::StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let content_type =
+        request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    let is_ours =
+        ["application/grpc", "application/grpc+proto"].iter().any(|it| essence.eq_ignore_ascii_case(it));
+    (!is_ours).then_some(http::StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
 /// What clients are told at the end.

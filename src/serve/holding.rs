@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::first::First;
 use super::subscription::Subscription;
-use crate::resource::{Address, Digest, Kind, Name, Resource};
+use crate::resource::{Claim, Digest, Kind, Name, Resource};
 use crate::snapshot::{Found, View};
 
 /// Something that a client holds.
@@ -131,22 +131,30 @@ impl Holding {
     pub fn due<'a>(&self, view: &'a View, kind: Kind, name: &Name, held: &Held) -> Due<'a> {
         match view.find(kind, name) {
             Found::Contested => due_to_tell(view, kind, name, held),
-            Found::One(resource) if !self.subscription.covers_resource(resource) => Due::Settled,
+            // A virtual host that was asked for by a domain which it has no more is none that the client asked for.
+            Found::One(resource) if !self.subscription.covers_resource(resource) => {
+                if self.covers_removed(kind, name, held) { Due::Remove } else { Due::Settled }
+            }
             Found::One(resource) => due_to_send(view, resource, held),
             Found::Nothing => match held {
                 Held::Known(None) => Due::Settled,
-                _ if !self.covers_removed(name, held) => Due::Settled,
+                // The host that has this alias is what answers.
+                Held::Asked(None) if host_of(view, kind, name).is_some() => Due::Settled,
+                _ if !self.covers_removed(kind, name, held) => Due::Settled,
                 Held::Rejected { version: None, .. } => Due::Withheld,
                 _ => Due::Remove,
             },
         }
     }
 
-    /// A virtual host that was known by an alias is covered by the alias, also after it is gone.
-    fn covers_removed(&self, name: &Name, held: &Held) -> bool {
-        let resource = held.kept().and_then(|kept| kept.resource.as_ref());
+    /// A virtual host that was known by an alias is covered by the alias, also after it is gone. One that was brought
+    /// from an earlier stream was known by some alias then.
+    fn covers_removed(&self, kind: Kind, name: &Name, held: &Held) -> bool {
         self.subscription.covers(name)
-            || resource.is_some_and(|resource| self.subscription.covers_resource(resource))
+            || held.kept().is_some_and(|kept| match &kept.resource {
+                Some(resource) => self.subscription.covers_resource(resource),
+                None => kind == Kind::VirtualHost,
+            })
     }
 
     /// Puts everything that the view has into the gap, as not held, except what is there already.
@@ -182,12 +190,12 @@ impl Holding {
         }
     }
 
-    /// What of these names was sent although the view has something else, or nothing, enters the gap as held.
+    /// What of these names was sent, or taken away, although the view has something else enters the gap as held.
     pub fn enter_as_sent(&mut self, names: Vec<Name>, sent: &BTreeMap<Name, Sent>) {
         for name in names {
-            if let Some(Sent { version: Some(version), resource, .. }) = sent.get(&name) {
-                let kept = Kept { version: *version, resource: resource.clone() };
-                self.gap.insert(name, Held::Known(Some(kept)));
+            if let Some(Sent { version, resource, .. }) = sent.get(&name) {
+                let kept = version.map(|version| Kept { version, resource: resource.clone() });
+                self.gap.insert(name, Held::Known(kept));
             }
         }
     }
@@ -210,10 +218,10 @@ impl Holding {
         }
     }
 
-    /// What was refused is offered once more when an address that it opens is free, and so is what gave that up in
-    /// the same response.
-    pub fn offer_addresses(&mut self, free: &HashSet<Address>) {
-        let is_free = |listener: &Resource| listener.addresses().iter().any(|address| free.contains(address));
+    /// What was refused is offered once more when an address that it opens is free, or its key, and so is what gave that
+    /// up in the same response.
+    pub fn offer_claims(&mut self, free: &HashSet<Claim>) {
+        let is_free = |listener: &Resource| listener.claims().iter().any(|address| free.contains(address));
         for held in self.gap.values_mut() {
             if let Held::Rejected { refused: Some(refused), before, .. } = held {
                 let old = before.as_ref().and_then(|kept| kept.resource.as_deref());
@@ -224,8 +232,20 @@ impl Holding {
         }
     }
 
-    /// The client asked for this name: it will be told, whatever it holds.
+    /// Aliases that were asked for before anything was loaded: from now on, what has them is.
+    pub fn resolve_aliases(&mut self, view: &View, kind: Kind) {
+        let is_alias = |name: &&Name| host_of(view, kind, name).is_some();
+        let aliases: Vec<Name> = self.gap.keys().filter(is_alias).cloned().collect();
+        for alias in aliases {
+            self.gap.remove(&alias);
+            self.ask(Some(view), kind, &alias, false);
+        }
+    }
+
+    /// The client asked for this name, or alias: it will be told, whatever it holds.
     pub fn ask(&mut self, view: Option<&View>, kind: Kind, name: &Name, already_covered: bool) {
+        let host = view.and_then(|view| host_of(view, kind, name));
+        let name = host.map_or(name, |host| host.name());
         let kept = match self.gap.remove(name) {
             Some(held) => held.kept().cloned(),
             None if already_covered => view.and_then(|view| kept_of(view, kind, name)),
@@ -297,6 +317,13 @@ fn due_to_tell<'a>(view: &'a View, kind: Kind, name: &Name, held: &Held) -> Due<
         }
         Held::Known(_) | Held::Rejected { .. } => Due::Withheld,
     }
+}
+
+/// The virtual host that is to be had under an alias.
+pub(crate) fn host_of<'v>(view: &'v View, kind: Kind, alias: &str) -> Option<&'v Arc<Resource>> {
+    let host = (kind == Kind::VirtualHost).then(|| view.by_alias(alias)).flatten()?;
+    // A name of its own comes first.
+    if matches!(view.find(kind, alias), Found::Nothing) { view.get(kind, host) } else { None }
 }
 
 /// What a client holds that is up to date with `view`.

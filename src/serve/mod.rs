@@ -12,6 +12,7 @@ mod common;
 mod delta;
 mod draining;
 mod editions;
+mod exchange;
 mod fingerprint;
 mod first;
 mod grpc;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::exchange;
 use super::holding::{Due, Held, Holding, Sent};
 use super::phases::{Dependencies, Gate};
 use super::removals::StillUsed;
@@ -53,6 +54,9 @@ pub(crate) fn plan(dependencies: &Dependencies<'_>, holding: &Holding, kind: Kin
             plan.as_it_was.push(name.clone());
         }
         plan.steps.push((name.clone(), step));
+    }
+    if kind == Kind::ScopedRoute {
+        exchange::arrange(holding, &mut plan);
     }
     plan
 }
@@ -104,7 +108,7 @@ fn is_of_now(due: &Due<'_>, step: &Step) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub steps: Vec<(Name, Step)>,
-    /// Those among them under which something else is sent than the view has.
+    /// Those among them that do not lead to what the view has.
     pub as_it_was: Vec<Name>,
     /// Names of the gap that need nothing any more.
     pub settled: Vec<Name>,
@@ -128,11 +132,6 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Whether it carries a resource.
-    pub fn sends(&self) -> bool {
-        matches!(self, Step::Send(..))
-    }
-
     /// About how many bytes it takes in a response.
     fn size(&self, name: &Name) -> usize {
         const OVERHEAD: usize = 64;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::holding::{Due, Held, Holding, Kept};
 use super::phases::{Dependencies, Gate};
-use crate::resource::{Address, Kind, Name, Resource};
+use crate::resource::{Claim, Kind, Name, Resource};
 
 impl Dependencies<'_> {
     /// What of one kind is still named by something that the client holds and that is about to go.
@@ -41,18 +41,18 @@ impl Dependencies<'_> {
     /// A listener stays as long as the one that is to take its address stands refused.
     fn note_addresses(&self, used: &mut StillUsed) {
         for holding in self.holdings.unsettled(Kind::Listener) {
-            let mut wanted: HashSet<&Address> = HashSet::new();
+            let mut wanted: HashSet<&Claim> = HashSet::new();
             let mut leaving = Vec::new();
             for (name, held) in &holding.gap {
                 match holding.due(self.view, Kind::Listener, name, held) {
                     Due::Send(resource, _) if self.gate_to_send(resource, held) == Gate::Refused => {
-                        wanted.extend(resource.addresses());
+                        wanted.extend(resource.claims());
                     }
                     Due::Remove => leaving.extend(held.kept().and_then(|kept| kept.resource.as_ref())),
                     _ => {}
                 }
             }
-            let stays = |listener: &&Arc<Resource>| listener.addresses().iter().any(|it| wanted.contains(it));
+            let stays = |listener: &&Arc<Resource>| listener.claims().iter().any(|it| wanted.contains(it));
             used.refused.extend(leaving.into_iter().filter(stays).map(|listener| listener.name().clone()));
         }
     }

@@ -267,6 +267,7 @@ impl Session {
                         if holding.subscription.is_wildcard() {
                             holding.want_all(&new, kind);
                         }
+                        holding.resolve_aliases(&new, kind);
                     });
                 }
                 let contested: Vec<_> = new.contested().map(|(kind, name)| (kind, name.clone())).collect();

@@ -385,13 +385,27 @@ impl Client {
     /// Posts bytes as the body of a gRPC call, whatever they are; `open` leaves the request without
     /// an end. Gives the HTTP status and how the call ended.
     pub fn post(&self, path: &str, content_type: &str, body: &[u8], open: bool) -> (u16, Option<Code>) {
+        let (status, code, _) = self.http("POST", path, &[("content-type", content_type)], body, open);
+        (status, code)
+    }
+
+    /// The same with any method and headers; gives the headers of the answer, too.
+    pub fn http(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &[u8],
+        open: bool,
+    ) -> (u16, Option<Code>, http::HeaderMap) {
         let body = Whole { bytes: Some(Bytes::copy_from_slice(body)), open };
         let mut request = http::Request::new(tonic::body::Body::new(body));
-        *request.method_mut() = http::Method::POST;
+        *request.method_mut() = method.parse().expect("a method of HTTP");
         *request.uri_mut() = path.parse().expect("a method is a path");
         request.headers_mut().insert("te", http::HeaderValue::from_static("trailers"));
-        let content_type = content_type.parse().expect("a content type is a header value");
-        request.headers_mut().insert("content-type", content_type);
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header value"));
+        }
         let mut channel = self.channel.clone();
         let answer = async {
             use tower_service::Service;
@@ -400,6 +414,7 @@ impl Client {
                 .expect("the connection is there");
             let response = channel.call(request).await.expect("an answer");
             let status = response.status().as_u16();
+            let headers = response.headers().clone();
             let mut code = Status::from_header_map(response.headers()).map(|status| status.code());
             let mut body = std::pin::pin!(response.into_body());
             while let Some(frame) =
@@ -410,7 +425,7 @@ impl Client {
                     code = Status::from_header_map(trailers).map(|status| status.code());
                 }
             }
-            (status, code)
+            (status, code, headers)
         };
         runtime().block_on(async { timeout(SOON, answer).await }).expect("the call ends")
     }

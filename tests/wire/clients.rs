@@ -162,6 +162,37 @@ fn fetch_methods_rest_and_what_is_no_method_answer_unimplemented() {
 }
 
 #[test]
+fn rule_27_what_is_no_grpc_call_is_refused_as_grpc_has_it_and_no_header_of_one_ends_it() {
+    let world = World::new(&[("all.yaml", &one_of_each("a", 1))]);
+    let path = format!("/{}/DeltaAggregatedResources", xds_bridge::serve::ADS);
+    let ask = |method: &str, headers: &[(&'static str, &str)]| {
+        world.client.http(method, &path, headers, &[], false)
+    };
+    for content_type in ["application/grpc", "application/grpc+proto", "Application/gRPC; charset=utf-8"] {
+        let (status, code, _) = ask("POST", &[("content-type", content_type)]);
+        assert_eq!((status, code), (200, Some(Code::Ok)), "{content_type}");
+    }
+    for content_type in ["application/json", "application/grpc-web", "application/grpc+json", "text/html", ""]
+    {
+        let (status, code, _) = ask("POST", &[("content-type", content_type)]);
+        assert_eq!((status, code), (415, None), "{content_type}");
+    }
+    let grpc = ("content-type", "application/grpc");
+    assert_eq!(ask("POST", &[]).0, 415);
+    assert_eq!(ask("GET", &[grpc]).0, 405);
+    // What is compressed is told how it is taken.
+    let (status, code, headers) = ask("POST", &[grpc, ("grpc-encoding", "gzip")]);
+    assert_eq!((status, code), (200, Some(Code::Unimplemented)));
+    assert_eq!(headers.get("grpc-accept-encoding").and_then(|it| it.to_str().ok()), Some("identity"));
+    // Clients end their calls themselves when their time is over; what they say of it, and what they take, is no reason.
+    for header in [("grpc-timeout", "1S"), ("grpc-timeout", "no time"), ("grpc-accept-encoding", "gzip, br")]
+    {
+        let (status, code, _) = ask("POST", &[grpc, header]);
+        assert_eq!((status, code), (200, Some(Code::Ok)), "{header:?}");
+    }
+}
+
+#[test]
 fn rule_28_only_clients_that_announce_it_get_a_ttl_and_heartbeats() {
     let text = format!("ttls: {{a: 1s}}\n{}", fragment(&[(Kind::Runtime, "a", 1), (Kind::Runtime, "b", 1)]));
     let world = World::new(&[("all.yaml", &text)]);

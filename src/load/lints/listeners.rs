@@ -9,7 +9,7 @@ use super::super::yaml::Node;
 use super::clusters::is_ip;
 use super::{child, elements, entry, is_value, number, text};
 use crate::diagnostic::{Severity, Span};
-use crate::resource::Address;
+use crate::resource::Claim;
 
 /// Filter chains are compared by all combinations of what they match; more than this are not.
 const MAX_COMBINATIONS: usize = 100_000;
@@ -30,8 +30,8 @@ pub enum ListenAddress {
 
 impl ListenAddress {
     /// What stands for it in a resource.
-    pub fn digest(&self) -> Address {
-        Address::of([format!("{self:?}").as_bytes()])
+    pub fn digest(&self) -> Claim {
+        Claim::of([format!("{self:?}").as_bytes()])
     }
 }
 

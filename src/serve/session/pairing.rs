@@ -10,7 +10,7 @@ use super::super::holding::{InFlight, Sent};
 use super::super::journal::{Event, Rejection};
 use super::super::siblings::Shared;
 use super::Session;
-use crate::resource::{Address, Kind};
+use crate::resource::{Claim, Kind};
 
 impl Session {
     /// Pairs a nonce with the response in flight. False if it belongs to no response or an older one.
@@ -49,7 +49,9 @@ impl Session {
         if kind == Kind::Listener {
             shared.draining.end_by(now + self.rules.pace.drain);
             shared.offered_again = BTreeSet::new();
-            offer_addresses(shared, &given_up(&in_flight));
+        }
+        if matches!(kind, Kind::Listener | Kind::ScopedRoute) {
+            offer_claims(shared, kind, &given_up(&in_flight));
         }
         if kind == Kind::Cluster {
             shared.lingering.clear();
@@ -69,12 +71,12 @@ impl Session {
     }
 }
 
-/// Addresses that listeners had and have no more.
-fn given_up(in_flight: &InFlight) -> HashSet<Address> {
+/// Addresses that listeners had and have no more, or keys of scopes.
+fn given_up(in_flight: &InFlight) -> HashSet<Claim> {
     let of = |sent: &Sent| {
-        let now = sent.resource.as_ref().map_or(&[] as &[Address], |it| it.addresses());
+        let now = sent.resource.as_ref().map_or(&[] as &[Claim], |it| it.claims());
         let before = sent.before.as_ref().and_then(|kept| kept.resource.as_ref());
-        let before = before.map_or(&[] as &[Address], |it| it.addresses());
+        let before = before.map_or(&[] as &[Claim], |it| it.claims());
         before.iter().filter(|address| !now.contains(address)).copied().collect::<Vec<_>>()
     };
     in_flight.sent.values().flat_map(of).collect()
@@ -83,20 +85,20 @@ fn given_up(in_flight: &InFlight) -> HashSet<Address> {
 /// A listener may have been told of before the one that had its address until then: now that is free. Once only.
 fn offer_exchanged(shared: &mut Shared, refused: &InFlight) {
     let free = given_up(refused);
-    let opened = |sent: &Sent| -> Vec<Address> {
-        let addresses = sent.resource.iter().flat_map(|listener| listener.addresses());
+    let opened = |sent: &Sent| -> Vec<Claim> {
+        let addresses = sent.resource.iter().flat_map(|listener| listener.claims());
         addresses.filter(|address| free.contains(address)).copied().collect()
     };
     let takers = refused.sent.iter().filter(|(_, sent)| !opened(sent).is_empty());
     let mut new: Vec<_> = takers.map(|(name, sent)| (name.clone(), sent.version)).collect();
     new.retain(|taker| shared.offered_again.insert(taker.clone()));
     if !new.is_empty() {
-        offer_addresses(shared, &refused.sent.values().flat_map(opened).collect());
+        offer_claims(shared, Kind::Listener, &refused.sent.values().flat_map(opened).collect());
     }
 }
 
-fn offer_addresses(shared: &mut Shared, free: &HashSet<Address>) {
+fn offer_claims(shared: &mut Shared, kind: Kind, free: &HashSet<Claim>) {
     if !free.is_empty() {
-        shared.holdings.change_waiting(Kind::Listener, |listeners| listeners.offer_addresses(free));
+        shared.holdings.change_waiting(kind, |holding| holding.offer_claims(free));
     }
 }

@@ -13,7 +13,7 @@ use super::super::phases::Dependencies;
 use super::super::plan::{self, Plan, Step, take_steps};
 use super::super::siblings::Shared;
 use super::super::wire::{Item, Items, Response, Variant, Versions};
-use super::super::{delta, draining, heartbeat, sotw};
+use super::super::{delta, draining, exchange, heartbeat, sotw};
 use super::{ENVOY, Next, Refusal, Rules, Session};
 use crate::resource::{Digest, Kind, Name};
 use crate::snapshot::View;
@@ -189,8 +189,8 @@ impl Session {
             return None;
         }
         let full_state = self.is_full_state(kind, &holding);
-        let content = match variant {
-            Variant::Delta => delta::content(view, kind, &plan.steps),
+        let mut content = match variant {
+            Variant::Delta => delta::content(kind, &plan.steps),
             Variant::Sotw => sotw::content(view, kind, &holding, &plan.steps, full_state),
         };
         let telling = plan.steps.iter().any(|(_, step)| self.tells(step, full_state));
@@ -199,6 +199,9 @@ impl Session {
             return None;
         }
         holding.enter_as_sent(plan.as_it_was, &sent);
+        if kind == Kind::ScopedRoute {
+            exchange::order(&mut content.items, &sent);
+        }
         let starting_over = self.starting_over(kind, &sent);
         let version = self.version(view, kind, &holding, &content.items);
         let mut response = self.response(kind.type_url().into(), version);
@@ -278,6 +281,8 @@ impl Session {
     fn room(&self, kind: Kind, holding: &Holding) -> usize {
         match &self.identity {
             _ if self.is_full_state(kind, holding) => usize::MAX,
+            // Nor can scopes that exchange their keys.
+            _ if kind == Kind::ScopedRoute => usize::MAX,
             Some(identity) if identity.agent == ENVOY => self.rules.max_response_envoy,
             _ => self.rules.max_response,
         }

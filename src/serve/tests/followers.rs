@@ -5,7 +5,7 @@ use super::super::Pace;
 use super::super::wire::Variant::{Delta, Sotw};
 use super::{Stream, eds, plain, put, remove, resource, shown};
 use crate::resource::Kind::{self, Cluster, Endpoint, ExtensionConfig, Listener, Route, ScopedRoute};
-use crate::resource::{Address, Reference, Resource};
+use crate::resource::{Claim, Reference, Resource};
 use crate::snapshot::Edit;
 use std::sync::Arc;
 
@@ -171,8 +171,8 @@ fn a_cluster_of_clusters_goes_on_with_those_that_it_has_until_a_new_one_is_there
 fn at(name: &str, content: u8, addresses: &[&str], cluster: &str) -> Edit {
     let body = [content, addresses.len() as u8];
     let cluster = Reference { kind: Cluster, name: cluster.into() };
-    let addresses = addresses.iter().map(|address| Address::of([address.as_bytes()]));
-    let listener = Resource::new(Listener, name, &body).with_references([cluster]).with_addresses(addresses);
+    let addresses = addresses.iter().map(|address| Claim::of([address.as_bytes()]));
+    let listener = Resource::new(Listener, name, &body).with_references([cluster]).with_claims(addresses);
     put(Arc::new(listener))
 }
 

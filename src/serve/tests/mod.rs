@@ -1,6 +1,7 @@
 //! The session as a state machine: requests and snapshots in, responses out, on made-up time.
 
 mod envoy;
+mod exchange;
 mod family;
 mod followers;
 mod model;
