@@ -20,7 +20,9 @@ mod packed;
 mod selector;
 
 pub use packed::{packed_map, packed_set};
-pub use selector::{Node, NodePattern, Selector, may_meet, surely_beyond, surely_meet, surely_within};
+pub use selector::{
+    Node, NodePattern, Selector, may_meet, surely_beyond, surely_beyond_all, surely_meet, surely_within,
+};
 
 /// A resource's name. Shared, since the same name stands in tables, subscriptions and logs.
 pub type Name = Arc<str>;

@@ -304,6 +304,11 @@ fn an_address_that_cannot_be_had_could_not_run() {
     );
     could_not_run(
         &home,
+        &["serve", "--listen", "unix:x", "--admin", "unix:x"],
+        "xds-bridge: --listen unix:x and --admin unix:x are in each other's way: give each an address of its own\n",
+    );
+    could_not_run(
+        &home,
         &["serve", "--listen", "0.0.0.0:0"],
         "xds-bridge: 0.0.0.0:0 is not a loopback address and the stream would be plain text: \
          give it a certificate (--tls-cert, --tls-key), listen on 127.0.0.1 or a unix socket, or say --insecure\n",

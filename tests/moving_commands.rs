@@ -299,6 +299,45 @@ fn render_gives_the_same_as_json_with_what_a_bootstrap_holds_besides() {
 }
 
 #[test]
+fn render_as_json_keeps_each_number_and_each_text_as_what_it_is() {
+    let values = r#"{"b":2.5,"c":3000000000,"d":"2.5","e":"1e3","f":[-0.25],"g":1e-7,"h":7,"i":"yes"}"#;
+    let cluster = r#"{"clusters":[{"name":"0.5","common_lb_config":{"healthy_panic_threshold":{"value":12.5}},
+        "metadata":{"filter_metadata":{"a":VALUES}}}]}"#;
+    let json = cluster.replace("VALUES", values);
+    let bootstrap = format!(r#"{{"node":{{"id":"1.5","cluster":"c","metadata":{values}}}}}"#);
+    let home = home(&[
+        ("c/a.json", &json),
+        ("c/b.yaml", &json.replace("0.5", "b")),
+        ("b.json", &bootstrap),
+        ("b.yaml", &bootstrap),
+    ]);
+    let render = |bootstrap: &str| -> serde_json::Value {
+        let output = at(&home, &["render", "./c", "--bootstrap", bootstrap, "--format", "json"]);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        serde_json::from_slice(&output.stdout).expect("JSON and nothing else")
+    };
+    let as_json: serde_json::Value = serde_json::from_str(values).expect("JSON");
+    // As Envoy reads it, YAML has no numbers but integers of 32 bits.
+    let as_yaml = serde_json::json!({
+        "b": "2.5", "c": "3000000000", "d": "2.5", "e": "1e3", "f": ["-0.25"], "g": "1e-7", "h": 7, "i": "yes"
+    });
+    for (bootstrap, metadata) in [("./b.json", &as_json), ("./b.yaml", &as_yaml)] {
+        let whole = render(bootstrap);
+        assert_eq!(whole["node"]["metadata"], *metadata, "{bootstrap}");
+        let clusters = whole["static_resources"]["clusters"].as_array().expect("a list");
+        for (name, metadata) in [("0.5", &as_json), ("b", &as_yaml)] {
+            let cluster = clusters.iter().find(|cluster| cluster["name"] == name).expect("it is there");
+            assert_eq!(cluster["metadata"]["filter_metadata"]["a"], *metadata, "{name}");
+            assert_eq!(cluster["common_lb_config"]["healthy_panic_threshold"]["value"], 12.5);
+        }
+    }
+    let out = at(&home, &["render", "./c", "--format", "json"]);
+    fs::write(home.path().join("out.json"), &out.stdout).expect("writable");
+    let same = at(&home, &["diff", "./c", "./out.json"]);
+    assert_eq!(same.status.code(), Some(0), "{}{}", text(&same.stdout), text(&same.stderr));
+}
+
+#[test]
 fn render_leaves_out_what_two_fragments_contest_and_tells_both_places() {
     let fragment = |glob: &str, time: &str| {
         format!("nodes: [{{id: \"{glob}\"}}]\nclusters: [{{name: x, connect_timeout: {time}}}]\n")

@@ -72,7 +72,7 @@ fn cluster(name: &str) -> String {
 /// All that whole files of the state directory hold.
 fn saved(fragments: &Path) -> String {
     let names = if fragments.exists() { list(fragments) } else { Vec::new() };
-    let whole = names.iter().filter(|name| name.ends_with(".fragment"));
+    let whole = names.iter().filter(|name| !name.starts_with('.'));
     // One may be removed meanwhile.
     whole.filter_map(|name| fs::read_to_string(fragments.join(name)).ok()).collect()
 }
@@ -310,7 +310,8 @@ fn unfinished(fragments: &Path, text: &str) -> PathBuf {
     let holds =
         |name: &String| fs::read_to_string(fragments.join(name)).is_ok_and(|saved| saved.contains(text));
     let name = list(fragments).into_iter().find(holds).expect("it is saved");
-    fragments.join(format!(".unfinished-{}", name.trim_end_matches(".fragment")))
+    let stem = name.split('.').next().expect("the first part");
+    fragments.join(format!(".unfinished-{stem}"))
 }
 
 #[test]
@@ -334,6 +335,15 @@ fn a_full_disk_never_stops_serving_and_never_harms_what_was_saved() {
     put(&bench.config(), "b.yaml", &cluster("b2"));
     bench.wait_until_saved("name: b2");
     assert!(saved(&bench.fragments()).contains("name: a1"));
+    // What could not be saved was served all the same, and is not taken back for a change that is held.
+    bench.bridge.kill();
+    put(&bench.config(), "b.yaml", &cluster("a2"));
+    let from = bench.bridge.log().len();
+    bench.bridge.restart();
+    bench.bridge.wait_for_line(from, "what the files hold now is held back");
+    bench.wait_until_served(&["a2", "b2"]);
+    put(&bench.config(), "b.yaml", &cluster("b2"));
+    // It is good enough where there is nothing else.
     bench.bridge.kill();
     put(&bench.config(), "a.yaml", BROKEN);
     bench.bridge.restart();

@@ -62,6 +62,17 @@ impl Address {
             Address::Unix(_) => true,
         }
     }
+
+    /// Whether who listens at one of them is in the way of the other: the same, or one among all of the machine.
+    pub fn overlaps(&self, other: &Address) -> bool {
+        match (self, other) {
+            (Address::Tcp(a), Address::Tcp(b)) => {
+                let is_any = a.ip().is_unspecified() || b.ip().is_unspecified();
+                a.port() == b.port() && (is_any || a.ip() == b.ip())
+            }
+            (a, b) => a == b,
+        }
+    }
 }
 
 /// An address to listen on, and how: `unix:PATH[,mode=0660][,group=NAME]`, `IP:PORT[,plain]`.
@@ -177,6 +188,31 @@ mod tests {
         let local = |text: &str| text.parse::<Address>().expect("an address").is_local();
         assert!(local("127.9.9.9:1") && local("[::1]:1") && local("unix:x") && local("[::ffff:127.0.0.1]:1"));
         assert!(!local("0.0.0.0:1") && !local("[::]:1") && !local("10.0.0.1:1"));
+    }
+
+    #[test]
+    fn addresses_overlap_if_one_socket_keeps_the_other_from_being_opened() {
+        let overlap = |a: &str, b: &str| {
+            let [a, b] = [a, b].map(|text| text.parse::<Address>().expect("an address"));
+            assert_eq!(a.overlaps(&b), b.overlaps(&a));
+            a.overlaps(&b)
+        };
+        for (a, b) in [
+            ("1.2.3.4:5", "1.2.3.4:5"),
+            ("0.0.0.0:5", "1.2.3.4:5"),
+            ("[::]:5", "1.2.3.4:5"),
+            ("unix:x", "unix:x"),
+        ] {
+            assert!(overlap(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("1.2.3.4:5", "1.2.3.4:6"),
+            ("0.0.0.0:5", "1.2.3.4:6"),
+            ("1.2.3.4:5", "1.2.3.5:5"),
+            ("unix:x", "unix:y"),
+        ] {
+            assert!(!overlap(a, b), "{a} {b}");
+        }
     }
 
     #[test]

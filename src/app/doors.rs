@@ -29,7 +29,7 @@ impl Doors {
         let (handed, handed_admin) = handed.listeners()?;
         let envoys = envoys(settings, handed, tls.is_some()).await?;
         let admin = match handed_admin {
-            None => bind_admin(settings).await?,
+            None => bind_admin(settings, &envoys).await?,
             Some(listener) => match listener.address() {
                 Some(address) if !address.is_local() && !settings.insecure => {
                     return Err(ListenError::AdminExposed(address).into());
@@ -133,13 +133,27 @@ fn may_listen(address: &Address, secure: bool, insecure: bool) -> Result<(), Lis
 }
 
 /// The admin address: what was asked for must be free, the usual one may be another bridge's.
-async fn bind_admin(settings: &Settings) -> Result<Option<Listener>, ListenError> {
+async fn bind_admin(
+    settings: &Settings,
+    envoys: &[(Listener, bool)],
+) -> Result<Option<Listener>, ListenError> {
+    // What is in use may be so by ourselves.
+    let said = |error: ListenError| match error {
+        ListenError::InUse(admin) => {
+            let mut own = envoys.iter().filter_map(|(listener, _)| listener.address());
+            match own.find(|envoys| envoys.overlaps(&admin)) {
+                Some(envoys) => ListenError::Both { envoys, admin },
+                None => ListenError::InUse(admin),
+            }
+        }
+        other => other,
+    };
     match &settings.admin {
         Admin::At(listen) if !listen.address.is_local() && !settings.insecure => {
             Err(ListenError::AdminExposed(listen.address.clone()))
         }
-        Admin::At(listen) => Listener::bind(listen).await.map(Some),
-        Admin::Usual(listen) => match Listener::bind(listen).await {
+        Admin::At(listen) => Listener::bind(listen).await.map(Some).map_err(said),
+        Admin::Usual(listen) => match Listener::bind(listen).await.map_err(said) {
             Ok(listener) => Ok(Some(listener)),
             Err(error) => {
                 tracing::warn!(%error, "no admin address: `status` and `reload` cannot reach this bridge; give it one with --admin");

@@ -8,6 +8,7 @@
 
 mod judging;
 mod recall;
+mod starting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,12 +17,13 @@ use std::time::{Instant, SystemTime};
 
 use imbl::OrdMap;
 
+use self::judging::Step;
 use super::guard;
 use super::look::{FileName, Kept, Look, load_changed};
 use super::mix::{Mix, Places};
 use super::outcome::{Outcome, Verdict};
 use super::policy::{Accept, Policy};
-use super::standing::{Condition, Hold, Standing};
+use super::standing::{Condition, Standing};
 use super::surroundings::{Surroundings, VariableSources};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
@@ -73,6 +75,8 @@ struct Staged {
     findings: Vec<Diagnostic>,
     /// Something that was wrong with what fragments draw on is so no more.
     is_mended: bool,
+    /// Nothing was taken over yet: that there are no fragments is news, too.
+    is_first: bool,
 }
 
 impl Fragments {
@@ -95,7 +99,7 @@ impl Fragments {
             unseen: BTreeSet::new(),
             standings: OrdMap::new(),
             surroundings: Surroundings::new(VariableSources::default()),
-            staged: Staged::default(),
+            staged: Staged { is_first: true, ..Staged::default() },
             places: Places::default(),
             builder: Builder::new(),
         }
@@ -155,7 +159,8 @@ impl Fragments {
 
     /// Whether anything was loaded or found that is not taken over yet.
     pub fn has_staged(&self) -> bool {
-        !self.staged.changed.is_empty() || !self.staged.findings.is_empty() || self.staged.is_mended
+        let Staged { changed, findings, is_mended, is_first, .. } = &self.staged;
+        !changed.is_empty() || !findings.is_empty() || *is_mended || *is_first
     }
 
     /// What is wrong beside the fragments and lasts: directories that cannot be read, env files.
@@ -256,11 +261,16 @@ impl Fragments {
         }
         self.pending.extend(changed);
         self.forget_unseen();
+        self.recall_unreadable();
         self.finish(start, looks, findings, Accept::default())
     }
 
     /// Takes over what is held, if what was accepted is all that held it.
     pub fn accept(&mut self, accept: Accept) -> Outcome {
+        if self.staged.is_first {
+            // What the files hold is still being read: all would seem to be gone.
+            return Outcome::nothing();
+        }
         if accept.removals {
             self.accept_emptied();
         }
@@ -276,10 +286,14 @@ impl Fragments {
     ) -> Outcome {
         let files_loaded = looks.len();
         let still_broken = self.still_broken(&looks);
-        let concerned = self.pending.clone();
+        let mut concerned = self.pending.clone();
         let (verdict, across) = self.serve_good(accept, &mut looks);
+        // Also what is gone since the daemon ended.
+        concerned.extend(self.pending.iter().cloned());
         findings.extend(across);
         findings.sort();
+        // What lasts may be said anew by what finds it, and by what is held for it.
+        findings.dedup();
         let first = self.standings.is_empty();
         self.note_standings(&concerned, &verdict);
         if first {
@@ -300,27 +314,25 @@ impl Fragments {
     /// Serves the good content of all files, if together it is good.
     fn serve_good(&mut self, accept: Accept, looks: &mut Vec<Arc<Look>>) -> (Verdict, Vec<Diagnostic>) {
         self.pending.retain(|name| !same(self.good.get(name), self.served.get(name)));
+        if !self.builder.current().is_loaded() {
+            return self.serve_first(accept, looks);
+        }
         let mix = Mix::new(&self.places, &self.pending, &self.served, &self.good);
-        let first = !self.builder.current().is_loaded();
-        let (mut findings, holds) = self.judge(&mix, accept);
-        let is_newest =
-            |look: &Arc<Look>| self.looks.get(&look.name).is_some_and(|newest| Arc::ptr_eq(newest, look));
-        mix.place(&mut findings, is_newest, looks);
-        if first {
-            let contradicts = holds.iter().any(|hold| matches!(hold, Hold::Contradiction | Hold::Errors));
-            if contradicts && let Some(snapshot) = self.restore() {
-                return (Verdict::Restored(snapshot, holds), findings);
-            }
-            if contradicts || self.is_incomplete() {
-                return (Verdict::NotYet, findings);
-            }
-            if !self.policy.allow_empty && mix.places.catalog.is_empty() {
-                return (Verdict::Empty, findings);
-            }
-        } else if !holds.is_empty() && !self.pending.is_empty() {
+        let (places, served, pending) = (&self.places, &self.served, &self.pending);
+        let step = Step { places, served, pending, mix: &mix, is_first: false };
+        let (mut findings, holds) = self.judge(&step, accept);
+        self.place(&mix, &mut findings, looks);
+        if !holds.is_empty() && !self.pending.is_empty() {
             return (Verdict::Held(holds), findings);
         }
         (self.serve(mix).map_or(Verdict::Unchanged, Verdict::Publish), findings)
+    }
+
+    /// Completes findings across the files of a mix with the places in their newest texts.
+    fn place(&self, mix: &Mix, findings: &mut [Diagnostic], looks: &mut Vec<Arc<Look>>) {
+        let is_newest =
+            |look: &Arc<Look>| self.looks.get(&look.name).is_some_and(|newest| Arc::ptr_eq(newest, look));
+        mix.place(findings, is_newest, looks);
     }
 
     /// Makes the mix what is served; nothing if no resource is another.

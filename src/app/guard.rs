@@ -1,15 +1,16 @@
 //! The guard against emptiness: accidents that look like somebody wanting to remove everything.
 //!
 //! Comes in: what is served, what would be, and where files are gone. Goes out: a finding for each
-//! sign of an accident. A disk that is not mounted, a wrong `rm`, a truncated file must not empty
-//! the Envoys; whoever means it can say so.
+//! sign of an accident. A disk that is not mounted, a wrong `rm`, a truncated file, `nodes:` that name nobody
+//! must not empty the Envoys; whoever means it can say so. Only what differs is looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::look::Look;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::load::{Catalog, Key};
+use crate::load::{Catalog, Home, Key};
+use crate::resource::{Selector, surely_beyond_all};
 use crate::source::{DirState, Directory, Sources};
 
 /// A change may remove any part of so few resources: with them, one removal is soon more than half.
@@ -17,8 +18,6 @@ const FEW: usize = 10;
 
 /// How many files are named.
 const MAX_NAMED: usize = 5;
-
-const HINT: &str = "put the files back; if this is meant, say `xds-bridge reload --accept-removals`";
 
 /// A change, as far as the guard looks at it.
 pub(super) struct Removal<'a> {
@@ -55,28 +54,79 @@ impl Removal<'_> {
         let fragments =
             if gone == 1 { "1 fragment of it is" } else { &format!("{gone} fragments of it are") };
         let message = format!("the configuration directory {what}, while {fragments} served");
-        Some(Diagnostic::new(Severity::Error, "config-dir-lost", dir.path.clone(), message).with_hint(HINT))
+        Some(
+            Diagnostic::new(Severity::Error, "config-dir-lost", dir.path.clone(), message)
+                .with_hint(hint("put the files back")),
+        )
     }
 
-    /// More than half of what is served would go, or all of it.
+    /// More than half of what is served would go, for some Envoys at least, or all of it.
     fn most(&self) -> Option<Diagnostic> {
-        let is_there = |catalog: &Catalog, (kind, name): &Key| !catalog.homes(*kind, name).is_empty();
-        let removed =
-            self.touched.iter().filter(|key| is_there(self.before, key) && !is_there(self.now, key));
-        let (removed, all) = (removed.count(), self.before.len());
-        let too_many = (all > FEW && removed * 2 > all) || (removed > 0 && self.now.is_empty());
+        let (mut gone, mut narrowed, mut files) = (0, 0, BTreeSet::<&str>::new());
+        for (kind, name) in self.touched {
+            let (before, now) = (self.before.homes(*kind, name), self.now.homes(*kind, name));
+            if now.is_empty() {
+                gone += usize::from(!before.is_empty());
+            } else if let Some(home) = narrower(before, now) {
+                narrowed += 1;
+                files.insert(&*home.file);
+            }
+        }
+        let (lost, all) = (gone + narrowed, self.before.len());
+        let too_many = (all > FEW && lost * 2 > all) || (gone > 0 && self.now.is_empty());
         let dir = self.sources.dirs.first().filter(|_| too_many)?;
-        let mut message =
-            format!("this change would remove {removed} of the {all} resources that are served");
-        if !self.gone.is_empty() {
-            let names = self.gone.iter().take(MAX_NAMED).map(|look| &*look.name);
-            message.push_str(&format!("; files that are gone: {}", names.collect::<Vec<_>>().join(", ")));
+        let mut message = "this change would ".to_owned();
+        if gone > 0 {
+            message.push_str(&format!("remove {gone} of the {all} resources that are served"));
         }
-        if self.gone.len() > MAX_NAMED {
-            message.push_str(&format!(" and {} more", self.gone.len() - MAX_NAMED));
+        if narrowed > 0 {
+            let and = if gone > 0 { ", and " } else { "" };
+            let of = if gone > 0 { "further ones".to_owned() } else { format!("of the {all} resources") };
+            message.push_str(&format!("{and}take {narrowed} {of} away from Envoys that receive them"));
         }
-        Some(Diagnostic::new(Severity::Error, "mass-removal", dir.path.clone(), message).with_hint(HINT))
+        for look in self.gone {
+            files.remove(&*look.path);
+        }
+        message.push_str(&named("files that are gone", self.gone.iter().map(|look| &*look.name)));
+        message.push_str(&named("narrower `nodes:` in", files.iter().copied()));
+        let back = match (gone > 0 || !self.gone.is_empty(), files.is_empty()) {
+            (false, _) => "widen the `nodes:` again",
+            (true, true) => "put the files back",
+            (true, false) => "put the files back and widen the `nodes:` again",
+        };
+        Some(
+            Diagnostic::new(Severity::Error, "mass-removal", dir.path.clone(), message).with_hint(hint(back)),
+        )
     }
+}
+
+/// The first home of an item that nodes are known to have received it from that receive it no more. What stands
+/// in more places than before, each for other nodes, may still be there for all nodes that there are.
+fn narrower<'h>(before: &'h [Home], now: &[Home]) -> Option<&'h Home> {
+    let is_same = matches!((before, now), ([before], [now]) if before.nodes == now.nodes);
+    if is_same || now.len() > before.len() {
+        return None;
+    }
+    let audiences: Vec<Option<&Selector>> = now.iter().map(|home| home.nodes.as_deref()).collect();
+    // A name may stand for each of many nodes, of which one changed.
+    let kept: HashSet<Option<&Selector>> = audiences.iter().copied().collect();
+    let mut others = before.iter().filter(|home| !kept.contains(&home.nodes.as_deref()));
+    others.find(|home| surely_beyond_all(home.nodes.as_deref(), &audiences))
+}
+
+/// `; what: a, b and 3 more`; nothing if there are none.
+fn named<'n>(what: &str, names: impl ExactSizeIterator<Item = &'n str>) -> String {
+    let more = names.len().saturating_sub(MAX_NAMED);
+    let names = names.take(MAX_NAMED).collect::<Vec<_>>().join(", ");
+    match (names.is_empty(), more) {
+        (true, _) => String::new(),
+        (_, 0) => format!("; {what}: {names}"),
+        _ => format!("; {what}: {names} and {more} more"),
+    }
+}
+
+fn hint(back: &str) -> String {
+    format!("{back}; if this is meant, say `xds-bridge reload --accept-removals`")
 }
 
 /// Directories that exist and cannot be read: nobody knows what is in them, so their files stay.
@@ -94,7 +144,8 @@ pub(super) fn unreadable(sources: &Sources) -> impl Iterator<Item = Diagnostic> 
     })
 }
 
-fn stands_in(dir: &Directory, path: &str) -> bool {
+/// Whether a path, as people name it, leads into this directory.
+pub(super) fn stands_in(dir: &Directory, path: &str) -> bool {
     let rest = path.strip_prefix(dir.path.trim_end_matches('/'));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

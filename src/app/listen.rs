@@ -22,6 +22,14 @@ pub enum ListenError {
         "{0} is in use: another program, or another xds-bridge, listens there; stop it or choose another --listen"
     )]
     InUse(Address),
+    /// An address for Envoys is the admin address.
+    #[error("--listen {envoys} and --admin {admin} are in each other's way: give each an address of its own")]
+    Both {
+        /// For Envoys.
+        envoys: Address,
+        /// For commands.
+        admin: Address,
+    },
     /// Something else has the path of a unix socket.
     #[error("{0} cannot be had: what is there is no socket; remove it, or choose another path")]
     NoSocket(Address),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering};
 
@@ -11,8 +11,9 @@ use bytes::Bytes;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::envoy_api::Api;
-use crate::load::{self, Inputs, Loaded};
-use crate::source::{SourceFile, Text};
+use crate::load::{self, Drawn, Inputs, Loaded};
+use crate::resource::Digest;
+use crate::source::{ReadProblem, SourceFile, Text};
 
 /// The name of a fragment within its configuration directory.
 pub type FileName = Arc<str>;
@@ -60,13 +61,16 @@ pub struct Saved {
     pub drew: Drew,
 }
 
-/// Where the last good content of a fragment is. It is asked for when its file is broken, so mostly never.
+/// Where the last good content of a fragment is. It is asked for when its file is broken or another now, so
+/// mostly never.
 #[derive(Clone, Debug)]
 pub enum Kept {
     /// Here.
     Here(Saved),
-    /// In this file of the state directory, which was found to be whole.
-    There(PathBuf),
+    /// In this file of the state directory, which was found to be whole, with the digest of its content.
+    There(PathBuf, Digest),
+    /// The same of a content after which others were served that could not be saved.
+    Outdated(PathBuf),
 }
 
 /// The variables and files that a fragment drew on. Values are not shown.
@@ -76,6 +80,15 @@ pub struct Drew {
     pub variables: BTreeMap<String, String>,
     /// Those that could be read, by their path as the fragment's directory and its text make it.
     pub files: BTreeMap<PathBuf, Bytes>,
+}
+
+impl Drew {
+    /// What a look drew on.
+    pub fn of(drawn: &Drawn) -> Drew {
+        let variables = drawn.variables().filter_map(|(name, value)| Some((name.into(), value?.into())));
+        let content = |path: &Path| Some((path.to_owned(), drawn.content(path)?.clone()));
+        Drew { variables: variables.collect(), files: drawn.files().filter_map(content).collect() }
+    }
 }
 
 impl fmt::Debug for Drew {
@@ -97,25 +110,29 @@ pub fn load_changed<'l>(
     files: &[(&FileName, &SourceFile)],
     before: impl Fn(&FileName) -> Option<&'l Arc<Look>> + Sync,
 ) -> Vec<Arc<Look>> {
-    let look_at = |name: &FileName, file: &SourceFile| look_at(api, inputs, name, file, before(name));
+    on_all_cores(files, |(name, file)| look_at(api, inputs, name, file, before(name)))
+}
+
+/// Does the same with each of these, and gives what comes of it in their order.
+pub(super) fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let workers = cores.min(files.len());
+    let workers = cores.min(items.len());
     if workers <= 1 {
-        return files.iter().map(|(name, file)| look_at(name, file)).collect();
+        return items.iter().map(work).collect();
     }
     let next = AtomicUsize::new(0);
-    let done = Mutex::new(vec![None; files.len()]);
-    let work = || {
+    let done: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+    let worker = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some((name, file)) = files.get(at) else { return };
-            let look = look_at(name, file);
-            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(look);
+            let Some(item) = items.get(at) else { return };
+            let result = work(item);
+            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(result);
         }
     };
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(work);
+            scope.spawn(worker);
         }
     });
     let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -144,6 +161,12 @@ fn look_at(
         Err(problem) => {
             let finding =
                 Diagnostic::new(Severity::Error, "unreadable-file", path.clone(), problem.to_string());
+            let finding = match problem {
+                ReadProblem::NotRegular(_) => {
+                    finding.with_hint("move it away, or give it a name that is no fragment's")
+                }
+                _ => finding,
+            };
             let loaded = Loaded { diagnostics: vec![finding], ..Loaded::default() };
             Look { name, path, text: Text::default(), loaded }
         }

@@ -28,6 +28,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Nothing was looked at, and nothing has changed.
+    pub fn nothing() -> Outcome {
+        Outcome {
+            verdict: Verdict::Unchanged,
+            diagnostics: Vec::new(),
+            looks: Vec::new(),
+            still_broken: Vec::new(),
+            broken: 0,
+            files_loaded: 0,
+            took: Duration::ZERO,
+        }
+    }
+
     /// Whether another one only says again what this one says: that a change waits, or a start, and for what.
     pub fn says_all_of(&self, other: &Outcome) -> bool {
         let is_same = match (&self.verdict, &other.verdict) {

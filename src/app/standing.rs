@@ -15,6 +15,8 @@ pub enum Hold {
     Removal,
     /// A fragment has errors, and errors are to hold everything.
     Errors,
+    /// An env file cannot be read since the start, and fragments would fall back to their defaults.
+    Variables,
 }
 
 impl fmt::Display for Hold {
@@ -29,6 +31,7 @@ impl fmt::Display for Hold {
                 "so much would be removed that it must be confirmed, with `xds-bridge reload --accept-removals`"
             }
             Hold::Errors => "a fragment has errors, and `--on-error hold` is set",
+            Hold::Variables => "an env file cannot be read, and what it held is not known; mend it",
         })
     }
 }

@@ -1,12 +1,14 @@
-//! The state directory: the last good content of every fragment, for a start when a file is broken.
+//! The state directory: the last good content of every fragment, by which the next start is judged, and which it
+//! serves in the place of what is held or broken then.
 //!
 //! What is served comes in after it is served; at the next start it goes out again. One file per
-//! fragment, in a folder named after the format (`v1`), and beside it a mark that none is missing. Keeps the invariants that a file there is
-//! whole or not there at all, at any moment at which the power goes (written beside, synced,
+//! fragment, in a folder named after the format (`v1`), and beside it a mark that none is missing. Keeps the
+//! invariants that a file there is whole or not there at all, at any moment at which the power goes (written beside, synced,
 //! renamed, the directory synced); that nobody but the daemon's user can read it, since secrets are
 //! among it; and that nothing here ever stops serving: what goes wrong is a warning, and is tried
 //! again.
 
+mod content;
 mod whole;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,24 +19,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD as STANDARD;
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-
+use self::content::encode;
 use self::whole::Mark;
-use super::look::{Drew, FileName, Kept, Look, Saved};
+use super::look::{FileName, Kept, Look};
 use crate::resource::Digest;
 
 /// The folder of this format in the state directory. Another format gets another folder, so that
 /// going back to an older program finds what that one wrote.
 const FORMAT: &str = "v1";
 
-/// The beginning of every file, before the digest of all that follows its line.
-const MAGIC: &str = "xds-bridge fragment ";
-
 /// How files begin that are not whole yet.
 const UNFINISHED: &str = ".unfinished-";
+
+/// How files end whose fragment was served with another content since, which could not be saved: good enough in
+/// the place of a broken one, and not what was served last.
+const OUTDATED: &str = "outdated";
 
 /// How long to wait before what could not be written is tried again, if nothing else is to be
 /// written before: a full disk is not mended within seconds.
@@ -151,6 +150,12 @@ impl Desk {
         Some(work)
     }
 
+    /// Sees to it that a mark that was taken away does not come back with the power.
+    fn unmark(&self) -> io::Result<()> {
+        let root = self.lock().mark.unsynced();
+        root.map_or(Ok(()), |root| sync(&root))
+    }
+
     /// All work that was fetched is done.
     fn mark(&self) -> io::Result<()> {
         // Not locked while the disk is at work: who serves would wait.
@@ -172,8 +177,10 @@ impl Writer {
             let mut failed = Work::new();
             let mut complained = false;
             while let Some(work) = fetching.fetch(std::mem::take(&mut failed)) {
+                let unmarked = fetching.unmark();
                 let mut problem;
                 (failed, problem) = folder.carry_out(work);
+                problem = problem.or(unmarked.err());
                 if problem.is_none() {
                     problem = fetching.mark().err();
                 }
@@ -195,24 +202,11 @@ impl Writer {
     }
 }
 
-/// What stands in front of a fragment's text.
-#[derive(Debug, Serialize, Deserialize)]
-struct Header {
-    name: String,
-    path: String,
-    /// The variables that it drew on and that were set.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    variables: BTreeMap<String, String>,
-    /// The files that it drew on, in base64.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    files: BTreeMap<PathBuf, String>,
-}
-
 /// The folder of this format.
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    /// What the whole files hold.
+    /// What the whole files hold, without those that are outdated.
     digests: HashMap<FileName, Digest>,
 }
 
@@ -250,9 +244,14 @@ impl Folder {
             if !entry.file_type()?.is_file() {
                 continue;
             }
-            if let Some((name, digest, _)) = read(&entry.path()) {
-                self.digests.insert(name.clone(), digest);
-                saved.insert(name, Kept::There(entry.path()));
+            let path = entry.path();
+            let Some((name, content, _)) = content::read(&path) else { continue };
+            if path.extension().is_some_and(|end| end == OUTDATED) {
+                // A sudden end may have left it beside a newer one.
+                saved.entry(name).or_insert(Kept::Outdated(path));
+            } else {
+                self.digests.insert(name.clone(), content);
+                saved.insert(name, Kept::There(path, content));
             }
         }
         Ok(saved)
@@ -278,8 +277,7 @@ impl Folder {
     }
 
     fn write(&mut self, name: &FileName, look: &Look) -> io::Result<()> {
-        let bytes = encode(name, look)?;
-        let digest = Digest::of([bytes.as_slice()]);
+        let (bytes, digest) = encode(name, look)?;
         if self.digests.get(name) == Some(&digest) {
             return Ok(());
         }
@@ -289,51 +287,41 @@ impl Folder {
         match written {
             Ok(()) => {
                 self.digests.insert(name.clone(), digest);
+                // Mostly there is none. One that stays is less than the newer one.
+                let _ = fs::remove_file(self.outdated(name));
                 Ok(())
             }
             Err(error) => {
                 // It may not be there; if it is, it takes room that a full disk needs.
                 let _ = fs::remove_file(&beside);
+                if self.digests.remove(name).is_some() {
+                    // That needs no room. If it fails, too, nothing can be told to the next start.
+                    let _ = fs::rename(self.place(name), self.outdated(name));
+                }
                 Err(error)
             }
         }
     }
 
     fn remove(&mut self, name: &FileName) -> io::Result<()> {
-        match fs::remove_file(self.place(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => {
-                self.digests.remove(name);
-                Ok(())
+        for path in [self.place(name), self.outdated(name)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
         }
+        self.digests.remove(name);
+        Ok(())
     }
 
     /// Names of fragments may hold anything and be long; digests fit everywhere.
     fn place(&self, name: &FileName) -> PathBuf {
         self.path.join(format!("{}.fragment", Digest::of([name.as_bytes()])))
     }
-}
 
-impl Kept {
-    /// The content; nothing if its file was damaged meanwhile.
-    pub(super) fn read(&self) -> Option<Saved> {
-        match self {
-            Kept::Here(saved) => Some(saved.clone()),
-            Kept::There(path) => read(path).map(|(_, _, saved)| saved),
-        }
+    fn outdated(&self, name: &FileName) -> PathBuf {
+        self.place(name).with_extension(OUTDATED)
     }
-}
-
-/// What a file of the folder holds. One that is damaged is told of.
-fn read(path: &Path) -> Option<(FileName, Digest, Saved)> {
-    let bytes = fs::read(path).map_err(|error| error.to_string());
-    let decoded = bytes.and_then(|bytes| decode(&Bytes::from(bytes)));
-    let told = |problem: &String| {
-        let file = path.display();
-        tracing::warn!(%file, problem, "a file in the state directory is damaged, and is ignored");
-    };
-    decoded.inspect_err(told).ok()
 }
 
 fn note_other_formats(root: &Path) -> io::Result<()> {
@@ -359,43 +347,10 @@ fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// `xds-bridge fragment <digest>\n<header>\n<text>`; the digest covers all behind its line.
-fn encode(name: &FileName, look: &Look) -> io::Result<Vec<u8>> {
-    let drawn = &look.loaded.drawn;
-    let content = |path: &Path| Some((path.to_owned(), STANDARD.encode(drawn.content(path)?)));
-    let header = serde_json::to_vec(&Header {
-        name: name.to_string(),
-        path: look.path.to_string(),
-        variables: drawn.variables().filter_map(|(name, value)| Some((name.into(), value?.into()))).collect(),
-        files: drawn.files().filter_map(content).collect(),
-    })?;
-    let text = look.text.bytes();
-    let digest = Digest::of([&header, b"\n".as_slice(), &text]);
-    Ok([format!("{MAGIC}{digest}\n").as_bytes(), &header, b"\n", &text].concat())
-}
-
-fn decode(bytes: &Bytes) -> Result<(FileName, Digest, Saved), String> {
-    let line_end = |bytes: &[u8]| memchr::memchr(b'\n', bytes).ok_or_else(|| "it is cut off".to_owned());
-    let first = line_end(bytes)?;
-    let digest = bytes[..first].strip_prefix(MAGIC.as_bytes()).ok_or("it is of another program")?;
-    let rest = bytes.slice(first + 1..);
-    let second = line_end(&rest)?;
-    let text = rest.slice(second + 1..);
-    let actual = Digest::of([&rest[..second], b"\n".as_slice(), &text]);
-    if actual.to_string().as_bytes() != digest {
-        return Err("its content does not match its digest".into());
-    }
-    let header: Header = serde_json::from_slice(&rest[..second]).map_err(|error| error.to_string())?;
-    let decoded = header.files.into_iter().map(|(path, text)| Ok((path, STANDARD.decode(text)?.into())));
-    let files: Result<_, base64::DecodeError> = decoded.collect();
-    let drew = Drew { variables: header.variables, files: files.map_err(|error| error.to_string())? };
-    let saved = Saved { path: header.path.into(), text, drew };
-    Ok((header.name.into(), Digest::of([bytes.as_ref()]), saved))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::look::Saved;
     use crate::load::Loaded;
 
     fn look(name: &str, text: &str) -> Arc<Look> {
@@ -444,20 +399,6 @@ mod tests {
     }
 
     #[test]
-    fn any_part_of_a_file_and_any_other_byte_in_it_is_damage() {
-        let bytes = encode(&"a".into(), &look("a", "clusters: []\n")).expect("encoded");
-        for end in 0..bytes.len() {
-            assert!(decode(&Bytes::copy_from_slice(&bytes[..end])).is_err(), "cut off at {end}");
-        }
-        for at in 0..bytes.len() {
-            let mut other = bytes.clone();
-            other[at] ^= 1;
-            assert!(decode(&other.into()).is_err(), "changed at {at}");
-        }
-        assert!(decode(&bytes.into()).is_ok());
-    }
-
-    #[test]
     fn what_is_on_the_disk_already_is_not_written_again() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut folder, _) = open(dir.path());
@@ -488,6 +429,12 @@ mod tests {
         assert!(problem.is_some());
         let (_, saved) = open(dir.path());
         assert_eq!(texts(&saved), [("a", "1"), ("b", "1"), ("c", "2")]);
+        let outdated = |folder: &mut Folder| {
+            let mut kept = folder.read().expect("readable");
+            kept.retain(|_, kept| matches!(kept, Kept::Outdated(_)));
+            kept.into_keys().map(|name| name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(outdated(&mut folder), ["a", "b"], "others were served since");
         let desk = Desk::default();
         desk.lock().work = work(&[("b", None)]);
         let again = desk.fetch(failed).expect("not closed");
@@ -496,6 +443,7 @@ mod tests {
         assert!(failed.is_empty() && problem.is_none());
         let (_, saved) = open(dir.path());
         assert_eq!(texts(&saved), [("a", "2"), ("c", "2")]);
+        assert!(outdated(&mut folder).is_empty() && !folder.outdated(&"b".into()).exists());
         // When it is to end, what failed is tried no more.
         desk.lock().is_closed = true;
         assert!(desk.fetch(work(&[("a", Some("3"))])).is_none());

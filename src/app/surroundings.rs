@@ -171,9 +171,10 @@ fn content(content: Content) -> FileContent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{FileName, Fragments, Outcome, Policy};
+    use crate::app::{FileName, Fragments, Hold, Kept, Outcome, Policy, Saved, Verdict};
     use crate::envoy_api::Api;
-    use crate::source::{DirState, Directory, SourceFile};
+    use crate::resource::Kind;
+    use crate::source::{DirState, Directory, ReadProblem, SourceFile};
 
     const ENV: &str = "/etc/x/variables.env";
 
@@ -248,6 +249,51 @@ mod tests {
         bench.extra("/etc/x/d/../two", "2");
         bench.extra(ENV, "A=two\nB=new\n");
         assert_eq!(loaded(&mut bench), ["a.yaml", "d.yaml"]);
+    }
+
+    #[test]
+    fn a_restart_without_its_env_file_serves_what_was_served_and_holds_what_would_fall_back_to_defaults() {
+        let fragment =
+            |name: &str| format!("clusters: [{{ name: {name}, alt_stat_name: \"${{A:-default}}\" }}]");
+        let restart = |files: &[(&str, &str)], all_saved| {
+            let drew = Drew { variables: [("A".to_owned(), "one".to_owned())].into(), ..Drew::default() };
+            let saved = Saved { path: "/etc/x/d/a.yaml".into(), text: fragment("a").into(), drew };
+            let mut bench = Bench::new(files);
+            bench.fragments = Fragments::new(
+                Api::embedded().expect("the shipped set is whole"),
+                Policy::default(),
+                [("a.yaml".into(), Kept::Here(saved))].into(),
+            )
+            .with_variables(VariableSources { env_files: vec![ENV.into()], ..VariableSources::default() })
+            .with_all_saved(all_saved);
+            bench.sources.extra.insert(Path::new(ENV).into(), Err(ReadProblem::NotFound));
+            let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+            let outcome = bench.step(&names).expect("all is read");
+            (bench, outcome)
+        };
+        let files = [("a.yaml", &*fragment("a")), ("b.yaml", &*fragment("b"))];
+        let (mut bench, outcome) = restart(&files, true);
+        let Verdict::Restored(snapshot, holds) = outcome.verdict else { panic!("{outcome:?}") };
+        assert_eq!((snapshot.count(Kind::Cluster), &*holds), (1, &[Hold::Variables][..]));
+        let said: Vec<_> = outcome.diagnostics.iter().map(|finding| finding.code).collect();
+        assert_eq!(said, ["bad-env-file"]);
+        let kept = |bench: &Bench| {
+            let look = bench.fragments.served()["a.yaml"].clone();
+            look.loaded.drawn.variables().any(|(_, value)| value == Some("one"))
+        };
+        assert!(kept(&bench), "not the default");
+        let outcome = bench.step(&["b.yaml"]).expect("all is read");
+        assert!(
+            matches!(&outcome.verdict, Verdict::Held(holds) if holds == &[Hold::Variables]),
+            "{outcome:?}"
+        );
+        assert!(outcome.diagnostics.iter().any(|finding| finding.code == "bad-env-file"));
+        bench.extra(ENV, "A=one\n");
+        let outcome = bench.step(&[]).expect("all is read");
+        assert!(matches!(outcome.verdict, Verdict::Publish(_)) && kept(&bench), "{outcome:?}");
+        // Nobody knows all that was served.
+        let (_, outcome) = restart(&files, false);
+        assert!(matches!(outcome.verdict, Verdict::NotYet), "{outcome:?}");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! Comes in: files by name and text. Goes out: what the snapshot would give, by name and audience.
 
+mod narrowing;
 mod references;
+mod restarts;
 mod starts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,13 +14,13 @@ use bytes::Bytes;
 use imbl::OrdMap;
 
 use super::{
-    Accept, Condition, Drew, FileName, Fragments, Hold, Kept, OnError, Outcome, Policy, Saved, Verdict,
+    Accept, Condition, Drew, FileName, Fragments, Hold, Kept, Look, OnError, Outcome, Policy, Saved, Verdict,
 };
 use crate::diagnostic::{Diagnostic, Position, Severity};
 use crate::envoy_api::Api;
 use crate::resource::{Kind, Name};
 use crate::snapshot::Snapshot;
-use crate::source::{DirState, Directory, ReadProblem, SourceFile, Sources};
+use crate::source::{DirState, Directory, FileKind, ReadProblem, SourceFile, Sources};
 
 const BROKEN: &str = "clusters: [\n";
 
@@ -49,8 +51,31 @@ impl Bench {
         }
     }
 
+    /// Ends the daemon at this moment, changes files, and starts it again.
+    fn restart(self, files: &[(&str, Option<&str>)]) -> (Bench, Outcome) {
+        let served = self.fragments.served();
+        let text = |look: &Look| look.text().expect("what is served is text");
+        let texts: Vec<(&str, String)> = served.iter().map(|(name, look)| (&**name, text(look))).collect();
+        let saved: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, &**text)).collect();
+        let mut bench = Bench::with(Policy::default(), &saved);
+        bench.fragments = bench.fragments.with_all_saved(true);
+        bench.sources = self.sources;
+        bench.write(files);
+        let names: Vec<FileName> = bench.sources.files.keys().cloned().collect();
+        let outcome = bench.fragments.update(&bench.sources, &names);
+        let outcome = bench.take(outcome);
+        (bench, outcome)
+    }
+
     /// One change: files with their new text, or without one to remove them.
     fn change(&mut self, files: &[(&str, Option<&str>)]) -> Outcome {
+        self.write(files);
+        let changed: Vec<FileName> = files.iter().map(|(name, _)| (*name).into()).collect();
+        let outcome = self.fragments.update(&self.sources, &changed);
+        self.take(outcome)
+    }
+
+    fn write(&mut self, files: &[(&str, Option<&str>)]) {
         for (name, text) in files {
             match text {
                 Some(text) => {
@@ -63,9 +88,6 @@ impl Bench {
                 }
             }
         }
-        let changed: Vec<FileName> = files.iter().map(|(name, _)| (*name).into()).collect();
-        let outcome = self.fragments.update(&self.sources, &changed);
-        self.take(outcome)
     }
 
     fn put(&mut self, name: &str, text: &str) -> Outcome {

@@ -28,15 +28,17 @@ pub fn run(given: &Given, command: &Bootstrap) -> Result<Exit> {
     }
     let text = text(&node_id, command, &address);
     // It is of ours alone: what the settings say of the API of others does not matter.
-    output::document(&in_format(&Api::embedded()?, command.format, "bootstrap", text)?)?;
+    output::document(&in_format(&Api::embedded()?, command.format, text)?)?;
     Ok(Exit::Done)
 }
 
 /// The text of a bootstrap as it is to be printed.
-pub fn in_format(api: &Api, format: DocumentFormat, name: &str, text: String) -> Result<String> {
+fn in_format(api: &Api, format: DocumentFormat, text: String) -> Result<String> {
     Ok(match format {
         DocumentFormat::Human => text,
-        DocumentFormat::Json => format!("{:#}\n", migrate::bootstrap_json(api, &Arc::from(name), &text)?),
+        DocumentFormat::Json => {
+            format!("{:#}\n", migrate::bootstrap_json(api, &Arc::from("bootstrap"), &text)?)
+        }
     })
 }
 
@@ -132,7 +134,7 @@ mod tests {
                 let name = "envoy.config.bootstrap.v3.Bootstrap";
                 let (_, findings) = crate::load::load_message(&api, name, &file, text.as_bytes());
                 assert_eq!(findings, [], "{text}");
-                let json = in_format(&api, DocumentFormat::Json, "x", text.clone()).expect("a message");
+                let json = in_format(&api, DocumentFormat::Json, text.clone()).expect("a message");
                 serde_json::from_str::<serde_json::Value>(&json).expect("JSON");
                 let of = |text: &str| crate::load::load_message(&api, name, &file, text.as_bytes());
                 assert_eq!(of(&json), of(&text), "{json}");

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use super::args::Render;
-use super::bootstrap::in_format;
+use super::args::{DocumentFormat, Render};
 use super::gather::gather;
 use super::settings::Given;
 use super::{Exit, output};
@@ -34,8 +33,11 @@ pub fn run(given: &Given, command: &Render) -> Result<Exit> {
         None => None,
     };
     let resources: Vec<&Resource> = mine.iter().map(|(_, item)| &*item.resource).collect();
-    let rendered = migrate::render(&api, resources, bootstrap.as_ref())?;
-    output::document(&in_format(&api, command.format, "render", rendered.text)?)?;
+    let rendered = match command.format {
+        DocumentFormat::Human => migrate::render(&api, resources, bootstrap.as_ref())?,
+        DocumentFormat::Json => migrate::render_json(&api, resources, bootstrap.as_ref())?,
+    };
+    output::document(&rendered.text)?;
     for remark in &rendered.remarks {
         output::error(&format!("{remark}\n"));
     }

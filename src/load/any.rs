@@ -59,8 +59,17 @@ impl<'a> Decoder<'a> {
     /// What a `TypedStruct` holds is free-form on the wire, but Envoy reads it as the message that it
     /// names: so it is checked as one here, and what it refers to counts.
     pub(super) fn typed_struct(&mut self, node: &Node<'_>) {
-        let url = node.get(&["type_url", "typeUrl"]).and_then(Node::text);
-        let ty = url.and_then(|url| self.api.message(url.rsplit('/').next()?));
+        let url = node.get(&["type_url", "typeUrl"]);
+        let name = url.and_then(Node::text).and_then(|url| url.rsplit('/').next());
+        let ty = name.and_then(|name| self.api.message(name));
+        if let (Some(url), Some(name), None) = (url, name, ty) {
+            // A type of an Envoy of one's own is in a package of one's own.
+            if name.starts_with("envoy.") || !name.contains('.') && !name.is_empty() {
+                let before = self.findings.enter("type_url");
+                self.unknown_type_as(Severity::Warning, name, url.span);
+                self.findings.back(before);
+            }
+        }
         if let (Some(ty), Some(value)) = (ty.filter(|ty| ty.well_known.is_none()), node.get(&["value"])) {
             let before = self.findings.enter("value");
             self.fields(ty, value, false, &mut Vec::new());
@@ -94,9 +103,9 @@ impl<'a> Decoder<'a> {
             self.findings.wrong_type(&entry.value, "a type, such as type.googleapis.com/…");
             return None;
         };
-        let Some((_, name)) = url.rsplit_once('/') else {
+        let Some((_, name)) = url.rsplit_once('/').filter(|(host, _)| !host.is_empty()) else {
             let message = format!("{} is no type URL", self.findings.quote(url));
-            let hint = if self.findings.secret { "…" } else { url };
+            let hint = if self.findings.secret { "…" } else { url.trim_start_matches('/') };
             self.findings.error("bad-type-url", span, message).hint =
                 Some(format!("write type.googleapis.com/{hint}"));
             return None;
@@ -140,13 +149,22 @@ impl<'a> Decoder<'a> {
             return;
         }
         let optional = node.get(&["is_optional", "isOptional"]).and_then(typed);
-        // Without a name nothing is there at all, which is another mistake.
-        let (Some(name), None | Some(Typed::Bool(false))) = (node.get(&["name"]), optional) else { return };
-        let message =
-            "this extension has a name but no `typed_config`, and the name alone means nothing to Envoy";
+        let (None | Some(Typed::Bool(false))) = optional else { return };
+        let name = node.get(&["name"]);
+        // Where the API asks for a name, that has been said.
+        if name.is_none() && ty.field("name").is_none_or(|field| field.rules.is_some()) {
+            return;
+        }
+        let message = match name {
+            Some(_) => {
+                "this extension has a name but no `typed_config`, and the name alone means nothing to Envoy"
+            }
+            None => "this is an extension without `typed_config`, which is none to Envoy",
+        };
         let severity = self.findings.severity_of_types();
-        self.findings.add(severity, "missing-typed-config", name.span, message).hint =
-            Some(match usual_type(ty, name.text().unwrap_or_default()) {
+        let span = name.map_or_else(|| self.findings.head(node.span), |name| name.span);
+        self.findings.add(severity, "missing-typed-config", span, message).hint =
+            Some(match usual_type(ty, name.and_then(Node::text).unwrap_or_default()) {
                 Some(usual) => {
                     format!(
                         "add `typed_config: {{\"@type\": type.googleapis.com/{usual}}}`, which has this name"
@@ -157,7 +175,10 @@ impl<'a> Decoder<'a> {
     }
 
     pub(super) fn unknown_type(&mut self, name: &str, span: Span) {
-        let severity = self.findings.severity_of_types();
+        self.unknown_type_as(self.findings.severity_of_types(), name, span);
+    }
+
+    fn unknown_type_as(&mut self, severity: Severity, name: &str, span: Span) {
         let hint = if is_v2(name) {
             "this is a name of Envoy's old v2 API; `xds-bridge import` converts whole files".to_owned()
         } else {

@@ -1,5 +1,6 @@
 //! An Envoy bootstrap as a fragment: its static resources are served, the rest is only checked.
 
+use super::decode::StaticSecrets;
 use super::fragment::{Reader, Scope};
 use super::suggest;
 use super::yaml::{Entry, Node};
@@ -19,7 +20,7 @@ impl<'a> Reader<'a> {
         };
         let secrets = value.get(&["secrets"]).map(Node::elements).unwrap_or_default();
         let names = secrets.iter().filter_map(|secret| secret.get(&["name"])?.text());
-        self.decoder.static_secrets = names.map(str::to_owned).collect();
+        self.decoder.static_secrets = StaticSecrets::Here(names.map(str::to_owned).collect());
         let before = self.decoder.findings.enter("static_resources");
         for entry in entries {
             match Kind::from_fragment_key(&entry.key) {
@@ -28,7 +29,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.decoder.findings.back(before);
-        self.decoder.static_secrets.clear();
+        self.decoder.static_secrets = StaticSecrets::Elsewhere;
     }
 
     fn unknown_static(&mut self, entry: &Entry<'_>) {

@@ -32,14 +32,24 @@ pub(super) struct Decoder<'a> {
     pub mentions: Vec<Mention>,
     /// What is known of the current item's certificates.
     pub certificates: Certificates,
-    /// Secrets of the bootstrap that is being read: its resources may name them without a source.
-    pub static_secrets: HashSet<String>,
+    /// Where secrets are that are named without a source.
+    pub static_secrets: StaticSecrets,
     /// For types that are not known, the one that was probably meant.
     pub meant_types: HashMap<String, Option<String>>,
     /// The field that names the item whose message comes next; that it is there is judged with the item.
     pub own_name: Option<&'static str>,
     /// Inside of a message whose constraints do not count.
     pub unjudged: bool,
+}
+
+/// Where secrets are that are named without a source.
+pub(super) enum StaticSecrets {
+    /// A message is read by itself: nobody asks.
+    NotAsked,
+    /// In the bootstraps of those who receive a fragment. Nothing is known of them.
+    Elsewhere,
+    /// In the bootstrap that is being read, which has those of these names.
+    Here(HashSet<String>),
 }
 
 /// A field that is given a value.
@@ -55,7 +65,7 @@ impl<'a> Decoder<'a> {
             findings,
             mentions: Vec::new(),
             certificates: Certificates::default(),
-            static_secrets: HashSet::new(),
+            static_secrets: StaticSecrets::NotAsked,
             meant_types: HashMap::new(),
             own_name: None,
             unjudged: false,
@@ -107,15 +117,18 @@ impl<'a> Decoder<'a> {
             given.iter().any(|given| given.index == index) || own_name == Some(&*ty.fields[index].name)
         });
         self.mentions.extend(references::of_message(ty, node));
+        for Given { index, entry } in
+            given.iter().filter(|given| !ty.fields[given.index].categories.is_empty())
+        {
+            self.lint_extension(ty, &ty.fields[*index], node, entry);
+        }
         self.check_extension(ty, node);
         self.lint(ty, node);
         if TYPED_STRUCTS.contains(&&*ty.name) {
             self.typed_struct(node);
         }
         self.check_certificates(ty, node);
-        if !self.static_secrets.is_empty() {
-            self.complete_secret(ty, node, out);
-        }
+        self.complete_secret(ty, node, out);
     }
 
     /// Null means absent, but for a `google.protobuf.Value`, where it is a value.
@@ -247,9 +260,6 @@ impl<'a> Decoder<'a> {
             Shape::List { packed } => self.list(field, packed, &entry.value, out),
             Shape::Map(key) => self.map(field, key, &entry.value, out),
         }
-        if !field.categories.is_empty() {
-            self.lint_extension(field, &entry.value);
-        }
         if let Some(kind) = references::of_field(ty, field) {
             let carries_traffic = references::carries_traffic(&ty.name);
             let names = entry.value.elements().iter();
@@ -333,6 +343,7 @@ impl<'a> Decoder<'a> {
                 let ty = self.api.message_type(id);
                 if is_empty {
                     self.judge_absent(ty, value, |_| false);
+                    self.check_extension(ty, value);
                 } else {
                     self.message(ty, value, out);
                 }

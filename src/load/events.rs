@@ -55,12 +55,28 @@ pub struct Events<'t> {
 /// How deep collections may nest for the parser; [`super::yaml`] stops at less, with a better message.
 const PARSER_DEPTH: usize = 250;
 
+/// How long a key may be without `?` before it, in characters, as YAML has it.
+const YAML_KEY: usize = 1024;
+
+/// The parser keeps as much in memory as may still be a key.
+const JSON_KEY: usize = 1 << 16;
+
 impl<'t> Events<'t> {
     /// Begins to read.
     pub fn new(text: &'t str) -> Events<'t> {
+        Events::with_keys(text, YAML_KEY)
+    }
+
+    /// The same for JSON, where a key has no limit; but this one.
+    pub fn of_json(text: &'t str) -> Events<'t> {
+        Events::with_keys(text, JSON_KEY)
+    }
+
+    fn with_keys(text: &'t str, longest: usize) -> Events<'t> {
         let options = granit_parser::options! {
             emit_unresolved_aliases: true,
             emit_comments: false,
+            simple_key_max_lookahead: longest,
             flow_nesting_limit: PARSER_DEPTH,
             block_nesting_limit: PARSER_DEPTH,
         };

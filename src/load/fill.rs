@@ -21,7 +21,7 @@ pub(super) struct Fill<'a> {
     substitution: Substitution<'a>,
     inputs: &'a Inputs<'a>,
     /// Whether the fragment is JSON, where all numbers are numbers.
-    is_json: bool,
+    pub is_json: bool,
     /// The directory of the fragment.
     base: &'a Path,
     inserted: usize,

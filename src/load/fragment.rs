@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::any::Named;
-use super::decode::Decoder;
+use super::decode::{Decoder, StaticSecrets};
 use super::fill::Fill;
 use super::findings::Findings;
 use super::inputs::Inputs;
@@ -75,8 +75,13 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
         reader.decoder.findings.sensitive.cut_off(judge.decoder.findings.sensitive, parsed.read_to, text);
     }
     let outline = Outline::of(text, &parsed, inputs.variables);
+    let left_alone = reader.behind_bootstrap(&parsed.documents, text);
     for issue in parsed.issues {
-        reader.decoder.findings.add_issue(issue, &parsed.documents);
+        match left_alone.filter(|from| *from <= issue.span.start) {
+            Some(_) if issue.severity != Severity::Error => {}
+            Some(from) => reader.extra_document(Span { start: from, end: from + 3 }),
+            None => reader.decoder.findings.add_issue(issue, &parsed.documents),
+        }
     }
     if template.stuck {
         let message = "the file uses every private-use character (U+E000 to U+F8FF), so that variables cannot be replaced";
@@ -105,6 +110,7 @@ impl<'a> Reader<'a> {
         let mut decoder = Decoder::new(api, Findings::new(severities, file, text));
         decoder.certificates.are_checked = true;
         decoder.certificates.now = now;
+        decoder.static_secrets = StaticSecrets::Elsewhere;
         let (items, defined, names) = (Vec::new(), HashMap::new(), HashSet::new());
         Reader { decoder, bootstrap: api.message(BOOTSTRAP), items, defined, names }
     }
@@ -121,16 +127,28 @@ impl<'a> Reader<'a> {
         };
         if self.is_bootstrap(first) {
             if let Some(second) = filled.get(1) {
-                let message =
-                    "only the first document of a bootstrap counts, as for Envoy; this one is left alone";
-                let span = self.decoder.findings.head(second.span);
-                self.decoder.findings.add(Severity::Note, "extra-document", span, message);
+                self.extra_document(self.decoder.findings.head(second.span));
             }
             return self.document(first);
         }
         for document in filled {
             self.document(document);
         }
+    }
+
+    fn extra_document(&mut self, span: Span) {
+        let message = "only the first document of a bootstrap counts, as for Envoy; this one is left alone";
+        self.decoder.findings.add(Severity::Note, "extra-document", span, message);
+    }
+
+    /// Where the second document begins if the first one is a bootstrap: what is wrong from there on, Envoy does
+    /// not read.
+    fn behind_bootstrap(&self, documents: &[Node<'_>], text: &str) -> Option<u32> {
+        let first = documents.iter().find(|document| !document.is_null())?;
+        let end = first.span.end as usize;
+        let rest = text.get(end..).filter(|_| self.is_bootstrap(first))?;
+        let at = if rest.starts_with("---") { 0 } else { rest.find("\n---")? + 1 };
+        u32::try_from(end + at).ok()
     }
 
     fn is_bootstrap(&self, document: &Node<'_>) -> bool {

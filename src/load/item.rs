@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::decode::Decoder;
+use super::decode::{Decoder, StaticSecrets};
 use super::fragment::{Reader, Scope};
 use super::lints::listen_addresses;
 use super::naming;
@@ -204,11 +204,40 @@ impl Decoder<'_> {
             return;
         }
         let Some(name_node) = node.get(&["name"]) else { return };
-        let Some(name) = name_node.text().filter(|name| self.static_secrets.contains(*name)) else { return };
+        let Some(name) = name_node.text().filter(|name| !name.is_empty() && !name.starts_with("xdstp:"))
+        else {
+            return;
+        };
+        match &self.static_secrets {
+            StaticSecrets::NotAsked => return,
+            StaticSecrets::Elsewhere => return self.sourceless_secret(name_node, name, false),
+            StaticSecrets::Here(names) if !names.contains(name) => {
+                return self.sourceless_secret(name_node, name, true);
+            }
+            StaticSecrets::Here(_) => {}
+        }
         out.extend_from_slice(&OVER_ADS);
         self.mentions.extend(Mention::of(name_node, Kind::Secret, false));
         let message = format!("the secret `{name}` of this file is served too, so it is asked for over ADS");
         self.findings.add(Severity::Note, "secret-over-ads", name_node.span, message).hint =
             Some("say so with `sds_config: {ads: {}, resource_api_version: V3}`".to_owned());
+    }
+
+    /// A secret without a source is one of the Envoy's own bootstrap. A whole bootstrap has it or has it not;
+    /// of the bootstraps of those who receive a fragment nothing is known.
+    fn sourceless_secret(&mut self, node: &Node<'_>, name: &str, in_bootstrap: bool) {
+        let shown = self.findings.quote(name);
+        let (severity, message) = if in_bootstrap {
+            (
+                Severity::Error,
+                format!("no secret of this file is named {shown}, and there is no `sds_config`"),
+            )
+        } else {
+            let message =
+                format!("without `sds_config`, Envoys look for the secret {shown} in their own bootstraps");
+            (Severity::Warning, message)
+        };
+        self.findings.add(severity, "missing-part", node.span, message).hint =
+            Some("if it is served here, add `sds_config: {ads: {}, resource_api_version: V3}`".to_owned());
     }
 }

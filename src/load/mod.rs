@@ -23,6 +23,7 @@ mod findings;
 mod fragment;
 mod inputs;
 mod item;
+mod legible;
 mod lints;
 mod maps;
 mod moved;
@@ -66,6 +67,7 @@ pub use suggest::nearest;
 pub use unresolved::{Dangling, References};
 
 use decode::Decoder;
+use fill::Fill;
 use findings::Findings;
 use outline::Outline;
 use references::Mention;
@@ -207,7 +209,7 @@ pub fn load_changed(
 }
 
 /// Reads a text as one message of the type with this full name: its canonical encoding, `None` if
-/// anything is wrong with it, and the findings.
+/// anything is wrong with it, and the findings. By the name of the file it is JSON or YAML.
 pub fn load_message(
     api: &Api,
     full_name: &str,
@@ -230,7 +232,13 @@ pub fn load_message_as(
         Err(finding) => return (None, vec![*finding]),
     };
     let mut decoder = Decoder::new(api, Findings::new(severities, file, text));
-    let parsed = yaml::parse(text);
+    let (variables, template) = (Variables::default(), Template::new(text, &Variables::default()));
+    let inputs = Inputs { variables: &variables, files: &|_| None, now: None, severities };
+    let parsed = match is_json(file) {
+        // Only with the name of the file it is known that all numbers are numbers.
+        true => yaml::parse_filled(template.masked(), &mut Fill::new(file, &template, &inputs)),
+        false => yaml::parse(text),
+    };
     for issue in parsed.issues {
         decoder.findings.add_issue(issue, &parsed.documents);
     }

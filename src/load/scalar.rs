@@ -181,7 +181,7 @@ pub struct Seconds {
     pub nanos: i32,
 }
 
-/// The longest duration, in seconds: ten thousand years.
+/// The longest duration that protobuf knows, in seconds: ten thousand years.
 const MAX_SECONDS: i64 = 315_576_000_000;
 
 /// A duration such as `1.5s`.
@@ -269,7 +269,7 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     year * 365 + leap_days + (month * 306 + 5) / 10 + day - 1 - 719_468
 }
 
-/// Base64 of either alphabet, padded or not, with loose last bits as Envoy takes them.
+/// Base64 of either alphabet, padded to the end or not at all, with loose last bits as Envoy takes them.
 pub fn base64(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
@@ -277,6 +277,9 @@ pub fn base64(text: &str) -> Option<Vec<u8>> {
             .with_decode_padding_mode(DecodePaddingMode::Indifferent)
             .with_decode_allow_trailing_bits(true),
     );
+    if text.ends_with('=') && !text.len().is_multiple_of(4) {
+        return None;
+    }
     if text.contains(['-', '_']) {
         return LENIENT.decode(text.replace('-', "+").replace('_', "/")).ok();
     }
@@ -388,7 +391,10 @@ mod tests {
         assert_eq!(base64("+/8="), Some(vec![0xfb, 0xff]));
         assert_eq!(base64("-_8"), Some(vec![0xfb, 0xff]));
         assert_eq!(base64("YR"), Some(b"a".to_vec()));
-        assert_eq!(base64("Y"), None);
+        assert_eq!(base64("YWI"), base64("YWI="));
+        for text in ["Y", "YQ=", "YWI==", "YWJj=", "YWJj===="] {
+            assert_eq!(base64(text), None, "{text}");
+        }
         assert_eq!(base64("a b="), None);
     }
 

@@ -10,11 +10,12 @@ use super::suggest;
 use crate::diagnostic::Severity;
 
 /// Codes that can be set: judgements about what was read without doubt, and remarks.
-const ADJUSTABLE: [&str; 41] = [
+const ADJUSTABLE: [&str; 42] = [
     "bad-cipher",
     "bad-cluster",
     "bad-format",
     "bad-header",
+    "bad-hex",
     "bad-regex",
     "bad-server-name",
     "bad-weights",

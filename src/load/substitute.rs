@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use super::env_file::is_name;
 use super::inputs::{Drawn, VariableUse, Variables};
+use super::legible::StandIns;
 use super::yaml::Issue;
 use crate::diagnostic::{Severity, Span};
 
@@ -32,6 +33,7 @@ pub(super) struct Template<'t> {
     /// In the order of the text.
     references: Vec<Reference>,
     lead: char,
+    stand_ins: StandIns,
     /// References are there but cannot be told from the text.
     pub stuck: bool,
 }
@@ -63,12 +65,16 @@ impl<'t> Template<'t> {
     /// Finds the references to variables that are to be replaced.
     pub(super) fn new(text: &'t str, variables: &Variables) -> Template<'t> {
         let references = if variables.touches_any() { find(text, variables) } else { Vec::new() };
+        let stand_ins = StandIns::of(text);
+        let masked = stand_ins.mask(text);
         let mut template =
-            Template { original: text, masked: Cow::Borrowed(text), references, lead: '\0', stuck: false };
+            Template { original: text, masked, references, lead: '\0', stand_ins, stuck: false };
         if template.references.is_empty() {
             return template;
         }
-        let Some(lead) = unused_character(text) else {
+        let legible = std::mem::take(&mut template.masked);
+        let Some(lead) = unused_character(&legible) else {
+            template.masked = legible;
             template.references.clear();
             template.stuck = true;
             return template;
@@ -76,12 +82,12 @@ impl<'t> Template<'t> {
         let mut masked = String::with_capacity(text.len());
         let mut end = 0;
         for reference in &template.references {
-            masked.push_str(&text[end..reference.all.start]);
+            masked.push_str(&legible[end..reference.all.start]);
             masked.push(lead);
             masked.extend(std::iter::repeat_n(FILLER, reference.all.len() - LEAD_BYTES));
             end = reference.all.end;
         }
-        masked.push_str(&text[end..]);
+        masked.push_str(&legible[end..]);
         template.masked = Cow::Owned(masked);
         template.lead = lead;
         template
@@ -120,6 +126,7 @@ impl<'a> Substitution<'a> {
         drawn: &mut Drawn,
         issues: &mut Vec<Issue>,
     ) -> Cow<'t, str> {
+        let text = self.template.stand_ins.restore(text);
         if self.variables.touches_any() && text.contains('$') {
             self.complain(&text, span, issues);
         }

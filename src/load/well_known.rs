@@ -8,6 +8,7 @@ use prost::encoding::{WireType, encode_key};
 use super::decode::Decoder;
 use super::scalar::{self, Seconds, Typed, typed};
 use super::wire;
+use super::written;
 use super::yaml::{Entry, Node, Style, Value};
 use crate::envoy_api::{MessageType, WellKnown};
 
@@ -31,6 +32,11 @@ impl<'a> Decoder<'a> {
                 }
             },
             WellKnown::Empty => self.fields(ty, node, false, out),
+            WellKnown::Duration if is_mapping => {
+                let start = out.len();
+                self.fields(ty, node, false, out);
+                self.judge_parts(node, written::seconds(&out[start..]));
+            }
             _ if is_mapping => self.fields(ty, node, false, out),
             WellKnown::ListValue => match &node.value {
                 Value::Sequence(elements) => list_value(elements, out),
@@ -67,13 +73,40 @@ impl<'a> Decoder<'a> {
             return None;
         };
         let read = scalar::duration(&text);
-        if read.is_none() {
+        if let Some(read) = read {
+            self.judge_length(node, read);
+        } else {
             let message = format!("{} is not a duration", self.findings.quote(&text));
             let hint = duration_hint(in_seconds(&text).as_deref().filter(|_| !self.findings.secret));
             let span = self.findings.head(node.span);
             self.findings.error("bad-duration", span, message).hint = Some(hint);
         }
         read
+    }
+
+    /// Envoy counts in nanoseconds, which have 64 bits.
+    fn judge_length(&mut self, node: &Node<'_>, read: Seconds) {
+        const LONGEST: u64 = 9_223_372_035;
+        if read.seconds.unsigned_abs() > LONGEST {
+            let span = self.findings.head(node.span);
+            let message =
+                format!("Envoy takes no duration of more than {LONGEST} seconds, which are 292 years");
+            self.findings.error("bad-duration", span, message).hint =
+                Some("most timeouts are switched off by 0s".to_owned());
+        }
+    }
+
+    /// What is given in seconds and nanoseconds is within protobuf's own limits.
+    fn judge_parts(&mut self, node: &Node<'_>, (seconds, nanos): (i64, i64)) {
+        let complaint = if !(-999_999_999..=999_999_999).contains(&nanos) {
+            "`nanos` is less than a second: at most 999999999"
+        } else if seconds.signum() * nanos.signum() < 0 {
+            "`seconds` and `nanos` must have the same sign"
+        } else {
+            return self.judge_length(node, Seconds { seconds, nanos: 0 });
+        };
+        let span = self.findings.head(node.span);
+        self.findings.error("bad-duration", span, complaint);
     }
 
     fn timestamp(&mut self, node: &Node<'_>) -> Option<Seconds> {

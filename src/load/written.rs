@@ -73,13 +73,7 @@ impl Form {
                 Written::Message
             }
             Form::Duration => {
-                let mut fields = delimited(bytes)?;
-                let (mut seconds, mut nanos) = (0, 0);
-                while let Some((number, value)) = field(&mut fields, Scalar::Int64) {
-                    if let Written::Signed(value) = value {
-                        *(if number == 1 { &mut seconds } else { &mut nanos }) = value;
-                    }
-                }
+                let (seconds, nanos) = seconds(delimited(bytes)?);
                 Written::Nanos(i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
             }
             Form::Wrapper(scalar) => {
@@ -89,6 +83,17 @@ impl Form {
             Form::Scalar(scalar) => self::scalar(scalar, bytes)?,
         })
     }
+}
+
+/// The seconds and nanoseconds of a duration or a point in time.
+pub(super) fn seconds(mut fields: &[u8]) -> (i64, i64) {
+    let (mut seconds, mut nanos) = (0, 0);
+    while let Some((number, value)) = field(&mut fields, Scalar::Int64) {
+        if let Written::Signed(value) = value {
+            *(if number == 1 { &mut seconds } else { &mut nanos }) = value;
+        }
+    }
+    (seconds, nanos)
 }
 
 fn field<'b>(bytes: &mut &'b [u8], kind: Scalar) -> Option<(u32, Written<'b>)> {

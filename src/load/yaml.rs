@@ -120,7 +120,8 @@ const BYTES_PER_WEIGHT: usize = 64;
 impl<'t> Builder<'t, '_, '_> {
     fn read(mut self, text: &'t str) -> Parsed<'t> {
         let mut read_to = 0;
-        for event in Events::new(text) {
+        let is_json = self.fill.as_ref().is_some_and(|fill| fill.is_json);
+        for event in if is_json { Events::of_json(text) } else { Events::new(text) } {
             let stop = match event {
                 Ok((event, span)) => {
                     read_to = span.end.max(read_to);

@@ -40,7 +40,7 @@ pub use compare::{Change, Difference, Field, compare, compare_shown, describe};
 pub use connection::{CLUSTER, ClientTls, Connection, Endpoint};
 pub use json::bootstrap_json;
 pub use probe::{Beside, probe};
-pub use render::{RenderError, Rendered, render};
+pub use render::{RenderError, Rendered, render, render_json};
 pub use report::{Outcome, Remark};
 pub use shown::{Shown, show};
 pub use split::{File, Split};

@@ -10,10 +10,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::render::{RenderError, assemble};
+use super::render::{RenderError, assemble, base, read, written};
 use super::report::Report;
 use super::tree::{Child, Node};
-use super::{ImportError, bootstrap, typed, write};
+use super::{bootstrap, numbers, typed};
 use crate::envoy_api::Api;
 use crate::resource::{self, Name, Resource};
 
@@ -55,7 +55,9 @@ pub fn probe<'r>(
     is_here: &dyn Fn(Beside<'_>) -> bool,
 ) -> Result<String, RenderError> {
     let file: Arc<str> = "probe".into();
-    let mut document = assemble(api, resources, None, &mut Report::of(&file))?;
+    let report = &mut Report::of(&file);
+    let resources = read(api, resources, |kind, node| numbers::settle(api, kind.message(), node, report))?;
+    let mut document = assemble(api, resources, base(None)?, report);
     let root = &mut document.root;
     root.set("node", identity(node));
     // Internal listeners need it; it does nothing otherwise.
@@ -69,9 +71,7 @@ pub fn probe<'r>(
         root.map_at("static_resources").push_at("clusters", Child::item(cluster));
     }
     typed::walk(api, bootstrap::BOOTSTRAP, root, &mut |ty, node| stand_in(&ty.name, node, is_here));
-    let text = write::document(&document.head, &document.root, &document.anchors);
-    let message = "its aliases expand without bound".to_owned();
-    Ok(text.ok_or(ImportError::Unusable { file, message })?)
+    Ok(written(&document, &file)?)
 }
 
 fn identity(node: &resource::Node) -> Node {

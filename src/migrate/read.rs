@@ -174,14 +174,23 @@ impl<'t> Reader<'t> {
         at
     }
 
+    /// Whether there is a second document, whatever is in it.
     fn has_more(&mut self) -> Read<bool> {
         // The end of this document, then anything.
-        self.events.next();
-        match self.events.next() {
+        let next = match self.events.next() {
+            Some(Ok((Event::DocumentEnd, _))) => self.events.next(),
+            other => other,
+        };
+        match next {
             None => Ok(false),
             Some(Ok((Event::Scalar { text, style: Style::Plain, .. }, _))) if text.is_empty() => Ok(false),
             Some(Ok(_)) => Ok(true),
-            Some(Err(issue)) => Err(issue),
+            // What is wrong in another document keeps nobody from this one; Envoy stops here, too.
+            Some(Err(issue)) => {
+                let from = self.at.saturating_sub(1);
+                let until = self.text.get(from..issue.span.start as usize).unwrap_or_default();
+                if until.contains("\n---") { Ok(true) } else { Err(issue) }
+            }
         }
     }
 

@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bootstrap::{BOOTSTRAP, CONFIG_SOURCE};
+use super::json::bootstrap_json;
 use super::message::{self, Malformed};
 use super::numbers;
 use super::report::{Remark, Report};
-use super::tree::{Child, Node};
+use super::shown::tree;
+use super::tree::{Anchors, Child, Node};
 use super::typed;
 use super::{Document, ImportError, Source, read_source, write};
 use crate::envoy_api::{Api, MessageType};
@@ -58,36 +60,74 @@ pub fn render<'r>(
     resources: impl IntoIterator<Item = &'r Resource>,
     bootstrap: Option<&Source>,
 ) -> Result<Rendered, RenderError> {
-    let file: Arc<str> = bootstrap.map_or_else(|| "render".into(), |source| source.name.clone());
+    let file = name_of(bootstrap);
     let mut report = Report::of(&file);
-    let document = assemble(api, resources, bootstrap, &mut report)?;
+    let resources =
+        read(api, resources, |kind, node| numbers::settle(api, kind.message(), node, &mut report))?;
+    let document = assemble(api, resources, base(bootstrap)?, &mut report);
     note_unanswered(api, &document.root, &mut report);
-    let text = write::document(&document.head, &document.root, &document.anchors);
-    let text = text.ok_or_else(|| ImportError::Unusable {
-        file,
-        message: "its aliases expand without bound".to_owned(),
-    })?;
-    Ok(Rendered { text, remarks: report.finish() })
+    Ok(Rendered { text: written(&document, &file)?, remarks: report.finish() })
 }
 
-/// The same as a tree.
-pub(super) fn assemble<'r>(
+/// The same as JSON, in which free-form values keep all their numbers.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_json<'r>(
     api: &Api,
     resources: impl IntoIterator<Item = &'r Resource>,
     bootstrap: Option<&Source>,
-    report: &mut Report,
-) -> Result<Document, RenderError> {
-    let mut all: BTreeMap<(Kind, String), Node> = BTreeMap::new();
-    let mut order: Vec<(Kind, String)> = Vec::new();
-    for resource in resources {
+) -> Result<Rendered, RenderError> {
+    let file = name_of(bootstrap);
+    let mut report = Report::of(&file);
+    let mut document = base(bootstrap)?;
+    if bootstrap.is_some() {
+        // Numbers mean in it what they mean in its file.
+        document.root = tree(&bootstrap_json(api, &file, &written(&document, &file)?)?);
+        (document.head, document.anchors) = (Vec::new(), Anchors::new());
+    }
+    let document = assemble(api, read(api, resources, |_, _| {})?, document, &mut report);
+    note_unanswered(api, &document.root, &mut report);
+    let json = bootstrap_json(api, &"render.json".into(), &written(&document, &file)?)?;
+    Ok(Rendered { text: format!("{json:#}\n"), remarks: report.finish() })
+}
+
+fn name_of(bootstrap: Option<&Source>) -> Arc<str> {
+    bootstrap.map_or_else(|| "render".into(), |source| source.name.clone())
+}
+
+/// The text of a document.
+pub(super) fn written(document: &Document, file: &Arc<str>) -> Result<String, ImportError> {
+    write::document(&document.head, &document.root, &document.anchors).ok_or_else(|| ImportError::Unusable {
+        file: file.clone(),
+        message: "its aliases expand without bound".to_owned(),
+    })
+}
+
+/// Resources as trees, in their order.
+pub(super) type Trees = Vec<((Kind, String), Node)>;
+
+/// Resources as trees, each finished by `settle`.
+pub(super) fn read<'r>(
+    api: &Api,
+    resources: impl IntoIterator<Item = &'r Resource>,
+    mut settle: impl FnMut(Kind, &mut Node),
+) -> Result<Trees, RenderError> {
+    let read = resources.into_iter().map(|resource| {
         let (kind, name) = (resource.kind(), resource.name().to_string());
         let failed = |source| RenderError::Resource { kind, name: name.clone(), source };
         let ty = api.message(kind.message()).ok_or_else(|| failed(Malformed(kind.message().to_owned())))?;
         let mut node = message::decode(api, ty, resource.body()).map_err(failed)?;
-        numbers::settle(api, kind.message(), &mut node, report);
-        order.push((kind, name.clone()));
-        all.insert((kind, name), node);
-    }
+        settle(kind, &mut node);
+        Ok(((kind, name), node))
+    });
+    read.collect()
+}
+
+/// Puts resources into a bootstrap.
+pub(super) fn assemble(api: &Api, resources: Trees, base: Document, report: &mut Report) -> Document {
+    let order: Vec<(Kind, String)> = resources.iter().map(|(key, _)| key.clone()).collect();
+    let all: BTreeMap<(Kind, String), Node> = resources.into_iter().collect();
     let mut inliner = Inliner { api, all, used: BTreeSet::new(), report };
     let mut lists: BTreeMap<&str, Vec<Child>> = BTreeMap::new();
     for (kind, name) in &order {
@@ -111,10 +151,10 @@ pub(super) fn assemble<'r>(
     }
     let layers: Vec<&Node> =
         all.iter().filter(|((kind, _), _)| *kind == Kind::Runtime).map(|(_, node)| node).collect();
-    let mut document = base(bootstrap)?;
+    let mut document = base;
     fill(&mut document.root, lists, &layers, report);
     drop_unanswered(&mut document.root, report);
-    Ok(document)
+    document
 }
 
 /// The bootstrap without its way to the bridge.

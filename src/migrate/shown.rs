@@ -74,7 +74,8 @@ pub(super) fn json(node: &Node, text: fn(&str) -> String) -> serde_json::Value {
     }
 }
 
-fn tree(value: &serde_json::Value) -> Node {
+/// JSON as a tree.
+pub(super) fn tree(value: &serde_json::Value) -> Node {
     match value {
         serde_json::Value::String(text) if is_duration(text) => Node::plain(text),
         serde_json::Value::String(text) => Node::text(text),

@@ -80,13 +80,22 @@ pub fn surely_within(a: Option<&Selector>, b: Option<&Selector>) -> bool {
 /// Whether it is known that a node can belong to the first audience and not to the second, none being
 /// everyone. Patterns over different things (an id here, a cluster there) leave it open, and so does metadata.
 pub fn surely_beyond(a: Option<&Selector>, b: Option<&Selector>) -> bool {
-    let Some(b) = b else { return false };
+    surely_beyond_all(a, &[b])
+}
+
+/// Whether it is known that a node can belong to the first audience and to none of the others.
+pub fn surely_beyond_all(a: Option<&Selector>, others: &[Option<&Selector>]) -> bool {
+    let others: Option<Vec<&Selector>> = others.iter().copied().collect();
+    // Nobody is beyond everyone.
+    let Some(others) = others else { return false };
     let Some(a) = a else {
         let any = || ANYTHING.to_owned();
         let (id, cluster, region, zone, sub_zone) = (any(), any(), any(), any(), any());
-        return !b.matches(&Node { id, cluster, region, zone, sub_zone, metadata: BTreeMap::new() });
+        let node = Node { id, cluster, region, zone, sub_zone, metadata: BTreeMap::new() };
+        return !others.iter().any(|b| b.matches(&node));
     };
-    a.0.iter().any(|p| !b.0.iter().any(|q| p.may_lie_within(q)))
+    let within = |p: &NodePattern| others.iter().flat_map(|b| &b.0).any(|q| p.may_lie_within(q));
+    !a.0.iter().all(within)
 }
 
 /// A text that no glob names: what it stands for in one, any other text may.
@@ -314,6 +323,13 @@ mod tests {
         assert_eq!(known(Some(&id("edge-*")), Some(&id("edge-1"))), Some(false));
         assert_eq!(known(Some(&id("edge-1*")), Some(&id("edge-*"))), None);
         assert_eq!(known(Some(&id("a")), Some(&cluster)), None);
+        let (one, other, all) = (id("edge-1"), id("core-*"), id("edge-*"));
+        assert!(surely_beyond_all(None, &[Some(&one), Some(&other)]));
+        assert!(surely_beyond_all(Some(&all), &[Some(&one), Some(&other)]));
+        assert!(!surely_beyond_all(Some(&one), &[Some(&other), Some(&all)]));
+        assert!(!surely_beyond_all(Some(&one), &[Some(&other), None]));
+        assert!(!surely_beyond_all(Some(&all), &[Some(&other), Some(&cluster)]));
+        assert!(surely_beyond_all(None, &[]));
     }
 
     #[test]

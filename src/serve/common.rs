@@ -9,29 +9,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::editions::Editions;
+use super::first::Firsts;
 use super::holding::{Kept, Sent};
 use super::names::Pool;
 use super::shelf::Shelf;
-use super::wire::{Item, Variant};
+use super::wire::{Encoded, Item, Items, Variant};
 use crate::resource::{Digest, Name};
 
 /// Fewer resources than these are not worth looking for.
 const MANY: usize = 16;
-
-/// The resources of a response, and what they are on the wire.
-#[derive(Debug)]
-struct Encoded {
-    variant: Variant,
-    items: Vec<Item>,
-    bytes: Vec<u8>,
-}
 
 /// Bytes that keep alive what they are found by.
 struct Owner(Arc<Encoded>);
 
 impl AsRef<[u8]> for Owner {
     fn as_ref(&self) -> &[u8] {
-        &self.0.bytes
+        self.0.bytes()
     }
 }
 
@@ -40,6 +33,7 @@ impl AsRef<[u8]> for Owner {
 pub(crate) struct Common {
     pub names: Pool,
     pub editions: Editions,
+    pub firsts: Firsts,
     sent: Shelf<BTreeMap<Name, Sent>>,
     encoded: Shelf<Encoded>,
 }
@@ -61,24 +55,25 @@ impl Common {
 
     /// Takes the resources out of a large response and encodes them, or finds them as they were
     /// encoded for another stream.
-    pub fn encode(&self, variant: Variant, items: &mut Vec<Item>) -> Option<Bytes> {
-        if items.len() < MANY {
-            return None;
-        }
-        let items = std::mem::take(items);
+    pub fn encode(&self, variant: Variant, items: &mut Items) -> Option<Bytes> {
+        let items = match std::mem::take(items) {
+            Items::Shared(encoded) => return Some(Bytes::from_owner(Owner(encoded))),
+            Items::Own(own) if own.len() < MANY => {
+                *items = Items::Own(own);
+                return None;
+            }
+            Items::Own(own) => own,
+        };
         let versions: Vec<Digest> = items.iter().map(|item| item.version).collect();
         let fingerprint = self.encoded.fingerprint((variant, versions));
         let is_same = |known: &Encoded| {
-            let mut pairs = known.items.iter().zip(&items);
-            known.variant == variant
-                && known.items.len() == items.len()
+            let mut pairs = known.items().iter().zip(&items);
+            known.variant() == variant
+                && known.items().len() == items.len()
                 && pairs.all(|(a, b)| is_same_item(a, b))
         };
-        let encoded = self.encoded.find(fingerprint, is_same).unwrap_or_else(|| {
-            let mut bytes = Vec::with_capacity(Item::encoded_len_all(&items, variant));
-            items.iter().for_each(|item| item.encode_as(variant, &mut bytes));
-            self.encoded.put(fingerprint, Encoded { variant, items, bytes })
-        });
+        let known = self.encoded.find(fingerprint, is_same);
+        let encoded = known.unwrap_or_else(|| self.encoded.put(fingerprint, Encoded::new(variant, items)));
         Some(Bytes::from_owner(Owner(encoded)))
     }
 }

@@ -11,13 +11,12 @@ use super::wire::{Item, NameList, Versions};
 use crate::resource::{Digest, Kind, Name};
 use crate::snapshot::View;
 
-/// The first request for a type: what it brings from an earlier stream is not sent again where it
-/// is equal, and told where it is gone (protocol rule 7).
+/// The first request for a type: what it asks for.
 pub(crate) fn start(
     holding: &mut Holding,
     view: Option<&View>,
     kind: Kind,
-    (subscribe, initial): (&NameList, &Versions),
+    subscribe: &NameList,
     common: &Common,
 ) -> Result<(), Refusal> {
     holding.subscription.start_delta(subscribe.is_empty());
@@ -27,6 +26,18 @@ pub(crate) fn start(
         }
     }
     holding.answer_due = holding.subscription.is_wildcard();
+    Ok(())
+}
+
+/// What it brings from an earlier stream is not sent again where it is equal, and told where it is gone
+/// (protocol rule 7).
+pub(crate) fn compare(
+    holding: &mut Holding,
+    view: Option<&View>,
+    kind: Kind,
+    initial: &Versions,
+    common: &Common,
+) -> Result<(), Refusal> {
     let wanted = &holding.subscription;
     if !initial.is_empty() && view.is_some_and(|view| common.editions.is_held(view, kind, wanted, initial)) {
         // Nearly all clients that come again.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::first::First;
 use super::subscription::Subscription;
 use crate::resource::{Claim, Digest, Kind, Name, Resource};
 use crate::snapshot::{Found, View};
@@ -80,6 +81,15 @@ pub(crate) struct InFlight {
     pub changed: Option<Instant>,
     /// That its answer is overdue was noted.
     pub overdue: bool,
+    /// The answer that it is, as long as others may be sent the same.
+    pub _first: Option<Arc<First>>,
+}
+
+impl InFlight {
+    /// This was sent just now.
+    pub fn new(sent: Arc<BTreeMap<Name, Sent>>, at: Instant) -> InFlight {
+        InFlight { sent, at, changed: None, overdue: false, _first: None }
+    }
 }
 
 /// One type on one stream.
@@ -150,8 +160,10 @@ impl Holding {
     /// Puts everything that the view has into the gap, as not held, except what is there already.
     pub fn want_all(&mut self, view: &View, kind: Kind) {
         // What is still on its way from before may or may not be held: it must be told.
-        for name in self.in_flight.iter().flat_map(|in_flight| in_flight.sent.keys()) {
-            self.gap.entry(name.clone()).or_insert(Held::Asked(None));
+        let sent = self.in_flight.iter().flat_map(|in_flight| in_flight.sent.keys());
+        for name in sent.cloned().collect::<Vec<_>>() {
+            let kept = self.on_its_way(&name);
+            self.gap.entry(name).or_insert(Held::Asked(kept));
         }
         for resource in view.iter(kind) {
             let named = self.subscription.contains(resource.name());
@@ -159,11 +171,7 @@ impl Holding {
             if named || self.gap.contains_key(resource.name()) {
                 continue;
             }
-            // What is still on its way from before may or may not be held: it must be told.
-            let on_its_way =
-                self.in_flight.as_ref().is_some_and(|sent| sent.sent.contains_key(resource.name()));
-            let held = if on_its_way { Held::Asked(None) } else { Held::Known(None) };
-            self.gap.insert(resource.name().clone(), held);
+            self.gap.insert(resource.name().clone(), Held::Known(None));
         }
     }
 
@@ -242,7 +250,7 @@ impl Holding {
         let kept = match self.gap.remove(name) {
             Some(held) => held.kept().cloned(),
             None if already_covered => view.and_then(|view| kept_of(view, kind, name)),
-            None => None,
+            None => self.on_its_way(name),
         };
         self.gap.insert(name.clone(), Held::Asked(kept));
     }
@@ -258,6 +266,12 @@ impl Holding {
     /// Takes the ACK of the response in flight.
     pub fn acknowledge(&mut self) -> Option<InFlight> {
         self.in_flight.take()
+    }
+
+    /// What the client may hold by now, of what it was sent and has not answered.
+    fn on_its_way(&self, name: &Name) -> Option<Kept> {
+        let sent = self.in_flight.as_ref()?.sent.get(name)?;
+        Some(Kept { version: sent.version?, resource: sent.resource.clone() })
     }
 
     /// Takes the NACK of the response in flight: its versions are not sent to this client again. The

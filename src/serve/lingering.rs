@@ -39,7 +39,7 @@ impl Lingering {
     }
 
     /// Whether there is nothing of the kind, as nearly always.
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

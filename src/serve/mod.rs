@@ -14,6 +14,7 @@ mod draining;
 mod editions;
 mod exchange;
 mod fingerprint;
+mod first;
 mod grpc;
 mod heartbeat;
 mod histogram;
@@ -47,4 +48,6 @@ pub use journal::{Event, Journal, Rejection, Stream};
 pub use peer::{Peer, Proof};
 pub use phases::Pace;
 pub use session::{Next, Refusal, Rules, Session};
-pub use wire::{Identity, Item, Malformed, NameList, Names, Request, Response, Variant, Versions};
+pub use wire::{
+    Encoded, Identity, Item, Items, Malformed, NameList, Names, Request, Response, Variant, Versions,
+};

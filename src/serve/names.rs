@@ -70,8 +70,8 @@ impl NameSet {
     }
 
     /// The set that is shared, if it is this one.
-    pub fn shared(&self) -> Option<&Shared> {
-        (self.more.is_empty() && self.less.is_empty()).then_some(&*self.shared)
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
+        (self.more.is_empty() && self.less.is_empty()).then_some(&self.shared)
     }
 
     /// How many names there are.

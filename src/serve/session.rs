@@ -15,6 +15,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::common::Common;
+use super::first::waits_for_nothing;
 use super::insight::Insight;
 use super::journal::Event;
 use super::phases::Pace;
@@ -98,6 +99,8 @@ pub struct Session {
     /// Secrets are not sent here, and whether that was noted.
     withheld: Option<bool>,
     nonces: u64,
+    /// What goes out next, made when it was asked for.
+    ready: Option<Box<(Kind, Response)>>,
     events: Vec<Event>,
 }
 
@@ -119,6 +122,7 @@ impl Session {
             foreign: Vec::new(),
             withheld: None,
             nonces: 0,
+            ready: None,
             events: Vec::new(),
         }
     }
@@ -186,12 +190,14 @@ impl Session {
         let siblings = self.siblings.clone();
         let mut shared = siblings.lock();
         let first = shared.holdings.get(kind, self.id).is_none();
+        self.take_back(&mut shared, kind)?;
         let stale = !self.settle(&mut shared, kind, &request.nonce, request.error, now);
         if stale && self.variant == Variant::Sotw {
             return Ok(());
         }
-        let Shared { view, holdings, .. } = &mut *shared;
+        let Shared { view, holdings, lingering, .. } = &mut *shared;
         let view = view.as_ref();
+        let is_free = lingering.is_empty() && waits_for_nothing(kind, holdings);
         let mut holding = holdings.get_or_start(kind, self.id);
         let before = (holding.subscription.is_wildcard(), holding.subscription.named());
         match &request.names {
@@ -200,7 +206,12 @@ impl Session {
                     if !initial.is_empty() {
                         self.quiet_until = Some(now + self.rules.pace.resume);
                     }
-                    delta::start(&mut holding, view, kind, (subscribe, initial), &self.common)?;
+                    delta::start(&mut holding, view, kind, subscribe, &self.common)?;
+                    let alike = self.quiet_until.is_none() && self.ready.is_none() && unsubscribe.is_empty();
+                    let all = view.filter(|_| is_free && alike);
+                    if !all.is_some_and(|view| self.answer_first(view, kind, &mut holding, now)) {
+                        delta::compare(&mut holding, view, kind, initial, &self.common)?;
+                    }
                 } else {
                     delta::change(&mut holding, view, kind, subscribe)?;
                 }

@@ -3,6 +3,8 @@
 //! One type serves both variants; they differ only in how requests change it. Keeps the wildcard
 //! rules (protocol rule 5): an empty first list means everything, as long as no name was given.
 
+use std::sync::Arc;
+
 use super::names::{NameSet, Pool, Shared};
 use super::session::Refusal;
 use super::wire::NameList;
@@ -38,7 +40,7 @@ impl Subscription {
     }
 
     /// The names that are wanted by name, if others want just these.
-    pub fn shared(&self) -> Option<&Shared> {
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
         self.names.shared()
     }
 

@@ -5,6 +5,7 @@
 //! is built, bytes are only put side by side. Field numbers are those of Envoy's `discovery.proto`.
 
 mod identity;
+mod items;
 mod request;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use crate::resource::{Digest, Name, Resource};
 
 pub use identity::Identity;
+pub use items::{Encoded, Items};
 pub use request::{Malformed, NameList, Names, Request, Versions};
 
 /// Which of the two transport variants a stream speaks.
@@ -54,7 +56,7 @@ pub struct Response {
     /// Nonce of this response on its stream.
     pub nonce: String,
     /// What it carries.
-    pub items: Vec<Item>,
+    pub items: Items,
     /// Names that do not exist (any more); delta only.
     pub removed: Vec<Name>,
     /// Name, version and instance of this server.
@@ -86,7 +88,7 @@ impl Response {
 
     /// Length of what `encode` writes, in bytes.
     pub fn encoded_len(&self) -> usize {
-        let items = Item::encoded_len_all(&self.items, self.variant);
+        let items = self.items.encoded_len(self.variant);
         let removed: usize = match self.variant {
             Variant::Delta => self.removed.iter().map(|name| field_len(name.len())).sum(),
             Variant::Sotw => 0,
@@ -247,7 +249,8 @@ mod tests {
                     resource: None,
                     ttl: Some(Duration::from_secs(9)),
                 },
-            ],
+            ]
+            .into(),
             removed: if variant == Variant::Delta { vec!["gone".into(), "".into()] } else { Vec::new() },
             server: "xds-bridge/0.0 test".into(),
         }

@@ -3,50 +3,74 @@
 //! Comes in: the mix that would be served, and what somebody has accepted. Goes out: findings, and the
 //! reasons to hold the change back. Changes nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use imbl::OrdMap;
 
 use super::Fragments;
 use crate::app::guard::{self, Removal};
-use crate::app::look::Look;
-use crate::app::mix::Mix;
+use crate::app::look::{FileName, Look};
+use crate::app::mix::{Mix, Places};
 use crate::app::policy::{Accept, OnError};
 use crate::app::standing::Hold;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::load::{self, References};
-use crate::source::DirState;
+
+/// A step from what is served to what would be.
+pub(super) struct Step<'a> {
+    /// Where what is served stands.
+    pub places: &'a Places,
+    /// What is served of each file.
+    pub served: &'a OrdMap<FileName, Arc<Look>>,
+    /// The files that differ.
+    pub pending: &'a BTreeSet<FileName>,
+    /// What would be served.
+    pub mix: &'a Mix,
+    /// Whether it is the first, from nothing.
+    pub is_first: bool,
+}
 
 impl Fragments {
-    /// Whether it is not known what all files are to give, not even from before.
+    /// Whether it is not known what all files are to give.
     pub(super) fn is_incomplete(&self) -> bool {
+        self.surroundings.is_incomplete() || self.is_lacking()
+    }
+
+    /// Whether it is not known what files gave that give nothing good now.
+    pub(super) fn is_lacking(&self) -> bool {
         self.broken.iter().any(|name| !self.good.contains_key(name) && self.may_lack(name))
-            || self.surroundings.is_incomplete()
-            || self.sources.dirs.iter().any(|dir| matches!(dir.state, DirState::Unreadable(_)))
+            || self.may_lack_unreadable()
     }
 
     /// What is wrong with files that are good each for themselves, and what of that holds them back.
-    pub(super) fn judge(&self, mix: &Mix, accept: Accept) -> (Vec<Diagnostic>, Vec<Hold>) {
-        let first = !self.builder.current().is_loaded();
+    pub(super) fn judge(&self, step: &Step<'_>, accept: Accept) -> (Vec<Diagnostic>, Vec<Hold>) {
+        let &Step { mix, is_first: first, .. } = step;
         let mut holds = Vec::new();
         let mut findings = mix.places.catalog.clashes(&mix.touched);
         if !findings.is_empty() {
             holds.push(Hold::Contradiction);
         }
-        let unresolved = self.unresolved(mix, first, accept);
+        let unresolved = self.unresolved(step, accept);
         if !first && unresolved.iter().any(Diagnostic::is_error) {
             holds.push(Hold::Unresolved);
         }
         findings.extend(unresolved);
         findings.extend(guard::unreadable(&self.sources));
         if !first && !accept.removals {
-            let gone = self.pending.iter().filter(|name| !self.sources.files.contains_key(*name));
-            let gone: Vec<&Arc<Look>> = gone.filter_map(|name| self.served.get(name)).collect();
-            let (before, now) = (&self.places.catalog, &mix.places.catalog);
+            let gone = step.pending.iter().filter(|name| !self.sources.files.contains_key(*name));
+            let gone: Vec<&Arc<Look>> = gone.filter_map(|name| step.served.get(name)).collect();
+            let (before, now) = (&step.places.catalog, &mix.places.catalog);
             let removal = Removal { before, now, touched: &mix.touched, gone: &gone, sources: &self.sources };
             let accidents = removal.findings();
             if !accidents.is_empty() {
                 holds.push(Hold::Removal);
             }
             findings.extend(accidents);
+        }
+        if !first && self.surroundings.is_incomplete() {
+            holds.push(Hold::Variables);
+            findings.extend(self.surroundings.problems().cloned());
         }
         if self.policy.on_error == OnError::Hold && !self.broken.is_empty() {
             holds.push(Hold::Errors);
@@ -55,8 +79,9 @@ impl Fragments {
     }
 
     /// References that nothing satisfies; an error if it is new and requests depend on it.
-    pub(super) fn unresolved(&self, mix: &Mix, first: bool, accept: Accept) -> Vec<Diagnostic> {
-        let (before, now) = (&self.places.catalog, &mix.places.catalog);
+    fn unresolved(&self, step: &Step<'_>, accept: Accept) -> Vec<Diagnostic> {
+        let &Step { places, mix, is_first: first, .. } = step;
+        let (before, now) = (&places.catalog, &mix.places.catalog);
         let references = References { before, now, external: &self.policy.external_clusters };
         // What is missing may stand in a file that could not be read.
         let at_first = if self.is_incomplete() { Severity::Warning } else { self.policy.unresolved };

@@ -7,11 +7,10 @@
 use std::sync::Arc;
 
 use super::Fragments;
+use crate::app::guard::stands_in;
 use crate::app::look::{FileName, Kept, Look, Saved, load_all};
-use crate::app::mix::Mix;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::snapshot::Snapshot;
-use crate::source::SourceFile;
+use crate::source::{DirState, Directory, FileKind, ReadProblem, SourceFile};
 
 impl Fragments {
     /// At the start, a broken file has its last good content from before; gives what to say of it.
@@ -34,7 +33,7 @@ impl Fragments {
         self.load_saved(&now.name, Saved { path: now.path.clone(), ..saved })
     }
 
-    fn load_saved(&self, name: &FileName, saved: Saved) -> Option<Arc<Look>> {
+    pub(super) fn load_saved(&self, name: &FileName, saved: Saved) -> Option<Arc<Look>> {
         let source = SourceFile { path: saved.path, content: Ok(saved.text.into()) };
         let files = [(name, &source)];
         self.surroundings
@@ -60,6 +59,43 @@ impl Fragments {
         Some(Diagnostic::new(Severity::Warning, "last-good-content", broken.path.clone(), message))
     }
 
+    /// Whether something stands there that never held a fragment: a pipe, a socket, a device.
+    fn is_no_file(&self, name: &FileName) -> bool {
+        use FileKind::{Device, Fifo, Socket};
+        let content = self.sources.files.get(name).map(|file| &file.content);
+        matches!(content, Some(Err(ReadProblem::NotRegular(Fifo | Socket | Device))))
+    }
+
+    /// At the start, configuration directories that cannot be read have what was in them.
+    pub(super) fn recall_unreadable(&mut self) {
+        if self.builder.current().is_loaded() || self.unreadable().next().is_none() {
+            return;
+        }
+        let unseen = self.saved.keys().filter(|name| !self.sources.files.contains_key(*name));
+        let unseen: Vec<FileName> = unseen.filter(|name| !self.good.contains_key(*name)).cloned().collect();
+        for name in unseen {
+            let Some(saved) = self.saved.get(&name).and_then(Kept::read) else { continue };
+            if !self.unreadable().any(|dir| stands_in(dir, &saved.path)) {
+                continue;
+            }
+            if let Some(old) = self.load_saved(&name, saved).filter(|old| !old.has_errors()) {
+                self.good.insert(name.clone(), old);
+                self.pending.insert(name.clone());
+                self.unseen.insert(name);
+            }
+        }
+    }
+
+    /// Whether something that was in a directory that cannot be read may not be known.
+    pub(super) fn may_lack_unreadable(&self) -> bool {
+        let is_unknown = |name| !self.sources.files.contains_key(name) && !self.good.contains_key(name);
+        self.unreadable().next().is_some() && (!self.all_saved || self.saved.keys().any(is_unknown))
+    }
+
+    fn unreadable(&self) -> impl Iterator<Item = &Directory> {
+        self.sources.dirs.iter().filter(|dir| matches!(dir.state, DirState::Unreadable(_)))
+    }
+
     /// The saved files that would stand below this name, and are not seen there.
     fn unseen_below(&self, name: &FileName) -> impl Iterator<Item = &FileName> {
         let is_below = move |file: &&FileName| is_below(file, name);
@@ -69,7 +105,7 @@ impl Fragments {
     /// Whether a broken file without good content may have been served before: then a start without it would
     /// take that away.
     pub(super) fn may_lack(&self, name: &FileName) -> bool {
-        !self.all_saved
+        (!self.all_saved && !self.is_no_file(name))
             || self.saved.contains_key(name)
             || self.unseen_below(name).any(|file| !self.good.contains_key(file))
     }
@@ -77,7 +113,11 @@ impl Fragments {
     /// What stands below a directory that can be read again is what is found in it.
     pub(super) fn forget_unseen(&mut self) {
         let (files, broken) = (&self.sources.files, &self.broken);
-        let is_unseen = |file: &FileName| broken.iter().any(|name| is_below(file, name));
+        let is_unreadable = |file: &FileName| {
+            self.good.get(file).is_some_and(|look| self.unreadable().any(|dir| stands_in(dir, &look.path)))
+        };
+        let is_unseen =
+            |file: &FileName| broken.iter().any(|name| is_below(file, name)) || is_unreadable(file);
         let seen: Vec<FileName> = self
             .unseen
             .iter()
@@ -126,23 +166,6 @@ impl Fragments {
             }
             self.pending.insert(name);
         }
-    }
-
-    /// Serves all that was served before the daemon was started, if it still can be.
-    pub(super) fn restore(&mut self) -> Option<Snapshot> {
-        let load = |(name, kept): (&FileName, &Kept)| self.load_saved(name, kept.read()?);
-        let looks: Option<Vec<Arc<Look>>> = self.saved.iter().map(load).collect();
-        let looks = looks.filter(|looks| !looks.is_empty() && !looks.iter().any(|look| look.has_errors()))?;
-        let restored = looks.into_iter().map(|look| (look.name.clone(), look)).collect();
-        let newest = std::mem::replace(&mut self.good, restored);
-        let waiting = std::mem::replace(&mut self.pending, self.good.keys().cloned().collect());
-        let mix = Mix::new(&self.places, &self.pending, &self.served, &self.good);
-        let is_sound = mix.places.catalog.clashes(&mix.touched).is_empty();
-        let snapshot = if is_sound { self.serve(mix) } else { None };
-        self.good = newest;
-        self.pending = waiting;
-        self.pending.extend(self.served.keys().cloned());
-        snapshot
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Mark {
     /// Of all names, whatever their order.
     digest: u128,
     is_there: bool,
+    /// It was taken away, which may not be on the disk yet.
+    is_unsynced: bool,
 }
 
 impl Mark {
@@ -45,16 +47,22 @@ impl Mark {
 
     /// To be called before what changed is served: these names, and whether each of them is still there.
     ///
-    /// A sudden loss of power within the next moments may bring the mark back, for it does not wait for the disk:
-    /// what was served for a shorter time than that is what a start with a broken file may lack then.
+    /// A sudden loss of power within the next moments may bring the mark back, for who serves does not wait for
+    /// the disk: [`unsynced`] is for that, at once behind the serving. What was served for a shorter time than
+    /// that is what a start with a broken file may lack then.
+    ///
+    /// [`unsynced`]: Mark::unsynced
     pub(super) fn announce(&mut self, changes: impl Iterator<Item = (FileName, bool)>) -> io::Result<()> {
         // Not `any`: all of them are to be noted.
         let others = changes.filter(|(name, is_there)| self.note(name, *is_there)).count();
         if others > 0 {
             self.is_there = false;
             return match fs::remove_file(self.path()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => {
+                    self.is_unsynced = true;
+                    removed
+                }
             };
         }
         Ok(())
@@ -67,6 +75,11 @@ impl Mark {
             self.digest ^= Digest::of([name.as_bytes()]).0;
         }
         differs
+    }
+
+    /// The directory that is to be synced because the mark was taken away; it is told once.
+    pub(super) fn unsynced(&mut self) -> Option<PathBuf> {
+        std::mem::take(&mut self.is_unsynced).then(|| self.root.clone())
     }
 
     fn path(&self) -> PathBuf {
@@ -139,6 +152,11 @@ mod tests {
         assert!(mark.due().is_none() && is_whole(&["a"]));
         // It goes before a new name is served, and comes back when that is saved.
         mark.announce([("b".into(), true), ("c".into(), true)].into_iter()).expect("taken away");
+        assert_eq!(
+            (mark.unsynced().as_deref(), mark.unsynced()),
+            (Some(dir.path()), None),
+            "to be synced once"
+        );
         for list in [&["a"][..], &["a", "b"], &["a", "b", "c"]] {
             assert!(!is_whole(list), "{list:?}");
         }

@@ -69,6 +69,28 @@ fn a_start_with_a_fragment_that_was_never_good_serves_the_others_if_all_that_was
 }
 
 #[test]
+fn what_is_no_file_keeps_no_start_from_serving_the_others() {
+    let start = |kind, saved: &[(&str, &str)]| {
+        let mut bench = Bench::with(Policy::default(), saved);
+        let file = SourceFile { path: "d/p.yaml".into(), content: Err(ReadProblem::NotRegular(kind)) };
+        bench.sources.files.insert("p.yaml".into(), file);
+        bench.write(&[("a.yaml", Some(&cluster("a")))]);
+        let outcome = bench.fragments.update(&bench.sources, &["a.yaml".into(), "p.yaml".into()]);
+        (bench.take(outcome), bench.served(), bench.condition("p.yaml"))
+    };
+    for kind in [FileKind::Fifo, FileKind::Socket, FileKind::Device] {
+        let (outcome, served, condition) = start(kind, &[]);
+        assert!(is_published(&outcome), "{outcome:?}");
+        assert_eq!(said(&outcome), ["error unreadable-file d/p.yaml"]);
+        assert_eq!((served, condition), (vec!["a".into()], Some(Condition::Refused)));
+        let (_, served, condition) = start(kind, &[("p.yaml", &cluster("p"))]);
+        assert_eq!((served, condition), (vec!["a".into(), "p".into()], Some(Condition::Stale)));
+        let (outcome, ..) = start(kind, &[("p.yaml", BROKEN)]);
+        assert!(matches!(outcome.verdict, Verdict::NotYet), "what it held is unknown: {outcome:?}");
+    }
+}
+
+#[test]
 fn a_start_with_a_directory_that_cannot_be_read_serves_what_was_in_it() {
     let saved =
         [("a.yaml", &*cluster("a")), ("sub/b.yaml", &*cluster("b")), ("sub/x/c.yaml", &*cluster("c"))];
@@ -119,6 +141,7 @@ fn a_start_with_a_contradiction_serves_what_was_served_before() {
     // The same for an error, when errors hold everything.
     let policy = Policy { on_error: OnError::Hold, ..Policy::default() };
     let mut bench = Bench::with(policy.clone(), &saved);
+    bench.fragments = bench.fragments.with_all_saved(true);
     let outcome = bench.change(&[("a.yaml", Some(BROKEN)), ("b.yaml", Some(&cluster("b")))]);
     assert_eq!(held(&outcome), [Hold::Errors]);
     assert_eq!(bench.served(), ["a", "gone"]);

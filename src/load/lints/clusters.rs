@@ -56,8 +56,12 @@ impl Decoder<'_> {
                     "add `eds_cluster_config: {eds_config: {ads: {}, resource_api_version: V3}}`".to_owned(),
                 );
             }
-            Discovery::StrictDns => self.lint_resolved(child(node, "load_assignment")),
+            Discovery::StrictDns => {
+                self.lint_back_off_in("", node, "dns_failure_refresh_rate");
+                self.lint_resolved(child(node, "load_assignment"));
+            }
             Discovery::LogicalDns => {
+                self.lint_back_off_in("", node, "dns_failure_refresh_rate");
                 self.lint_logical_dns(node, place);
                 self.lint_resolved(child(node, "load_assignment"));
             }
@@ -138,6 +142,10 @@ impl Decoder<'_> {
                 continue;
             };
             let socket = child(address, "socket_address");
+            if let Some(socket) = socket {
+                let place = format!("{}.endpoint.address.socket_address", path(prefix, place));
+                self.lint_port(&place, socket);
+            }
             let ip = socket.and_then(|socket| child(socket, "address"));
             if let Some(ip) = ip.filter(|ip| ip.text().is_some_and(|ip| !is_ip(ip))) {
                 let place = path(prefix, place);
@@ -157,6 +165,14 @@ impl Decoder<'_> {
                 let message = "a cluster that resolves names takes no `resolver_name` in an address";
                 self.bad_cluster(&place, entry.key_span, message);
             }
+        }
+    }
+
+    /// A port by name: only what resolves addresses could know its number.
+    pub(super) fn lint_port(&mut self, place: &str, socket: &Node<'_>) {
+        if let Some(port) = entry(socket, "named_port").filter(|_| child(socket, "resolver_name").is_none()) {
+            let message = "a port is a number here: nothing resolves `named_port`";
+            self.misplaced_part(&format!("{place}.named_port"), port.key_span, message, "write `port_value`");
         }
     }
 

@@ -97,6 +97,7 @@ impl Decoder<'_> {
     pub(super) fn lint_listener(&mut self, node: &Node<'_>) {
         for address in addresses(node) {
             let Some(socket) = child(address, "socket_address") else { continue };
+            self.lint_port("address.socket_address", socket);
             let Some(ip) = child(socket, "address") else { continue };
             if ip.text().is_some_and(|ip| !is_ip(ip)) && text(socket, "resolver_name").is_none() {
                 let place = "address.socket_address.address";

@@ -11,6 +11,7 @@ mod filters;
 mod formats;
 mod listeners;
 mod needs;
+mod pairs;
 mod re2;
 mod routes;
 mod tls;
@@ -18,7 +19,6 @@ mod tls;
 use super::decode::Decoder;
 use super::scalar::{self, Typed, typed};
 use super::yaml::{Entry, Node};
-use crate::diagnostic::Severity;
 use crate::envoy_api::MessageType;
 
 use clusters::is_ip;
@@ -60,7 +60,14 @@ impl Decoder<'_> {
                 self.lint_times(node, &["per_try_timeout", "per_try_idle_timeout"]);
             }
             "config.route.v3.WeightedCluster" => self.lint_weights(node),
-            "config.core.v3.ApiConfigSource" => self.lint_transport_version(node),
+            "config.core.v3.ApiConfigSource" => {
+                self.lint_transport_version(node);
+                for (at, service) in elements(node, "grpc_services").iter().enumerate() {
+                    if let Some(grpc) = child(service, "envoy_grpc") {
+                        self.lint_retries(&format!("grpc_services[{at}].envoy_grpc."), grpc);
+                    }
+                }
+            }
             "config.core.v3.HttpProtocolOptions" => {
                 self.lint_times(node, &["idle_timeout", "max_connection_duration", "max_stream_duration"]);
             }
@@ -74,9 +81,30 @@ impl Decoder<'_> {
             "config.core.v3.HealthCheck.HttpHealthCheck" => {
                 self.lint_statuses(node, "expected_statuses");
                 self.lint_statuses(node, "retriable_statuses");
+                self.lint_check_request(node);
             }
-            "config.cluster.v3.Cluster.RingHashLbConfig" => {
-                self.lint_order(node, "", ("minimum_ring_size", "maximum_ring_size"), false);
+            "config.core.v3.HealthCheck.Payload" => self.lint_hex(node, "text"),
+            "config.core.v3.Http2ProtocolOptions" => self.lint_settings(node),
+            "config.cluster.v3.OutlierDetection" => {
+                self.lint_order(node, "", ("base_ejection_time", "max_ejection_time"), "30s");
+            }
+            "extensions.clusters.dns.v3.DnsCluster.RefreshRate"
+            | "config.route.v3.RetryPolicy.RetryBackOff" => {
+                self.lint_back_off("", node);
+            }
+            "config.core.v3.RemoteDataSource" | "extensions.filters.http.jwt_authn.v3.RemoteJwks" => {
+                self.lint_retries("", node);
+            }
+            "extensions.filters.network.tcp_proxy.v3.TcpProxy" => {
+                self.lint_back_off_in("", node, "backoff_options");
+            }
+            "extensions.load_balancing_policies.ring_hash.v3.RingHash" => self.lint_ring(node, ""),
+            "config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector"
+            | "extensions.load_balancing_policies.subset.v3.Subset.LbSubsetSelector" => {
+                self.lint_subset(node);
+            }
+            "config.listener.v3.FilterChainMatch" => {
+                self.lint_unimplemented(node, &["address_suffix", "suffix_len"]);
             }
             "type.v3.FractionalPercent" => self.lint_percent(node),
             "type.matcher.v3.RegexMatcher" => self.lint_regex(node),
@@ -108,6 +136,13 @@ impl Decoder<'_> {
     /// Looks at what must stand in a message.
     fn lint_parts(&mut self, name: &str, node: &Node<'_>) {
         match name {
+            "config.cluster.v3.LoadBalancingPolicy" => self.lint_policies(node),
+            "config.route.v3.RouteAction.RequestMirrorPolicy" => {
+                self.lint_one_text(node, ["cluster", "cluster_header"]);
+            }
+            "config.route.v3.WeightedCluster.ClusterWeight" => {
+                self.lint_one_text(node, ["name", "cluster_header"]);
+            }
             "config.core.v3.ApiConfigSource" => self.lint_api_source(node),
             "config.listener.v3.Listener" => self.lint_listener_parts(node),
             "extensions.filters.http.ext_proc.v3.ExternalProcessor" => self.lint_one_service(node),
@@ -121,25 +156,6 @@ impl Decoder<'_> {
 }
 
 impl Decoder<'_> {
-    /// Ranges of statuses, none of which may be empty; elsewhere Envoy takes an empty range, and nothing matches.
-    fn lint_statuses(&mut self, node: &Node<'_>, field: &str) {
-        for (at, range) in child(node, field).map(Node::elements).unwrap_or_default().iter().enumerate() {
-            self.lint_order(range, &format!("{field}[{at}]."), ("start", "end"), true);
-        }
-    }
-
-    /// Two ends of a range, of which the second must be greater, or at least not smaller.
-    fn lint_order(&mut self, node: &Node<'_>, inside: &str, (low, high): (&str, &str), is_strict: bool) {
-        let Some(end) = child(node, high) else { return };
-        let (Some(from), Some(to)) = (child(node, low).and_then(number), number(end)) else { return };
-        if from > to || is_strict && from == to {
-            let than = if is_strict { "greater than" } else { "at least" };
-            let message = format!("`{high}` must be {than} `{low}`, which is {from}");
-            let place = format!("{inside}{high}");
-            self.findings.add_under(&place, Severity::Error, "empty-range", end.span, message);
-        }
-    }
-
     /// The protocol that was removed from Envoy in 2021.
     fn lint_transport_version(&mut self, node: &Node<'_>) {
         if let Some(version) = child(node, "transport_api_version").filter(|it| is_value(Some(it), "V2", 1)) {
@@ -226,14 +242,15 @@ fn is_value(node: Option<&Node<'_>>, name: &str, number: u64) -> bool {
     })
 }
 
-/// The type that an `Any` says to be, without its host; of a `TypedStruct`, the one in it.
+/// The type that an `Any` says to be, without its host; of a `TypedStruct`, the one in it, which may be
+/// none.
 fn type_of<'n>(any: &'n Node<'_>) -> Option<&'n str> {
     let (_, name) = any.get(&["@type"])?.text()?.rsplit_once('/')?;
     match name {
         "udpa.type.v1.TypedStruct" | "xds.type.v3.TypedStruct" => {
-            Some(text(any, "type_url")?.rsplit('/').next().unwrap_or_default())
+            Some(text(any, "type_url").unwrap_or_default().rsplit('/').next().unwrap_or_default())
         }
-        name => Some(name),
+        name => Some(name).filter(|name| !name.is_empty()),
     }
 }
 

@@ -27,8 +27,18 @@ impl Decoder<'_> {
 
     /// A listener opens an address, and over UDP it has no connections to filter.
     pub(super) fn lint_listener_parts(&mut self, node: &Node<'_>) {
+        let is_udp = is_value(
+            child(node, "address")
+                .and_then(|it| child(it, "socket_address"))
+                .and_then(|it| child(it, "protocol")),
+            "UDP",
+            1,
+        );
+        let is_quic =
+            child(node, "udp_listener_config").is_some_and(|it| child(it, "quic_options").is_some());
+        self.lint_codecs(node, is_udp && is_quic);
         let place = child(node, "name").map_or_else(|| self.findings.head(node.span), |name| name.span);
-        let Some(address) = child(node, "address") else {
+        if child(node, "address").is_none() {
             if node.entries().is_some()
                 && child(node, "internal_listener").is_none()
                 && child(node, "api_listener").is_none()
@@ -37,11 +47,7 @@ impl Decoder<'_> {
                 self.missing_part(place, "this listener has no `address`", hint);
             }
             return;
-        };
-        let is_udp =
-            is_value(child(address, "socket_address").and_then(|it| child(it, "protocol")), "UDP", 1);
-        let is_quic =
-            child(node, "udp_listener_config").is_some_and(|it| child(it, "quic_options").is_some());
+        }
         if let Some(chains) = entry(node, "filter_chains")
             && is_udp
             && !is_quic
@@ -50,6 +56,40 @@ impl Decoder<'_> {
             let message = "a listener of UDP without QUIC has no connections, so no `filter_chains`";
             let hint = "put what takes datagrams under `listener_filters`, or add `udp_listener_config: { quic_options: {} }`";
             self.misplaced_part("filter_chains", chains.key_span, message, hint);
+        }
+    }
+
+    /// HTTP/3 is what QUIC carries, and nothing else is; and QUIC is never without TLS.
+    fn lint_codecs(&mut self, listener: &Node<'_>, is_quic: bool) {
+        let chains = elements(listener, "filter_chains").iter().enumerate();
+        let chains = chains.map(|(at, chain)| (format!("filter_chains[{at}]"), chain));
+        let default = child(listener, "default_filter_chain");
+        let default = default.map(|chain| ("default_filter_chain".to_owned(), chain));
+        for (place, chain) in chains.chain(default).filter(|(_, chain)| chain.entries().is_some()) {
+            if is_quic && child(chain, "transport_socket").is_none() {
+                let span = self.findings.head(chain.span);
+                let hint = "add `transport_socket` with QuicDownstreamTransport";
+                let before = self.findings.enter(&place);
+                self.missing_part(span, "QUIC has TLS always, and here is no `transport_socket`", hint);
+                self.findings.back(before);
+            }
+            for (at, filter) in elements(chain, "filters").iter().enumerate() {
+                let Some(manager) = child(filter, "typed_config").filter(|any| is_manager(any)) else {
+                    continue;
+                };
+                let codec = entry(manager, "codec_type");
+                let is_http3 = is_value(codec.map(|codec| &codec.value), "HTTP3", 3);
+                let span = codec.map_or_else(|| self.findings.head(manager.span), |codec| codec.value.span);
+                let place = format!("{place}.filters[{at}].typed_config.codec_type");
+                if is_http3 && !is_quic {
+                    let message = "HTTP/3 is spoken over QUIC only, and this listener does not";
+                    let hint = "remove it; HTTP/3 needs a listener of its own, on UDP with `quic_options`";
+                    self.misplaced_part(&place, span, message, hint);
+                } else if is_quic && !is_http3 {
+                    let hint = "write `codec_type: HTTP3`";
+                    self.misplaced_part(&place, span, "over QUIC only HTTP/3 is spoken", hint);
+                }
+            }
         }
     }
 
@@ -199,8 +239,30 @@ impl Decoder<'_> {
         }
     }
 
-    /// What a cluster's kind of discovery, and its health checks, need of it.
+    /// Ways to balance that exclude each other.
+    fn lint_balancing(&mut self, node: &Node<'_>) {
+        let policy = child(node, "lb_policy");
+        let is_given = child(node, "load_balancing_policy").is_some();
+        let rival = match () {
+            () if is_given => "`load_balancing_policy`",
+            () if is_value(policy, "CLUSTER_PROVIDED", 6) => "`lb_policy: CLUSTER_PROVIDED`",
+            () if is_value(policy, "RING_HASH", 2) => {
+                if let Some(ring) = child(node, "ring_hash_lb_config") {
+                    self.lint_ring(ring, "ring_hash_lb_config.");
+                }
+                return;
+            }
+            () => return,
+        };
+        if let Some(subsets) = entry(node, "lb_subset_config") {
+            let message = format!("{rival} stands beside it, and only one of them is possible");
+            self.misplaced_part("lb_subset_config", subsets.key_span, &message, "remove one of them");
+        }
+    }
+
+    /// What a cluster's kind of discovery, its way to balance and its health checks need of it.
     pub(super) fn lint_cluster_parts(&mut self, node: &Node<'_>) {
+        self.lint_balancing(node);
         let custom = child(node, "cluster_type").and_then(|it| child(it, "typed_config"));
         let provides = [
             "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
@@ -228,6 +290,13 @@ impl Decoder<'_> {
             }
         }
     }
+}
+
+/// Whether this configures an HTTP connection manager, with its fields at hand.
+fn is_manager(any: &Node<'_>) -> bool {
+    const MANAGER: &str =
+        "/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    any.get(&["@type"]).and_then(Node::text).is_some_and(|url| url.ends_with(MANAGER))
 }
 
 /// Whether a time is less than nothing.

@@ -51,6 +51,16 @@ const CIPHERS: [&str; 22] = [
     "ECDHE-ECDSA-AES128-SHA256",
 ];
 
+/// BoringSSL's names of groups of ciphers.
+const GROUPS: [&str; 28] = [
+    "ALL", "kRSA", "kECDHE", "kEECDH", "ECDH", "kPSK", "aRSA", "aECDSA", "ECDSA", "aPSK", "ECDHE", "EECDH",
+    "RSA", "PSK", "3DES", "AES128", "AES256", "AES", "AESGCM", "CHACHA20", "SHA", "SHA1", "SSLv3", "TLSv1",
+    "TLSv1.2", "HIGH", "FIPS", "DEFAULT",
+];
+
+/// BoringSSL's rules, which are no names.
+const RULES: [&str; 1] = ["@STRENGTH"];
+
 impl Decoder<'_> {
     /// A server shows a certificate.
     pub(super) fn lint_server_certificate(&mut self, node: &Node<'_>) {
@@ -113,30 +123,35 @@ impl Decoder<'_> {
 
     pub(super) fn lint_ciphers(&mut self, node: &Node<'_>) {
         for (index, suite) in elements(node, "cipher_suites").iter().enumerate() {
-            let names = suite.text().unwrap_or_default().split([':', ',', ' ', '|']);
-            for name in names.map(|name| name.trim_matches(['[', ']'])) {
-                let is_new = name.starts_with("TLS_AES_") || name.starts_with("TLS_CHACHA20_");
-                if !is_new && (!is_openssl(name) || CIPHERS.contains(&name)) {
-                    continue;
-                }
-                let place = format!("cipher_suites[{index}]");
-                let message = format!("Envoy's TLS library has no cipher `{name}` to choose");
-                let hint = if is_new {
-                    "ciphers of TLS 1.3 are always on: remove it"
-                } else {
-                    "remove it; such as ECDHE-RSA-AES128-GCM-SHA256 is possible"
-                };
-                self.findings.add_under(&place, Severity::Error, "bad-cipher", suite.span, message).hint =
-                    Some(hint.to_owned());
-            }
+            // Names stand between colons and, in a group of equals, bars; before them what is done with them;
+            // and names that are joined by `+` say which ciphers are meant together.
+            let names = suite.text().unwrap_or_default().split([':', '|']);
+            let names = names.map(|name| name.trim_matches(['[', ']']).trim_start_matches(['!', '-', '+']));
+            let bad =
+                names.flat_map(|name| name.split('+')).find(|name| !name.is_empty() && !is_cipher(name));
+            let Some(name) = bad else { continue };
+            let place = format!("cipher_suites[{index}]");
+            let shown = self.findings.quote(name);
+            let message = format!("Envoy's TLS library has no cipher {shown} to choose");
+            let hint = if name.starts_with("TLS_AES_") || name.starts_with("TLS_CHACHA20_") {
+                "ciphers of TLS 1.3 are always on: remove it"
+            } else if name.contains([' ', ',', ';']) {
+                "make each name an element of the list"
+            } else {
+                "remove it; such as ECDHE-RSA-AES128-GCM-SHA256 is possible"
+            };
+            let span = self.findings.head(suite.span);
+            self.findings.add_under(&place, Severity::Error, "bad-cipher", span, message).hint =
+                Some(hint.to_owned());
         }
     }
 }
 
-/// Whether this looks like OpenSSL's name of one cipher, and not of a group of them, or a rule.
-fn is_openssl(name: &str) -> bool {
-    let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-    };
-    name.contains('-') && name.split('-').all(is_part)
+/// Whether BoringSSL has a cipher, a group of them, or a rule of this name. Names of the standards
+/// (`TLS_RSA_WITH_…`) are not all known here: they pass.
+fn is_cipher(name: &str) -> bool {
+    CIPHERS.contains(&name)
+        || GROUPS.contains(&name)
+        || RULES.contains(&name)
+        || name.starts_with("TLS_") && name.contains("_WITH_")
 }

@@ -95,7 +95,7 @@ mod tests {
             type_url: Kind::Cluster.type_url().into(),
             version: Default::default(),
             nonce: "7".into(),
-            items: items.collect(),
+            items: items.collect::<Vec<_>>().into(),
             removed: vec!["gone".into()],
             server: "here".into(),
         }

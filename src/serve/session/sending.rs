@@ -12,16 +12,16 @@ use super::super::journal::Event;
 use super::super::phases::Dependencies;
 use super::super::plan::{self, Plan, Step, take_steps};
 use super::super::siblings::Shared;
-use super::super::wire::{Item, Response, Variant};
+use super::super::wire::{Item, Items, Response, Variant, Versions};
 use super::super::{delta, draining, exchange, heartbeat, sotw};
-use super::{ENVOY, Next, Rules, Session};
+use super::{ENVOY, Next, Refusal, Rules, Session};
 use crate::resource::{Digest, Kind, Name};
 use crate::snapshot::View;
 
 impl Session {
     /// The next response, if there is something to send now.
     pub fn next(&mut self, now: Instant) -> Next {
-        if let Some(response) = self.next_foreign() {
+        if let Some(response) = self.next_foreign().or_else(|| self.next_ready(now)) {
             return Next { response: Some(response), wake_at: None };
         }
         self.quiet_until = self.quiet_until.filter(|until| *until > now);
@@ -91,9 +91,8 @@ impl Session {
             let version = self.version(view, kind, &holding, &items);
             let mut response = self.response(kind.type_url().into(), version);
             holding.last_nonce = Some(response.nonce.clone());
-            holding.in_flight =
-                Some(InFlight { sent: Arc::default(), at: now, changed: None, overdue: false });
-            response.items = items;
+            holding.in_flight = Some(InFlight::new(Arc::default(), now));
+            response.items = items.into();
             next.response = Some(response);
             return next;
         }
@@ -109,6 +108,62 @@ impl Session {
         *answered = true;
         let url = url.clone();
         Some(self.response(url, Digest::default()))
+    }
+
+    /// Puts in flight what everybody is answered who holds nothing and asks so, if that is known. It goes out
+    /// with the next call of `next`.
+    pub(super) fn answer_first(
+        &mut self,
+        view: &View,
+        kind: Kind,
+        holding: &mut Holding,
+        now: Instant,
+    ) -> bool {
+        let first = self.common.firsts.of(view, kind, &holding.subscription);
+        let Some(first) = first.filter(|first| first.len() <= self.room(kind, holding)) else { return false };
+        let mut response = self.response(kind.type_url().into(), view.type_version(kind));
+        response.items = first.items();
+        response.removed = first.removed().to_vec();
+        holding.answer_due = false;
+        holding.last_nonce = Some(response.nonce.clone());
+        holding.in_flight =
+            Some(InFlight { _first: Some(first.clone()), ..InFlight::new(first.sent(), now) });
+        self.ready = Some(Box::new((kind, response)));
+        true
+    }
+
+    /// An answer that has not gone out when the client asks for more becomes a part of that.
+    pub(super) fn take_back(&mut self, shared: &mut Shared, kind: Kind) -> Result<(), Refusal> {
+        if self.ready.take_if(|ready| ready.0 == kind).is_none() {
+            return Ok(());
+        }
+        let Some(mut holding) = shared.holdings.get_mut(kind, self.id) else { return Ok(()) };
+        holding.in_flight = None;
+        holding.last_nonce = None;
+        holding.answer_due = holding.subscription.is_wildcard();
+        delta::compare(&mut holding, shared.view.as_ref(), kind, &Versions::default(), &self.common)
+    }
+
+    fn next_ready(&mut self, now: Instant) -> Option<Response> {
+        let (kind, response) = *self.ready.take()?;
+        if let Some(mut holding) = self.siblings.lock().holdings.get_mut(kind, self.id)
+            && let Some(in_flight) = &mut holding.in_flight
+        {
+            // A client that does not read may have let some time pass.
+            in_flight.at = now;
+        }
+        self.note_sent(kind, &response);
+        Some(response)
+    }
+
+    fn note_sent(&mut self, kind: Kind, response: &Response) {
+        self.events.push(Event::Sent {
+            kind,
+            version: response.version,
+            items: response.items.len(),
+            removed: response.removed.len(),
+            bytes: response.encoded_len(),
+        });
     }
 
     /// Makes the response of a plan, and puts it in flight; none if it would say nothing.
@@ -155,11 +210,12 @@ impl Session {
         holding.last_nonce = Some(response.nonce.clone());
         // What is left in the gap follows, and is as old.
         let changed = if holding.gap.is_empty() { holding.changed.take() } else { holding.changed };
-        holding.in_flight = Some(InFlight { sent: self.common.sent(sent), at: now, changed, overdue: false });
-        response.items = content.items;
+        holding.in_flight = Some(InFlight { changed, ..InFlight::new(self.common.sent(sent), now) });
+        let mut items = content.items;
         if !supports_ttl {
-            response.items.iter_mut().for_each(|item| item.ttl = None);
+            items.iter_mut().for_each(|item| item.ttl = None);
         }
+        response.items = items.into();
         response.removed = content.removed;
         let sent = holding.in_flight.as_ref().map(|in_flight| in_flight.sent.clone()).unwrap_or_default();
         drop(holding);
@@ -168,13 +224,7 @@ impl Session {
             // Counted anew from the ACK.
             shared.draining.keep(replaced, now + self.rules.pace.deadline + self.rules.pace.drain);
         }
-        self.events.push(Event::Sent {
-            kind,
-            version: response.version,
-            items: response.items.len(),
-            removed: response.removed.len(),
-            bytes: response.encoded_len(),
-        });
+        self.note_sent(kind, &response);
         for name in &starting_over {
             let again = |holding: &mut Holding| holding.repeat(view, Kind::Endpoint, name);
             shared.holdings.change_of_name(Kind::Endpoint, name, again);
@@ -217,7 +267,7 @@ impl Session {
             type_url,
             version,
             nonce: self.nonces.to_string(),
-            items: Vec::new(),
+            items: Items::default(),
             removed: Vec::new(),
             server: self.rules.server.clone(),
         }

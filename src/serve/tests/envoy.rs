@@ -84,7 +84,7 @@ impl Envoy {
         if self.stream.variant == Variant::Sotw && matches!(kind, Cluster | Listener) {
             self.held.retain(|(held, _), _| *held != kind);
         }
-        for item in &response.items {
+        for item in response.items.iter() {
             let key = (kind, item.name.to_string());
             let resource = item.resource.clone().expect("a body");
             match kind {

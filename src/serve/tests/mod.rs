@@ -7,6 +7,7 @@ mod followers;
 mod model;
 mod returning;
 mod rules;
+mod starting;
 mod waking;
 
 use std::sync::Arc;

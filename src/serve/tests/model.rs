@@ -237,7 +237,7 @@ impl Client {
         let said = shown(&response);
         let distinct: BTreeSet<&str> = said.iter().map(|name| name.trim_start_matches('-')).collect();
         assert_eq!(distinct.len(), said.len(), "a name twice in {said:?}");
-        for item in &response.items {
+        for item in response.items.iter() {
             let name = item.name.to_string();
             assert!(known.covers(&name), "{kind} {name} was not asked for");
             let asked = known.asked.contains(&name);
@@ -288,7 +288,7 @@ impl Client {
         if variant == Variant::Sotw && ack && kind == Kind::Cluster {
             known.held.clear();
         }
-        for item in &response.items {
+        for item in response.items.iter() {
             let name = item.name.to_string();
             if !known.covers(&name) {
                 continue;

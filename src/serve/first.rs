@@ -1,0 +1,228 @@
+//! First answers: all that somebody wants who holds nothing, made once for those who ask alike.
+//!
+//! A thousand Envoys that start together hold nothing and ask for the same. Comes in: a view, and what is asked for.
+//! Goes out: the answer as it goes on the wire, and what waits for its ACK, both shared. Keeps the invariant
+//! that it is what [`plan`](super::plan) would have come to from an empty client: so it is made only where nothing
+//! has to wait, and nothing is contested.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::fingerprint::Fingerprint;
+use super::holding::Sent;
+use super::holdings::Holdings;
+use super::names::Shared;
+use super::subscription::Subscription;
+use super::wire::{Encoded, Item, Items, Variant};
+use crate::resource::{Kind, Name, Resource};
+use crate::snapshot::{Audience, View};
+
+/// First answers that are known at a time. Where nearly every node sees or asks for something else, nothing is shared.
+const MAX_KNOWN: usize = 64;
+
+/// The answer to a first request for a type, of a client that holds nothing of it.
+#[derive(Debug)]
+pub(crate) struct First {
+    encoded: Arc<Encoded>,
+    removed: Vec<Name>,
+    sent: Arc<BTreeMap<Name, Sent>>,
+    /// The names that were asked for; none is everything.
+    asked: Option<Arc<Shared>>,
+}
+
+/// The first answers of the newest snapshot that are in use.
+#[derive(Debug, Default)]
+pub(crate) struct Firsts(Mutex<Newest>);
+
+#[derive(Debug, Default)]
+struct Newest {
+    generation: u64,
+    known: BTreeMap<Key, Weak<First>>,
+}
+
+/// What is answered: of a kind, to those who see the same and ask alike.
+type Key = (Kind, Arc<[Audience]>, Option<Fingerprint>);
+
+/// Whether resources of a kind that a client does not hold wait for nothing now ([`Dependencies`](super::phases)).
+pub(crate) fn waits_for_nothing(kind: Kind, holdings: &Holdings) -> bool {
+    match kind {
+        Kind::Cluster | Kind::Secret | Kind::Runtime => true,
+        // They go behind the clusters that use them.
+        Kind::Endpoint => holdings.waiting(Kind::Cluster).next().is_none(),
+        Kind::Listener | Kind::Route | Kind::ScopedRoute | Kind::VirtualHost | Kind::ExtensionConfig => false,
+    }
+}
+
+impl Firsts {
+    /// What those are answered who ask for this; none where they are answered one by one.
+    pub fn of(&self, view: &View, kind: Kind, wanted: &Subscription) -> Option<Arc<First>> {
+        let asked = match (wanted.is_wildcard(), wanted.named()) {
+            (true, 0) => None,
+            (true, _) | (false, 0) => return None,
+            (false, _) => Some(wanted.shared()?),
+        };
+        // Whoever comes meanwhile waits for what it would else make as well.
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = view.snapshot().generation();
+        if newest.generation < generation {
+            *newest = Newest { generation, known: BTreeMap::new() };
+        }
+        if newest.generation > generation {
+            return None;
+        }
+        let key = (kind, view.audiences().clone(), asked.map(|list| list.fingerprint()));
+        if let Some(known) = newest.known.get(&key).and_then(Weak::upgrade) {
+            return Some(known).filter(|known| known.is_for(asked));
+        }
+        if newest.known.len() >= MAX_KNOWN {
+            newest.known.retain(|_, first| first.strong_count() > 0);
+        }
+        if newest.known.len() >= MAX_KNOWN {
+            return None;
+        }
+        let first = Arc::new(First::new(view, kind, asked)?);
+        newest.known.insert(key, Arc::downgrade(&first));
+        Some(first)
+    }
+}
+
+impl First {
+    fn new(view: &View, kind: Kind, asked: Option<&Arc<Shared>>) -> Option<First> {
+        // What is contested is withheld, and what is valid for a time only is not told alike to all.
+        if view.contested().next().is_some() || view.mortal(kind).next().is_some() {
+            return None;
+        }
+        let found: BTreeMap<&Name, Option<&Arc<Resource>>> = match asked {
+            None => view.iter(kind).map(|resource| (resource.name(), Some(resource))).collect(),
+            Some(list) => list.names().map(|name| (name, view.get(kind, name))).collect(),
+        };
+        let (mut items, mut removed) = (Vec::with_capacity(found.len()), Vec::new());
+        let sent = found.into_iter().map(|(name, resource)| {
+            let version = resource.map(|resource| view.version_of(resource));
+            let resource = resource.cloned();
+            match version {
+                Some(version) => {
+                    items.push(Item { name: name.clone(), version, resource: resource.clone(), ttl: None });
+                }
+                None => removed.push(name.clone()),
+            }
+            (name.clone(), Sent { before: None, after_refusal: false, version, resource })
+        });
+        let sent = Arc::new(sent.collect());
+        let encoded = Arc::new(Encoded::new(Variant::Delta, items));
+        Some(First { encoded, removed, sent, asked: asked.cloned() })
+    }
+
+    /// Lists are kept once, so the same list is the same one.
+    fn is_for(&self, asked: Option<&Arc<Shared>>) -> bool {
+        match (&self.asked, asked) {
+            (Some(known), Some(list)) => Arc::ptr_eq(known, list),
+            (known, list) => known.is_none() && list.is_none(),
+        }
+    }
+
+    /// Length of the resources on the wire, in bytes.
+    pub fn len(&self) -> usize {
+        self.encoded.bytes().len()
+    }
+
+    /// The resources.
+    pub fn items(&self) -> Items {
+        Items::Shared(self.encoded.clone())
+    }
+
+    /// Names that were asked for and are not there.
+    pub fn removed(&self) -> &[Name] {
+        &self.removed
+    }
+
+    /// What waits for the ACK.
+    pub fn sent(&self) -> Arc<BTreeMap<Name, Sent>> {
+        self.sent.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::names::Pool;
+    use crate::serve::tests::{for_node, plain, put, resource};
+    use crate::snapshot::{Builder, Edit};
+    use std::time::Duration;
+
+    fn view(edits: impl IntoIterator<Item = Edit>) -> View {
+        View::new(Arc::new(Builder::new().apply(edits).expect("the first")), None)
+    }
+
+    fn everything() -> Subscription {
+        let mut wanted = Subscription::default();
+        wanted.start_delta(true);
+        wanted
+    }
+
+    fn named(pool: &Pool, numbers: impl IntoIterator<Item = u8>) -> Subscription {
+        let mut wanted = Subscription::default();
+        for number in numbers {
+            wanted.subscribe(&format!("c{number}").into());
+        }
+        wanted.share(pool);
+        wanted
+    }
+
+    #[test]
+    fn those_who_ask_alike_are_given_one_answer_and_it_goes_with_the_last_of_them() {
+        let view = view((0..50).map(|n| plain(Kind::Cluster, &format!("c{n}"), n)));
+        let (firsts, pool) = (Firsts::default(), Pool::default());
+        let of = |wanted: &Subscription| firsts.of(&view, Kind::Cluster, wanted).expect("an answer");
+        let all = of(&everything());
+        assert!(Arc::ptr_eq(&all, &of(&everything())));
+        let lists = [named(&pool, 0..60), named(&pool, 0..60), named(&pool, 1..61)];
+        let [one, same, other] = lists.each_ref().map(of);
+        assert!(Arc::ptr_eq(&one, &same) && !Arc::ptr_eq(&one, &other));
+        assert_eq!((one.items().len(), one.removed().len(), one.sent().len()), (50, 10, 60));
+        assert_eq!(other.items().len(), 49);
+        let gone = Arc::downgrade(&all);
+        drop(all);
+        assert!(gone.upgrade().is_none());
+    }
+
+    #[test]
+    fn what_is_withheld_or_valid_for_a_time_only_is_answered_one_by_one() {
+        let firsts = Firsts::default();
+        let cluster = |n| resource(Kind::Cluster, "c", n, &[]);
+        let mortal = Resource::new(Kind::Cluster, "c", &[1]).with_ttl(Duration::from_secs(9));
+        assert!(firsts.of(&view([put(Arc::new(mortal))]), Kind::Cluster, &everything()).is_none());
+        let edits = [put(cluster(1)), for_node("n", cluster(2))];
+        let snapshot = Arc::new(Builder::new().apply(edits).expect("the first"));
+        let node = crate::resource::Node { id: "n".into(), ..Default::default() };
+        let [here, elsewhere] = [Some(&node), None].map(|node| View::new(snapshot.clone(), node));
+        assert!(firsts.of(&here, Kind::Cluster, &everything()).is_none());
+        assert!(firsts.of(&elsewhere, Kind::Cluster, &everything()).is_some());
+    }
+
+    #[test]
+    fn those_who_see_an_older_snapshot_are_answered_one_by_one() {
+        let firsts = Firsts::default();
+        let mut builder = Builder::new();
+        let mut next = |n| {
+            let snapshot = builder.apply([plain(Kind::Cluster, "c", n)]).expect("a change");
+            View::new(Arc::new(snapshot), None)
+        };
+        let [old, new] = [next(1), next(2)];
+        let known = firsts.of(&new, Kind::Cluster, &everything()).expect("an answer");
+        assert!(firsts.of(&old, Kind::Cluster, &everything()).is_none());
+        assert!(Arc::ptr_eq(&known, &firsts.of(&new, Kind::Cluster, &everything()).expect("an answer")));
+    }
+
+    #[test]
+    fn there_are_not_too_many_of_them_at_a_time() {
+        let view = view((0..50).map(|n| plain(Kind::Cluster, &format!("c{n}"), n)));
+        let (firsts, pool) = (Firsts::default(), Pool::default());
+        let lists: Vec<_> = (0..=MAX_KNOWN).map(|n| named(&pool, 0..40 + n as u8)).collect();
+        let mut known: Vec<_> = lists.iter().map(|list| firsts.of(&view, Kind::Cluster, list)).collect();
+        assert!(known.pop().is_some_and(|last| last.is_none()));
+        assert!(known.iter().all(Option::is_some));
+        drop(known);
+        assert!(firsts.of(&view, Kind::Cluster, &lists[MAX_KNOWN]).is_some());
+    }
+}

@@ -1,0 +1,106 @@
+//! Clients that start with nothing, as others did before: their answer is there, and costs no allocation for each
+//! name.
+
+use super::*;
+use crate::serve::common::Common;
+use Kind::{Cluster, Endpoint};
+
+/// A world of so many clusters, each with its endpoints.
+fn world(count: usize) -> Vec<Edit> {
+    let names = (0..count).map(|number| format!("service-{number}"));
+    names.flat_map(|name| [put(eds(&name, 1)), plain(Endpoint, &name, 1)]).collect()
+}
+
+/// A stream that has asked for nothing yet, beside others.
+fn beside(common: &Arc<Common>, count: usize) -> Stream {
+    let mut stream = Stream::open(Variant::Delta, None);
+    let rules = Rules { max_names: 1 << 20, ..Rules::of_tests() };
+    stream.session = Session::new(Variant::Delta, None, Arc::new(rules));
+    stream.session.share(common.clone());
+    stream.publish(world(count));
+    stream
+}
+
+/// Starts one of several streams: how many allocations that takes, and what it is sent.
+fn start(stream: &mut Stream, count: usize) -> (u64, [Vec<String>; 2]) {
+    let mut work = 0;
+    let sent = [Cluster, Endpoint].map(|kind| {
+        let names = (0..count).filter(|_| kind == Endpoint).map(|number| format!("service-{number}"));
+        let mut request = stream.request(
+            kind,
+            Names::Delta {
+                subscribe: names.collect(),
+                unsubscribe: Default::default(),
+                initial: Default::default(),
+            },
+        );
+        // A node is read once for a stream, and not for each name.
+        request.identity = (kind == Cluster).then(Identity::default);
+        let snapshot = stream.snapshot.clone();
+        let mut response = None;
+        work += allocation_counter::measure(|| {
+            stream.session.on_request(request, &snapshot, stream.now).expect("a good request");
+            response = stream.session.next(stream.now).response;
+        })
+        .count_total;
+        let response = response.expect("an answer");
+        assert_eq!(&*response.type_url, kind.type_url());
+        shown(&response)
+    });
+    (work, sent)
+}
+
+#[test]
+fn whoever_starts_as_others_did_costs_no_allocation_for_a_name() {
+    let allocations = [100, 2_000].map(|count| {
+        let common = Arc::new(Common::default());
+        // The snapshot is one: what is shared goes by it.
+        let mut first = beside(&common, count);
+        let mut second = beside(&common, count);
+        second.snapshot = first.snapshot.clone();
+        let mut third = beside(&common, count);
+        third.snapshot = first.snapshot.clone();
+        // The first list of names is looked up one by one: nobody has asked so before.
+        let (work, sent) = start(&mut first, count);
+        assert!(work > count as u64, "the first makes it: {work}");
+        assert_eq!(sent.each_ref().map(Vec::len), [count; 2]);
+        start(&mut second, count);
+        let (work, again) = start(&mut third, count);
+        assert_eq!(again, sent);
+        work
+    });
+    // A tree that is looked into may be a level or two deeper.
+    assert!(allocations[1] <= allocations[0] + 16, "{allocations:?}");
+}
+
+#[test]
+fn an_answer_that_has_not_gone_out_becomes_a_part_of_what_is_asked_for_next() {
+    let mut stream = Stream::ads(Variant::Delta, [plain(Cluster, "a", 1), plain(Cluster, "b", 1)]);
+    stream.subscribe(Cluster, &[], &[]);
+    stream.subscribe(Cluster, &["a", "c"], &[]);
+    assert_eq!(stream.take(Cluster), ["a", "b", "-c"]);
+    stream.expect_nothing();
+}
+
+#[test]
+fn the_time_to_acknowledge_begins_when_the_answer_goes_out() {
+    let mut stream = Stream::ads(Variant::Delta, [plain(Cluster, "a", 1)]);
+    stream.subscribe(Cluster, &[], &[]);
+    // It does not read.
+    stream.wait(Pace::default().deadline * 2);
+    let response = stream.expect(Cluster);
+    stream.publish([plain(Cluster, "a", 2)]);
+    stream.expect_nothing();
+    stream.ack(&response);
+    assert_eq!(stream.take(Cluster), ["a"]);
+}
+
+#[test]
+fn what_changes_before_the_answer_goes_out_follows_it() {
+    let mut stream = Stream::ads(Variant::Delta, [plain(Cluster, "a", 1), plain(Cluster, "b", 1)]);
+    stream.subscribe(Cluster, &[], &[]);
+    stream.publish([plain(Cluster, "a", 2), remove(Cluster, "b")]);
+    assert_eq!(stream.take(Cluster), ["a", "b"]);
+    assert_eq!(stream.take(Cluster), ["a", "-b"]);
+    stream.expect_nothing();
+}
