@@ -7,26 +7,28 @@
 //! loaded, compared and built.
 
 mod judging;
+mod noting;
 mod recall;
 mod starting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use imbl::OrdMap;
 
-use self::judging::Step;
+use self::judging::{Judgement, Step};
 use super::guard;
 use super::look::{FileName, Kept, Look, load_changed};
 use super::mix::{Mix, Places};
 use super::outcome::{Outcome, Verdict};
 use super::policy::{Accept, Policy};
-use super::standing::{Condition, Standing};
+use super::standing::Standing;
 use super::surroundings::{Surroundings, VariableSources};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use crate::envoy_api::Api;
+use crate::load::Key;
 use crate::resource::packed_map;
 use crate::snapshot::{Builder, Snapshot};
 use crate::source::{Directory, SourceFile, Sources};
@@ -51,6 +53,8 @@ pub struct Fragments {
     served: OrdMap<FileName, Arc<Look>>,
     /// Files whose good content is not what is served.
     pending: BTreeSet<FileName>,
+    /// The names that what is held would remove, if that is why.
+    missed: BTreeSet<Key>,
     /// Files of which something else is served than what was last given out to be saved.
     unsaved: BTreeSet<FileName>,
     /// What was served before the daemon was started; forgotten when the first snapshot is built.
@@ -93,6 +97,7 @@ impl Fragments {
             good: OrdMap::new(),
             served: OrdMap::new(),
             pending: BTreeSet::new(),
+            missed: BTreeSet::new(),
             unsaved: BTreeSet::new(),
             saved,
             all_saved: false,
@@ -304,13 +309,6 @@ impl Fragments {
         Outcome { verdict, diagnostics: findings, looks, still_broken, broken, files_loaded, took }
     }
 
-    /// Broken files of which nothing is said now.
-    fn still_broken(&self, looked: &[Arc<Look>]) -> Vec<Arc<str>> {
-        let looked: BTreeSet<&FileName> = looked.iter().map(|look| &look.name).collect();
-        let others = self.broken.iter().filter(|name| !looked.contains(name));
-        others.filter_map(|name| Some(self.looks.get(name)?.path.clone())).collect()
-    }
-
     /// Serves the good content of all files, if together it is good.
     fn serve_good(&mut self, accept: Accept, looks: &mut Vec<Arc<Look>>) -> (Verdict, Vec<Diagnostic>) {
         self.pending.retain(|name| !same(self.good.get(name), self.served.get(name)));
@@ -320,7 +318,8 @@ impl Fragments {
         let mix = Mix::new(&self.places, &self.pending, &self.served, &self.good);
         let (places, served, pending) = (&self.places, &self.served, &self.pending);
         let step = Step { places, served, pending, mix: &mix, is_first: false };
-        let (mut findings, holds) = self.judge(&step, accept);
+        let Judgement { mut findings, holds, missed } = self.judge(&step, accept);
+        self.missed = missed;
         self.place(&mix, &mut findings, looks);
         if !holds.is_empty() && !self.pending.is_empty() {
             return (Verdict::Held(holds), findings);
@@ -365,33 +364,6 @@ impl Fragments {
             let is_same = table.len() == self.served.len()
                 && table.iter().zip(&self.served).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1));
             *table = if is_same { self.served.clone() } else { packed_map(table) };
-        }
-    }
-
-    /// Writes down what became of these fragments.
-    fn note_standings(&mut self, concerned: &BTreeSet<FileName>, verdict: &Verdict) {
-        let now = SystemTime::now();
-        for name in concerned {
-            let look = self.looks.get(name).or_else(|| self.served.get(name));
-            let Some(look) = look else {
-                self.standings.remove(name);
-                continue;
-            };
-            let held = self.pending.contains(name);
-            let state = match verdict {
-                _ if self.broken.contains(name) && self.served.contains_key(name) => Condition::Stale,
-                _ if self.broken.contains(name) => Condition::Refused,
-                Verdict::Held(holds) | Verdict::Restored(_, holds) if held => {
-                    Condition::Held(holds.as_slice().into())
-                }
-                Verdict::NotYet | Verdict::Empty => Condition::Waiting,
-                _ => Condition::Good,
-            };
-            let known = self.standings.get(name).filter(|known| known.state == state);
-            let since = known.map_or(now, |known| known.since);
-            let findings = look.loaded.diagnostics.iter().filter(|f| f.severity > Severity::Note).count();
-            let standing = Standing { path: look.path.clone(), state, since, findings };
-            self.standings.insert(name.clone(), standing);
         }
     }
 }

@@ -27,22 +27,51 @@ pub(super) struct Removal<'a> {
     pub touched: &'a BTreeSet<Key>,
     /// The served files that are gone.
     pub gone: &'a [&'a Arc<Look>],
+    /// The names that a change that was held for the same would have removed.
+    pub missed: &'a BTreeSet<Key>,
     pub sources: &'a Sources,
 }
 
+/// What a change would take away, from all or from some nodes.
+struct Lost<'a> {
+    gone: Vec<&'a Key>,
+    narrowed: Vec<(&'a Key, &'a Home)>,
+}
+
+impl Lost<'_> {
+    fn names(&self) -> impl Iterator<Item = &Key> {
+        self.gone.iter().copied().chain(self.narrowed.iter().map(|(key, _)| *key))
+    }
+}
+
 impl Removal<'_> {
-    /// Why the change is to be confirmed; nothing if it is not.
-    pub fn findings(&self) -> Vec<Diagnostic> {
+    /// Why the change is to be confirmed, and the names that it would take away; nothing if it is not.
+    pub fn findings(&self) -> (Vec<Diagnostic>, BTreeSet<Key>) {
+        let lost = self.lost();
         let mut findings: Vec<Diagnostic> =
-            self.sources.dirs.iter().filter_map(|dir| self.lost(dir)).collect();
+            self.sources.dirs.iter().filter_map(|dir| self.lost_dir(dir)).collect();
         if findings.is_empty() {
-            findings.extend(self.most());
+            findings.extend(self.most(&lost));
         }
-        findings
+        let missed = lost.names().filter(|_| !findings.is_empty()).cloned().collect();
+        (findings, missed)
+    }
+
+    fn lost(&self) -> Lost<'_> {
+        let mut lost = Lost { gone: Vec::new(), narrowed: Vec::new() };
+        for key @ (kind, name) in self.touched {
+            let (before, now) = (self.before.homes(*kind, name), self.now.homes(*kind, name));
+            if !now.is_empty() {
+                lost.narrowed.extend(narrower(before, now).map(|home| (key, home)));
+            } else if !before.is_empty() {
+                lost.gone.push(key);
+            }
+        }
+        lost
     }
 
     /// A directory that had fragments and has none any more.
-    fn lost(&self, dir: &Directory) -> Option<Diagnostic> {
+    fn lost_dir(&self, dir: &Directory) -> Option<Diagnostic> {
         let gone = self.gone.iter().filter(|look| stands_in(dir, &look.path)).count();
         if gone == 0 || self.sources.files.values().any(|file| stands_in(dir, &file.path)) {
             return None;
@@ -60,21 +89,14 @@ impl Removal<'_> {
         )
     }
 
-    /// More than half of what is served would go, for some Envoys at least, or all of it.
-    fn most(&self) -> Option<Diagnostic> {
-        let (mut gone, mut narrowed, mut files) = (0, 0, BTreeSet::<&str>::new());
-        for (kind, name) in self.touched {
-            let (before, now) = (self.before.homes(*kind, name), self.now.homes(*kind, name));
-            if now.is_empty() {
-                gone += usize::from(!before.is_empty());
-            } else if let Some(home) = narrower(before, now) {
-                narrowed += 1;
-                files.insert(&*home.file);
-            }
-        }
-        let (lost, all) = (gone + narrowed, self.before.len());
-        let too_many = (all > FEW && lost * 2 > all) || (gone > 0 && self.now.is_empty());
-        let dir = self.sources.dirs.first().filter(|_| too_many)?;
+    /// More than half of what is served would go, for some Envoys at least, or all of it; or what is left of such an
+    /// accident while the files come back one by one.
+    fn most(&self, lost: &Lost<'_>) -> Option<Diagnostic> {
+        let (gone, narrowed, all) = (lost.gone.len(), lost.narrowed.len(), self.before.len());
+        let mut files: BTreeSet<&str> = lost.narrowed.iter().map(|(_, home)| &*home.file).collect();
+        let too_many = (all > FEW && (gone + narrowed) * 2 > all) || (gone > 0 && self.now.is_empty());
+        let is_left = || lost.names().any(|name| self.missed.contains(name));
+        let dir = self.sources.dirs.first().filter(|_| too_many || is_left())?;
         let mut message = "this change would ".to_owned();
         if gone > 0 {
             message.push_str(&format!("remove {gone} of the {all} resources that are served"));

@@ -316,6 +316,41 @@ fn more_than_half_of_more_than_ten_resources_are_not_removed_unasked() {
 }
 
 #[test]
+fn files_that_come_back_one_by_one_take_nothing_away_meanwhile() {
+    let files = |numbers: std::ops::Range<usize>| {
+        numbers.map(|n| (format!("{n}.yaml"), clusters(n..n + 1))).collect::<Vec<_>>()
+    };
+    let start = || {
+        let mut bench = Bench::new();
+        for (name, text) in files(0..12) {
+            bench.put(&name, &text);
+        }
+        let all = files(0..12);
+        let changes: Vec<(&str, Option<&str>)> = all[2..].iter().map(|(name, _)| (&**name, None)).collect();
+        assert_eq!(held(&bench.change(&changes)), [Hold::Removal]);
+        bench
+    };
+    let mut bench = start();
+    for (name, text) in files(2..11) {
+        assert_eq!(held(&bench.put(&name, &text)), [Hold::Removal], "{name}");
+        assert_eq!(bench.served().len(), 12);
+    }
+    let (name, text) = &files(11..12)[0];
+    assert!(!is_published(&bench.put(name, text)));
+    assert_eq!(bench.condition(name), Some(Condition::Good));
+    // All were back: what is removed now is a change of its own.
+    assert!(is_published(&bench.remove(name)));
+    // What is still gone may be confirmed.
+    let mut bench = start();
+    for (name, text) in files(2..9) {
+        bench.put(&name, &text);
+    }
+    assert!(is_published(&bench.accept(Accept { removals: true, unresolved: false })));
+    assert_eq!(bench.served().len(), 9);
+    assert!(is_published(&bench.remove("0.yaml")));
+}
+
+#[test]
 fn the_last_resource_is_not_removed_unasked() {
     for text in [None, Some("clusters: []\n")] {
         let mut bench = Bench::new();

@@ -15,7 +15,7 @@ use crate::app::mix::{Mix, Places};
 use crate::app::policy::{Accept, OnError};
 use crate::app::standing::Hold;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::load::{self, References};
+use crate::load::{self, Key, References};
 
 /// A step from what is served to what would be.
 pub(super) struct Step<'a> {
@@ -31,6 +31,16 @@ pub(super) struct Step<'a> {
     pub is_first: bool,
 }
 
+/// What is to be said of a step, and what speaks against it.
+pub(super) struct Judgement {
+    /// What is wrong with files that are good each for themselves.
+    pub findings: Vec<Diagnostic>,
+    /// What of that holds them back.
+    pub holds: Vec<Hold>,
+    /// The names that would go, where that is a reason.
+    pub missed: BTreeSet<Key>,
+}
+
 impl Fragments {
     /// Whether it is not known what all files are to give.
     pub(super) fn is_incomplete(&self) -> bool {
@@ -43,10 +53,10 @@ impl Fragments {
             || self.may_lack_unreadable()
     }
 
-    /// What is wrong with files that are good each for themselves, and what of that holds them back.
-    pub(super) fn judge(&self, step: &Step<'_>, accept: Accept) -> (Vec<Diagnostic>, Vec<Hold>) {
+    /// Whether a step may be taken.
+    pub(super) fn judge(&self, step: &Step<'_>, accept: Accept) -> Judgement {
         let &Step { mix, is_first: first, .. } = step;
-        let mut holds = Vec::new();
+        let (mut holds, mut missed) = (Vec::new(), BTreeSet::new());
         let mut findings = mix.places.catalog.clashes(&mix.touched);
         if !findings.is_empty() {
             holds.push(Hold::Contradiction);
@@ -61,8 +71,10 @@ impl Fragments {
             let gone = step.pending.iter().filter(|name| !self.sources.files.contains_key(*name));
             let gone: Vec<&Arc<Look>> = gone.filter_map(|name| step.served.get(name)).collect();
             let (before, now) = (&step.places.catalog, &mix.places.catalog);
-            let removal = Removal { before, now, touched: &mix.touched, gone: &gone, sources: &self.sources };
-            let accidents = removal.findings();
+            let Fragments { missed: known, sources, .. } = self;
+            let removal = Removal { before, now, touched: &mix.touched, gone: &gone, missed: known, sources };
+            let (accidents, would_go) = removal.findings();
+            missed = would_go;
             if !accidents.is_empty() {
                 holds.push(Hold::Removal);
             }
@@ -75,7 +87,7 @@ impl Fragments {
         if self.policy.on_error == OnError::Hold && !self.broken.is_empty() {
             holds.push(Hold::Errors);
         }
-        (findings, holds)
+        Judgement { findings, holds, missed }
     }
 
     /// References that nothing satisfies; an error if it is new and requests depend on it.

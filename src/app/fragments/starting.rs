@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use super::judging::Step;
+use super::judging::{Judgement, Step};
 use super::{Fragments, same};
 use crate::app::look::{FileName, Kept, Look, on_all_cores};
 use crate::app::mix::{Mix, Places};
@@ -39,7 +39,7 @@ impl Fragments {
         let mix = Mix::new(&self.places, &self.pending, &self.served, &self.good);
         let (places, served, pending) = (&self.places, &self.served, &self.pending);
         let step = Step { places, served, pending, mix: &mix, is_first: true };
-        let (mut findings, holds) = self.judge(&step, accept);
+        let Judgement { mut findings, holds, .. } = self.judge(&step, accept);
         let contradicts = holds.contains(&Hold::Contradiction);
         // Without variables, what may have been served is not told from what their defaults give.
         let may_be_known = !self.is_lacking() && (self.all_saved || !self.surroundings.is_incomplete());
@@ -103,7 +103,7 @@ impl Fragments {
 
     /// Why what is good now is held, as a change of what was served before.
     fn judge_by(
-        &self,
+        &mut self,
         before: &Before,
         accept: Accept,
         looks: &mut Vec<Arc<Look>>,
@@ -114,10 +114,11 @@ impl Fragments {
         }
         let mix = Mix::new(places, pending, served, &self.good);
         let step = Step { places, served, pending, mix: &mix, is_first: false };
-        let (mut findings, holds) = self.judge(&step, accept);
+        let Judgement { mut findings, holds, missed } = self.judge(&step, accept);
         if holds.is_empty() {
             return None;
         }
+        self.missed = missed;
         self.place(&mix, &mut findings, looks);
         Some((holds, findings))
     }
