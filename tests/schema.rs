@@ -22,12 +22,13 @@ use xds_bridge::envoy_api::Api;
 const PACKAGES: [&str; 2] = ["ajv@8.17.1", "yaml@2.8.1"];
 
 /// How the names of cases begin that a schema cannot judge, and why.
-const BEYOND: [(&str, &str); 5] = [
+const BEYOND: [(&str, &str); 6] = [
     ("yaml-key-tagged-ignore", "a tag is nothing that a schema sees"),
     ("yaml-merge-keys", "the parser of editors does not merge nothing"),
     ("yaml-placeholder-in-a-flow-mapping", "`${…}` there is no YAML to others"),
     ("variables-", "they show just that"),
     ("typed-struct-is-checked-as-what-it-names", "to the API it is free-form"),
+    ("extensions-that-configure-nothing", "the same"),
 ];
 
 /// Codes of what a schema must find, too.

@@ -37,7 +37,15 @@ pub(crate) struct Firsts(Mutex<Newest>);
 #[derive(Debug, Default)]
 struct Newest {
     generation: u64,
-    known: BTreeMap<Key, Weak<First>>,
+    known: BTreeMap<Key, Known>,
+}
+
+/// An answer that was asked for.
+#[derive(Debug)]
+struct Known {
+    /// Length of its resources on the wire, in bytes.
+    len: usize,
+    first: Weak<First>,
 }
 
 /// What is answered: of a kind, to those who see the same and ask alike.
@@ -54,8 +62,8 @@ pub(crate) fn waits_for_nothing(kind: Kind, holdings: &Holdings) -> bool {
 }
 
 impl Firsts {
-    /// What those are answered who ask for this; none where they are answered one by one.
-    pub fn of(&self, view: &View, kind: Kind, wanted: &Subscription) -> Option<Arc<First>> {
+    /// What those are answered who ask for this, in so many bytes at most; none where they are answered one by one.
+    pub fn of(&self, view: &View, kind: Kind, wanted: &Subscription, room: usize) -> Option<Arc<First>> {
         let asked = match (wanted.is_wildcard(), wanted.named()) {
             (true, 0) => None,
             (true, _) | (false, 0) => return None,
@@ -71,23 +79,40 @@ impl Firsts {
             return None;
         }
         let key = (kind, view.audiences().clone(), asked.map(|list| list.fingerprint()));
-        if let Some(known) = newest.known.get(&key).and_then(Weak::upgrade) {
-            return Some(known).filter(|known| known.is_for(asked));
+        match newest.known.get(&key) {
+            Some(known) if known.len > room => return None,
+            Some(known) => {
+                if let Some(first) = known.first.upgrade() {
+                    return Some(first).filter(|first| first.is_for(asked));
+                }
+            }
+            None => {
+                if newest.known.len() >= MAX_KNOWN {
+                    newest.known.retain(|_, known| known.first.strong_count() > 0);
+                }
+                if newest.known.len() >= MAX_KNOWN {
+                    return None;
+                }
+            }
         }
-        if newest.known.len() >= MAX_KNOWN {
-            newest.known.retain(|_, first| first.strong_count() > 0);
-        }
-        if newest.known.len() >= MAX_KNOWN {
-            return None;
-        }
-        let first = Arc::new(First::new(view, kind, asked)?);
-        newest.known.insert(key, Arc::downgrade(&first));
-        Some(first)
+        let plain = Plain::new(view, kind, asked)?;
+        let len = Item::encoded_len_all(&plain.items, Variant::Delta);
+        let first = (len <= room).then(|| Arc::new(plain.encode(asked)));
+        let known = Known { len, first: first.as_ref().map(Arc::downgrade).unwrap_or_default() };
+        newest.known.insert(key, known);
+        first
     }
 }
 
-impl First {
-    fn new(view: &View, kind: Kind, asked: Option<&Arc<Shared>>) -> Option<First> {
+/// An answer before it is encoded.
+struct Plain {
+    items: Vec<Item>,
+    removed: Vec<Name>,
+    sent: BTreeMap<Name, Sent>,
+}
+
+impl Plain {
+    fn new(view: &View, kind: Kind, asked: Option<&Arc<Shared>>) -> Option<Plain> {
         // What is contested is withheld, and what is valid for a time only is not told alike to all.
         if view.contested().next().is_some() || view.mortal(kind).next().is_some() {
             return None;
@@ -108,22 +133,24 @@ impl First {
             }
             (name.clone(), Sent { before: None, after_refusal: false, version, resource })
         });
-        let sent = Arc::new(sent.collect());
-        let encoded = Arc::new(Encoded::new(Variant::Delta, items));
-        Some(First { encoded, removed, sent, asked: asked.cloned() })
+        let sent = sent.collect();
+        Some(Plain { items, removed, sent })
     }
 
+    fn encode(self, asked: Option<&Arc<Shared>>) -> First {
+        let Plain { items, removed, sent } = self;
+        let encoded = Arc::new(Encoded::new(Variant::Delta, items));
+        First { encoded, removed, sent: Arc::new(sent), asked: asked.cloned() }
+    }
+}
+
+impl First {
     /// Lists are kept once, so the same list is the same one.
     fn is_for(&self, asked: Option<&Arc<Shared>>) -> bool {
         match (&self.asked, asked) {
             (Some(known), Some(list)) => Arc::ptr_eq(known, list),
             (known, list) => known.is_none() && list.is_none(),
         }
-    }
-
-    /// Length of the resources on the wire, in bytes.
-    pub fn len(&self) -> usize {
-        self.encoded.bytes().len()
     }
 
     /// The resources.
@@ -173,7 +200,8 @@ mod tests {
     fn those_who_ask_alike_are_given_one_answer_and_it_goes_with_the_last_of_them() {
         let view = view((0..50).map(|n| plain(Kind::Cluster, &format!("c{n}"), n)));
         let (firsts, pool) = (Firsts::default(), Pool::default());
-        let of = |wanted: &Subscription| firsts.of(&view, Kind::Cluster, wanted).expect("an answer");
+        let of =
+            |wanted: &Subscription| firsts.of(&view, Kind::Cluster, wanted, usize::MAX).expect("an answer");
         let all = of(&everything());
         assert!(Arc::ptr_eq(&all, &of(&everything())));
         let lists = [named(&pool, 0..60), named(&pool, 0..60), named(&pool, 1..61)];
@@ -191,13 +219,15 @@ mod tests {
         let firsts = Firsts::default();
         let cluster = |n| resource(Kind::Cluster, "c", n, &[]);
         let mortal = Resource::new(Kind::Cluster, "c", &[1]).with_ttl(Duration::from_secs(9));
-        assert!(firsts.of(&view([put(Arc::new(mortal))]), Kind::Cluster, &everything()).is_none());
+        assert!(
+            firsts.of(&view([put(Arc::new(mortal))]), Kind::Cluster, &everything(), usize::MAX).is_none()
+        );
         let edits = [put(cluster(1)), for_node("n", cluster(2))];
         let snapshot = Arc::new(Builder::new().apply(edits).expect("the first"));
         let node = crate::resource::Node { id: "n".into(), ..Default::default() };
         let [here, elsewhere] = [Some(&node), None].map(|node| View::new(snapshot.clone(), node));
-        assert!(firsts.of(&here, Kind::Cluster, &everything()).is_none());
-        assert!(firsts.of(&elsewhere, Kind::Cluster, &everything()).is_some());
+        assert!(firsts.of(&here, Kind::Cluster, &everything(), usize::MAX).is_none());
+        assert!(firsts.of(&elsewhere, Kind::Cluster, &everything(), usize::MAX).is_some());
     }
 
     #[test]
@@ -209,9 +239,25 @@ mod tests {
             View::new(Arc::new(snapshot), None)
         };
         let [old, new] = [next(1), next(2)];
-        let known = firsts.of(&new, Kind::Cluster, &everything()).expect("an answer");
-        assert!(firsts.of(&old, Kind::Cluster, &everything()).is_none());
-        assert!(Arc::ptr_eq(&known, &firsts.of(&new, Kind::Cluster, &everything()).expect("an answer")));
+        let known = firsts.of(&new, Kind::Cluster, &everything(), usize::MAX).expect("an answer");
+        assert!(firsts.of(&old, Kind::Cluster, &everything(), usize::MAX).is_none());
+        assert!(Arc::ptr_eq(
+            &known,
+            &firsts.of(&new, Kind::Cluster, &everything(), usize::MAX).expect("an answer")
+        ));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_answered_in_parts() {
+        let view = view((0..50).map(|n| plain(Kind::Cluster, &format!("c{n}"), n)));
+        let firsts = Firsts::default();
+        let all = firsts.of(&view, Kind::Cluster, &everything(), usize::MAX).expect("an answer");
+        let len = all.items().encoded_len(Variant::Delta);
+        for known in [Some(all), None] {
+            assert!(firsts.of(&view, Kind::Cluster, &everything(), len - 1).is_none());
+            assert!(firsts.of(&view, Kind::Cluster, &everything(), len).is_some());
+            drop(known);
+        }
     }
 
     #[test]
@@ -219,10 +265,11 @@ mod tests {
         let view = view((0..50).map(|n| plain(Kind::Cluster, &format!("c{n}"), n)));
         let (firsts, pool) = (Firsts::default(), Pool::default());
         let lists: Vec<_> = (0..=MAX_KNOWN).map(|n| named(&pool, 0..40 + n as u8)).collect();
-        let mut known: Vec<_> = lists.iter().map(|list| firsts.of(&view, Kind::Cluster, list)).collect();
+        let mut known: Vec<_> =
+            lists.iter().map(|list| firsts.of(&view, Kind::Cluster, list, usize::MAX)).collect();
         assert!(known.pop().is_some_and(|last| last.is_none()));
         assert!(known.iter().all(Option::is_some));
         drop(known);
-        assert!(firsts.of(&view, Kind::Cluster, &lists[MAX_KNOWN]).is_some());
+        assert!(firsts.of(&view, Kind::Cluster, &lists[MAX_KNOWN], usize::MAX).is_some());
     }
 }

@@ -119,8 +119,9 @@ impl Session {
         holding: &mut Holding,
         now: Instant,
     ) -> bool {
-        let first = self.common.firsts.of(view, kind, &holding.subscription);
-        let Some(first) = first.filter(|first| first.len() <= self.room(kind, holding)) else { return false };
+        let room = self.room(kind, holding);
+        let first = self.common.firsts.of(view, kind, &holding.subscription, room);
+        let Some(first) = first else { return false };
         let mut response = self.response(kind.type_url().into(), view.type_version(kind));
         response.items = first.items();
         response.removed = first.removed().to_vec();
