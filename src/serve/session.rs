@@ -16,12 +16,13 @@ use std::time::Instant;
 
 use super::common::Common;
 use super::first::waits_for_nothing;
+use super::holding::Holding;
 use super::insight::Insight;
 use super::journal::Event;
 use super::phases::Pace;
 use super::siblings::{Shared, Siblings, StreamId};
 use super::subscription::truncated;
-use super::wire::{Identity, Malformed, Names, Request, Response, Variant};
+use super::wire::{Identity, Malformed, NameList, Names, Request, Response, Variant, Versions};
 use super::{delta, sotw};
 use crate::resource::{Kind, Name};
 use crate::snapshot::{Snapshot, View};
@@ -203,15 +204,8 @@ impl Session {
         match &request.names {
             Names::Delta { subscribe, unsubscribe, initial } => {
                 if first {
-                    if !initial.is_empty() {
-                        self.quiet_until = Some(now + self.rules.pace.resume);
-                    }
-                    delta::start(&mut holding, view, kind, subscribe, &self.common)?;
-                    let alike = self.quiet_until.is_none() && self.ready.is_none() && unsubscribe.is_empty();
-                    let all = view.filter(|_| is_free && alike);
-                    if !all.is_some_and(|view| self.answer_first(view, kind, &mut holding, now)) {
-                        delta::compare(&mut holding, view, kind, initial, &self.common)?;
-                    }
+                    let is_alone = !is_free || !unsubscribe.is_empty();
+                    self.begin(&mut holding, view, kind, (subscribe, initial), is_alone, now)?;
                 } else {
                     delta::change(&mut holding, view, kind, subscribe)?;
                 }
@@ -233,6 +227,28 @@ impl Session {
         drop(holding);
         siblings.stir(holdings, self.id, kind);
         Ok(())
+    }
+
+    /// Delta: the first request for a type. It is answered as others are who ask alike, unless it stands alone.
+    fn begin(
+        &mut self,
+        holding: &mut Holding,
+        view: Option<&View>,
+        kind: Kind,
+        (subscribe, initial): (&NameList, &Versions),
+        is_alone: bool,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if !initial.is_empty() {
+            self.quiet_until = Some(now + self.rules.pace.resume);
+        }
+        delta::start(holding, view, kind, subscribe, &self.common)?;
+        let is_alone = is_alone || self.quiet_until.is_some() || self.ready.is_some();
+        let all = view.filter(|_| !is_alone);
+        match all.is_some_and(|view| self.answer_first(view, kind, holding, now)) {
+            true => Ok(()),
+            false => delta::compare(holding, view, kind, initial, &self.common),
+        }
     }
 
     /// Takes a new current snapshot.
