@@ -536,7 +536,7 @@ clusters:
     typed_config:
       '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
       common_tls_context:
-        tls_params: {cipher_suites: [visible-cipher]}
+        tls_params: {cipher_suites: [ECDHE-RSA-AES128-GCM-SHA256]}
         tls_certificates:
         - private_key: {inline_string: !file key.pem}
           certificate_chain: {inline_string: !file cert.pem}
