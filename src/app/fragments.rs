@@ -231,7 +231,7 @@ impl Fragments {
         let start = Instant::now();
         self.stage(sources, changed);
         let Staged { changed, looks, mut findings, .. } = std::mem::take(&mut self.staged);
-        let looks: Vec<Arc<Look>> = looks.into_values().collect();
+        let looks: Vec<Arc<Look>> = looks.into_values().map(|look| self.as_served(look)).collect();
         findings.extend(looks.iter().flat_map(|look| look.loaded.diagnostics.clone()));
         for name in &changed {
             self.emptied.remove(name);
@@ -268,6 +268,16 @@ impl Fragments {
         self.forget_unseen();
         self.recall_unreadable();
         self.finish(start, looks, findings, Accept::default())
+    }
+
+    /// A file that was put back to what is served of it is no change, whatever else is held.
+    fn as_served(&self, look: Arc<Look>) -> Arc<Look> {
+        let served = self.served.get(&look.name);
+        let is_alone = |look: &Look| look.loaded.drawn.is_nothing();
+        let same = served.filter(|served| {
+            served.path == look.path && served.text == look.text && is_alone(served) && is_alone(&look)
+        });
+        same.filter(|served| !served.has_errors()).cloned().unwrap_or(look)
     }
 
     /// Takes over what is held, if what was accepted is all that held it.

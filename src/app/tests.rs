@@ -351,6 +351,18 @@ fn files_that_come_back_one_by_one_take_nothing_away_meanwhile() {
 }
 
 #[test]
+fn a_file_that_is_put_back_is_good_while_something_else_is_held() {
+    let mut bench = Bench::new();
+    bench.change(&[("a.yaml", Some(&clusters(0..5))), ("b.yaml", Some(&clusters(5..12)))]);
+    assert_eq!(held(&bench.remove("b.yaml")), [Hold::Removal]);
+    bench.put("a.yaml", "clusters: [\n");
+    assert_eq!(bench.condition("a.yaml"), Some(Condition::Stale));
+    bench.put("a.yaml", &clusters(0..5));
+    assert_eq!(bench.condition("a.yaml"), Some(Condition::Good));
+    assert_eq!(bench.condition("b.yaml"), Some(Condition::Held([Hold::Removal].into())));
+}
+
+#[test]
 fn the_last_resource_is_not_removed_unasked() {
     for text in [None, Some("clusters: []\n")] {
         let mut bench = Bench::new();
