@@ -5,6 +5,7 @@ mod common;
 
 use common::bridge::Bridge;
 use common::envoy::{Envoy, VERSIONS};
+use common::fragments::http_listener;
 use common::upstream::Upstream;
 use common::{SOON, files, free_port, http, wait_until};
 
@@ -12,25 +13,10 @@ use common::{SOON, files, free_port, http, wait_until};
 const PATIENT: &str = "{resource_api_version: V3, ads: {}, initial_fetch_timeout: 0s}";
 
 fn front(port: u16) -> String {
-    format!(
-        "listeners:
-- name: front
-  address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-  filter_chains:
-  - filters:
-    - name: http
-      typed_config:
-        '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-        stat_prefix: front
-        route_config:
-          name: local
-          virtual_hosts: [{{name: all, domains: ['*'], routes: [{{match: {{prefix: /}}, route: {{cluster: c}}}}]}}]
-        http_filters:
-        - name: router
-          typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-clusters: [{{name: c, type: EDS, eds_cluster_config: {{eds_config: {PATIENT}}}}}]
-"
-    )
+    let routes = "route_config: {name: local, virtual_hosts: [{name: all, domains: ['*'], routes: \
+                  [{match: {prefix: /}, route: {cluster: c}}]}]}";
+    let listener = http_listener("front", port, routes, "");
+    format!("{listener}clusters: [{{name: c, type: EDS, eds_cluster_config: {{eds_config: {PATIENT}}}}}]\n")
 }
 
 fn endpoints(nodes: &str, upstream: &Upstream) -> String {

@@ -4,6 +4,7 @@ mod common;
 
 use common::bridge::{Address, Bridge};
 use common::envoy::{Envoy, VERSIONS};
+use common::fragments::http_listener;
 use common::upstream::Upstream;
 use common::{SOON, files, free_port, wait_until};
 use tempfile::TempDir;
@@ -12,26 +13,14 @@ const ADS: &str = "{resource_api_version: V3, ads: {}}";
 
 /// A listener whose scopes are found by the header `x-scope`.
 fn listener(port: u16) -> String {
-    format!(
-        "listeners:
-- name: front
-  address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-  filter_chains:
-  - filters:
-    - name: http
-      typed_config:
-        '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-        stat_prefix: front
-        scoped_routes:
+    let routes = format!(
+        "scoped_routes:
           name: scopes
           scope_key_builder: {{fragments: [{{header_value_extractor: {{name: x-scope, index: 0}}}}]}}
           rds_config_source: {ADS}
-          scoped_rds: {{scoped_rds_config_source: {ADS}}}
-        http_filters:
-        - name: router
-          typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-"
-    )
+          scoped_rds: {{scoped_rds_config_source: {ADS}}}"
+    );
+    http_listener("front", port, &routes, "")
 }
 
 /// Scopes of one name, key and cluster each; their answers tell the name. Clusters that resolve a name are slow.

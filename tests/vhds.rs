@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use common::bridge::Bridge;
 use common::envoy::{Envoy, VERSIONS};
 use common::files;
+use common::fragments::http_listener;
 use common::upstream::Upstream;
 use common::{SOON, free_port, wait_until};
 use tempfile::TempDir;
@@ -21,24 +22,10 @@ const DELTA: &str = "{resource_api_version: V3, api_config_source: {api_type: DE
      transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: xds_bridge}}]}}";
 
 fn listener(port: u16) -> String {
-    format!(
-        "listeners:
-- name: front
-  address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-  filter_chains:
-  - filters:
-    - name: http
-      typed_config:
-        '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-        stat_prefix: front
-        rds: {{route_config_name: rc, config_source: {ADS}}}
-        http_filters:
-        - name: on_demand
-          typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.on_demand.v3.OnDemand}}
-        - name: router
-          typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-"
-    )
+    let routes = format!("rds: {{route_config_name: rc, config_source: {ADS}}}");
+    let on_demand = "- name: on_demand
+          typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.on_demand.v3.OnDemand}";
+    http_listener("front", port, &routes, on_demand)
 }
 
 fn routes(content: u32) -> String {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use common::bridge::{Address, Bridge};
 use common::envoy::{Envoy, NEWEST, VERSIONS};
 use common::files;
+use common::fragments::http_listener;
 use common::http::{self, Load, Tally};
 use common::upstream::Upstream;
 use common::{SOON, free_port, wait_until};
@@ -168,26 +169,7 @@ impl Parts {
     fn listener(&self, name: &str, port: u16, route: &str) -> String {
         let source = self.way.source();
         let routes = format!("rds: {{route_config_name: {route}, config_source: {source}}}");
-        self.listener_with(name, port, &routes)
-    }
-
-    fn listener_with(&self, name: &str, port: u16, routes: &str) -> String {
-        format!(
-            "listeners:
-- name: {name}
-  address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-  filter_chains:
-  - filters:
-    - name: http
-      typed_config:
-        '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-        stat_prefix: {name}
-        {routes}
-        http_filters:
-        - name: router
-          typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-"
-        )
+        http_listener(name, port, &routes, "")
     }
 
     /// Clusters with their endpoints, each at one of the upstreams.
@@ -528,7 +510,7 @@ fn a_cluster_renamed_with_the_routes_within_its_listener_drops_nothing() {
         renames_with_the_listener(version, way, |parts, port, n| {
             let name = format!("c{n}");
             let routes = format!("route_config: {{name: inline, {}}}", hosts(&[&name]));
-            format!("{}{}", parts.clusters(&[(&name, n % 2)]), parts.listener_with("front", port, &routes))
+            format!("{}{}", parts.clusters(&[(&name, n % 2)]), http_listener("front", port, &routes, ""))
         });
     }
 }

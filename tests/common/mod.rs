@@ -10,6 +10,7 @@ pub mod dump;
 pub mod envoy;
 pub mod fetched;
 pub mod files;
+pub mod fragments;
 pub mod http;
 pub mod peek;
 pub mod process;
