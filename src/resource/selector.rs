@@ -130,31 +130,27 @@ fn globs_meet(a: &str, b: &str) -> bool {
 }
 
 impl NodePattern {
+    /// What is asked of a node, but for its metadata, in one order for all patterns.
+    fn globs(&self) -> impl Iterator<Item = Option<&str>> {
+        let NodePattern { id, cluster, region, zone, sub_zone, metadata: _ } = self;
+        [id, cluster, region, zone, sub_zone].into_iter().map(Option::as_deref)
+    }
+
     /// Whether there can be a node that matches both patterns. Metadata never rules that out, since
     /// a value there may be a list.
     fn may_meet(&self, other: &NodePattern) -> bool {
-        let meet = |a: &Option<String>, b: &Option<String>| match (a, b) {
+        self.globs().zip(other.globs()).all(|globs| match globs {
             (Some(a), Some(b)) => globs_meet(a, b),
             _ => true,
-        };
-        meet(&self.id, &other.id)
-            && meet(&self.cluster, &other.cluster)
-            && meet(&self.region, &other.region)
-            && meet(&self.zone, &other.zone)
-            && meet(&self.sub_zone, &other.sub_zone)
+        })
     }
 
     /// Whether no node is known that matches this pattern and not the other one.
     fn may_lie_within(&self, other: &NodePattern) -> bool {
-        let within = |own: &Option<String>, wide: &Option<String>| match (own, wide) {
+        self.globs().zip(other.globs()).all(|globs| match globs {
             (Some(own), Some(wide)) => glob_matches(wide, &own.replace(['*', '?'], ANYTHING)),
             _ => true,
-        };
-        within(&self.id, &other.id)
-            && within(&self.cluster, &other.cluster)
-            && within(&self.region, &other.region)
-            && within(&self.zone, &other.zone)
-            && within(&self.sub_zone, &other.sub_zone)
+        })
     }
 
     /// Whether every node that matches this pattern matches the other one too.
@@ -164,11 +160,7 @@ impl NodePattern {
             (None, Some(wide)) => wide.chars().all(|c| c == '*') && !wide.is_empty(),
             (Some(own), Some(wide)) => own == wide || (!own.contains(['*', '?']) && glob_matches(wide, own)),
         };
-        within(self.id.as_deref(), other.id.as_deref())
-            && within(self.cluster.as_deref(), other.cluster.as_deref())
-            && within(self.region.as_deref(), other.region.as_deref())
-            && within(self.zone.as_deref(), other.zone.as_deref())
-            && within(self.sub_zone.as_deref(), other.sub_zone.as_deref())
+        self.globs().zip(other.globs()).all(|(own, wide)| within(own, wide))
             && other.metadata.iter().all(|(path, wide)| {
                 self.metadata.iter().any(|(own, glob)| own == path && within(Some(glob), Some(wide)))
             })
