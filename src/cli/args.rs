@@ -250,6 +250,15 @@ pub struct Schema {
     /// Of which file
     #[arg(value_name = "FILE", default_value = "fragment")]
     pub of: SchemaOf,
+    /// As what to print it; a JSON Schema is JSON
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub format: SchemaFormat,
+}
+
+/// Scripts may say `--format json` to every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

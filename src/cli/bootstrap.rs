@@ -81,7 +81,8 @@ pub fn xds(text: &str) -> Result<Endpoint, String> {
         let port = port.parse().ok().filter(|port| *port != 0)?;
         is_host_name(host).then(|| Endpoint::Tcp(host.to_owned(), port))
     };
-    let endpoint = text.parse().ok().map(|address| endpoint(&address)).or_else(named);
+    // A name goes first: certificates may hold it, `localhost` too.
+    let endpoint = named().or_else(|| text.parse().ok().map(|address| endpoint(&address)));
     endpoint.ok_or_else(|| format!("{text:?} is no address: write IP:PORT, HOST:PORT or unix:PATH"))
 }
 
