@@ -83,7 +83,7 @@ fn warnings(status: &Status) -> String {
     match all.saturating_sub(MAX_WARNINGS as u64) {
         0 => {}
         more => {
-            text.push_str(&format!("  and {}; `xds-bridge check` shows all\n", many(more, "more warning")))
+            text.push_str(&format!("  and {}; `xds-bridge check` shows all\n", many(more, "more warning")));
         }
     }
     text
