@@ -12,9 +12,9 @@ use super::super::journal::Event;
 use super::super::phases::Dependencies;
 use super::super::plan::{self, Plan, Step, take_steps};
 use super::super::siblings::Shared;
-use super::super::wire::{Item, Items, Response, Variant, Versions};
+use super::super::wire::{Item, Items, Response, Variant};
 use super::super::{delta, draining, exchange, heartbeat, sotw};
-use super::{ENVOY, Next, Refusal, Rules, Session};
+use super::{ENVOY, Next, Rules, Session};
 use crate::resource::{Digest, Kind, Name};
 use crate::snapshot::View;
 
@@ -114,13 +114,18 @@ impl Session {
     /// with the next call of `next`.
     pub(super) fn answer_first(
         &mut self,
-        view: &View,
+        view: Option<&View>,
         kind: Kind,
         holding: &mut Holding,
         now: Instant,
     ) -> bool {
+        let wanted = &holding.subscription;
+        // The version of a full state by names is that of these names alone.
+        let is_of_names = self.is_full_state(kind, holding) && !wanted.is_wildcard();
+        let is_alone = is_of_names || self.quiet_until.is_some() || self.ready.is_some();
+        let Some(view) = view.filter(|_| !is_alone) else { return false };
         let room = self.room(kind, holding);
-        let first = self.common.firsts.of(view, kind, &holding.subscription, room);
+        let first = self.common.firsts.of(self.variant, (view, kind), wanted, room);
         let Some(first) = first else { return false };
         let mut response = self.response(kind.type_url().into(), view.type_version(kind));
         response.items = first.items();
@@ -134,15 +139,15 @@ impl Session {
     }
 
     /// An answer that has not gone out when the client asks for more becomes a part of that.
-    pub(super) fn take_back(&mut self, shared: &mut Shared, kind: Kind) -> Result<(), Refusal> {
+    pub(super) fn take_back(&mut self, shared: &mut Shared, kind: Kind) {
         if self.ready.take_if(|ready| ready.0 == kind).is_none() {
-            return Ok(());
+            return;
         }
-        let Some(mut holding) = shared.holdings.get_mut(kind, self.id) else { return Ok(()) };
-        holding.in_flight = None;
-        holding.last_nonce = None;
-        holding.answer_due = holding.subscription.is_wildcard();
-        delta::compare(&mut holding, shared.view.as_ref(), kind, &Versions::default(), &self.common)
+        if let Some(mut holding) = shared.holdings.get_mut(kind, self.id) {
+            holding.in_flight = None;
+            holding.last_nonce = None;
+            holding.ask_all(shared.view.as_ref(), kind);
+        }
     }
 
     fn next_ready(&mut self, now: Instant) -> Option<Response> {
