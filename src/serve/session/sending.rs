@@ -208,34 +208,43 @@ impl Session {
         if kind == Kind::ScopedRoute {
             exchange::order(&mut content.items, &sent);
         }
-        let starting_over = self.starting_over(kind, &sent);
         let version = self.version(view, kind, &holding, &content.items);
         let mut response = self.response(kind.type_url().into(), version);
-        let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
         // What is left in the gap follows, and is as old.
         let changed = if holding.gap.is_empty() { holding.changed.take() } else { holding.changed };
-        holding.in_flight = Some(InFlight { changed, ..InFlight::new(self.common.sent(sent), now) });
-        let mut items = content.items;
-        if !supports_ttl {
-            items.iter_mut().for_each(|item| item.ttl = None);
-        }
-        response.items = items.into();
-        response.removed = content.removed;
-        let sent = holding.in_flight.as_ref().map(|in_flight| in_flight.sent.clone()).unwrap_or_default();
+        let sent = self.common.sent(sent);
+        holding.in_flight = Some(InFlight { changed, ..InFlight::new(sent.clone(), now) });
         drop(holding);
+        if !self.supports_ttl() {
+            content.items.iter_mut().for_each(|item| item.ttl = None);
+        }
+        response.items = content.items.into();
+        response.removed = content.removed;
+        self.note_sent(kind, &response);
+        self.follow_up(shared, view, kind, &sent, now);
+        Some(response)
+    }
+
+    /// What others are to keep, or to be told again, once this is on its way.
+    fn follow_up(
+        &self,
+        shared: &mut Shared,
+        view: &View,
+        kind: Kind,
+        sent: &BTreeMap<Name, Sent>,
+        now: Instant,
+    ) {
         if kind == Kind::Listener && self.identity.as_ref().is_some_and(|client| client.agent == ENVOY) {
-            let replaced = draining::replaced(&shared.holdings, view, &sent);
+            let replaced = draining::replaced(&shared.holdings, view, sent);
             // Counted anew from the ACK.
             shared.draining.keep(replaced, now + self.rules.pace.deadline + self.rules.pace.drain);
         }
-        self.note_sent(kind, &response);
-        for name in &starting_over {
+        for name in &self.starting_over(kind, sent) {
             let again = |holding: &mut Holding| holding.repeat(view, Kind::Endpoint, name);
             shared.holdings.change_of_name(Kind::Endpoint, name, again);
         }
-        Some(response)
     }
 
     /// Whether a step says anything. State of the world cannot say that a name does not exist, but by leaving
