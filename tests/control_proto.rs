@@ -150,6 +150,7 @@ fn the_status_reads_by_the_published_file() {
         serving,
         summary: SUMMARY,
         fragments: vec![fragment],
+        warnings: vec![finding()],
         clients: vec![client()],
     };
     agrees("Status", &status);

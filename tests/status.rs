@@ -307,6 +307,34 @@ fn every_error_that_stands_is_shown_and_counted_once() {
 }
 
 #[test]
+fn a_warning_is_shown_as_long_as_it_stands() {
+    let route = "routes: [{name: r, virtual_hosts: [{name: v, domains: ['*'], routes: [\
+                 {match: {prefix: /}, route: {cluster: late}}]}]}]\n";
+    let old = "clusters: [{name: a, http2_protocol_options: {}}]\n";
+    let world = World::start(&[("r.yaml", route), ("a.yaml", old)]);
+    world.wait_ready();
+    let stands = || {
+        let status = world.json(&["status"]);
+        let of = |finding: &Value| format!("{}:{}", finding["code"], finding["line"]).replace('"', "");
+        let shown: Vec<String> = status["warnings"].as_array().expect("a list").iter().map(of).collect();
+        (shown.join(" "), status["serving"]["findings"]["warning"].clone())
+    };
+    assert_eq!(stands(), ("unresolved-reference:1 deprecated-field:1".to_owned(), 2.into()));
+    let status = world.ask(&["status"]);
+    assert_eq!(status.code, 0, "all is served as it stands: {status:?}");
+    assert!(status.out.contains("r.yaml:1:109: warning[unresolved-reference]: "), "{}", status.out);
+    assert!(status.out.contains("findings: warning 2;"), "{}", status.out);
+    // Another change says nothing of it, and it still stands.
+    put(&world.config, "a.yaml", CLUSTER);
+    world.ask(&["reload"]);
+    assert_eq!(stands(), ("unresolved-reference:1".to_owned(), 1.into()));
+    assert_eq!(world.metrics().get("xds_bridge_findings{severity=warning}"), 1.0);
+    put(&world.config, "late.yaml", "clusters: [{name: late}]\n");
+    world.ask(&["reload"]);
+    assert_eq!(stands(), (String::new(), 0.into()));
+}
+
+#[test]
 fn what_is_wrong_around_the_fragments_is_told_as_long_as_it_lasts() {
     let dir = tempfile::tempdir().expect("the folder for temporary files is writable");
     let (config, aside) = (dir.path().join("config.d"), dir.path().join("aside"));

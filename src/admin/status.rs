@@ -36,6 +36,10 @@ pub struct Status {
     /// The fragments that are not served as their files stand.
     #[prost(message, repeated, tag = "6")]
     pub fragments: Vec<Fragment>,
+    /// What is served and may be wrong all the same: the first of it, what is missing between files before what a
+    /// file has for itself.
+    #[prost(message, repeated, tag = "8")]
+    pub warnings: Vec<Finding>,
     /// The clients; first those that refuse something, then those that are behind.
     #[prost(message, repeated, tag = "7")]
     pub clients: Vec<Client>,

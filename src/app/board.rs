@@ -3,7 +3,7 @@
 //! Comes in: each outcome, with tables that are shared and not copied. Goes out: counts, findings and
 //! certificates, found out once for each outcome and only when somebody asks. Never holds the loader up.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -14,10 +14,13 @@ use imbl::OrdMap;
 use super::fragments::Fragments;
 use super::life::Life;
 use super::look::{FileName, Look};
+use super::mix::Places;
 use super::outcome::{Outcome, Verdict};
 use super::standing::{Condition, Hold, Standing};
+use super::warnings::{Warnings, shown};
 use crate::admin::{self, Certificate, Entry, Finding, Fragment, Loads, MAX_ENTRIES, MAX_NAMES};
-use crate::diagnostic::{self, Diagnostic};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::resource::Name;
 use crate::snapshot::Store;
 use crate::source::{DirState, Directory};
 
@@ -48,6 +51,9 @@ pub struct Seen {
     standings: OrdMap<FileName, Standing>,
     newest: OrdMap<FileName, Arc<Look>>,
     served: OrdMap<FileName, Arc<Look>>,
+    places: Places,
+    /// Clusters that the Envoys' own bootstrap has.
+    external: Arc<BTreeSet<Name>>,
     dirs: Arc<[Directory]>,
     /// What is wrong with files that their text alone does not show, such as that they are empty now.
     beside: Vec<(Arc<Look>, Finding)>,
@@ -73,6 +79,8 @@ pub struct Facts {
     pub held: Vec<Hold>,
     /// Certificates of what is served.
     pub certificates: Vec<Certificate>,
+    /// The first warnings.
+    pub warnings: Vec<Finding>,
 }
 
 impl Board {
@@ -120,6 +128,8 @@ impl Board {
             standings: fragments.standings(),
             newest: fragments.newest(),
             served: fragments.served(),
+            places: fragments.places(),
+            external: fragments.external(),
             dirs: fragments.dirs(),
             across: across(outcome, &beside, &around),
             beside,
@@ -215,8 +225,7 @@ fn beside(
     let new = loaded.filter(|look| !look.has_errors() && is_so(look)).flat_map(|look| {
         let of = outcome.diagnostics.iter().filter(|finding| finding.is_error() && finding.file == look.path);
         let of: Vec<Diagnostic> = of.take(MAX_FINDINGS).cloned().collect();
-        let text = look.text();
-        shown(&of, |_| text.as_deref()).into_iter().map(|finding| (look.clone(), finding))
+        shown(&of, std::slice::from_ref(look)).into_iter().map(|finding| (look.clone(), finding))
     });
     known.chain(new).take(MAX_FRAGMENTS).collect()
 }
@@ -238,15 +247,11 @@ fn across(outcome: &Outcome, beside: &[(Arc<Look>, Finding)], around: &[Diagnost
         related.chain([finding.file.clone()]).collect()
     };
     let named: HashSet<Arc<str>> = errors.iter().flat_map(files).collect();
-    let text = |file: Arc<str>| Some((file.clone(), looks.get(&*file)?.text()?));
-    let texts: HashMap<Arc<str>, String> = named.into_iter().filter_map(text).collect();
-    let mut findings = shown(&errors, |file| texts.get(file).map(String::as_str));
+    let named: Vec<Arc<Look>> =
+        named.iter().filter_map(|file| looks.get(&**file).copied().cloned()).collect();
+    let mut findings = shown(&errors, &named);
     findings.retain(|finding| beside.iter().all(|(_, known)| known != finding));
     findings
-}
-
-fn shown<'t>(findings: &[Diagnostic], text: impl Fn(&str) -> Option<&'t str>) -> Vec<Finding> {
-    diagnostic::located(findings, text).iter().map(admin::finding).collect()
 }
 
 impl Seen {
@@ -275,7 +280,9 @@ impl Seen {
             for finding in &self.around {
                 *findings.entry(admin::severity(finding.severity).to_owned()).or_default() += 1;
             }
-            Facts { files, findings, held, certificates: self.certificates() }
+            let Warnings { across, first } = Warnings::of(&self.places, &self.external, &self.newest);
+            *findings.entry(admin::severity(Severity::Warning).to_owned()).or_default() += across;
+            Facts { files, findings, held, certificates: self.certificates(), warnings: first }
         })
     }
 
@@ -356,8 +363,7 @@ impl Seen {
 fn errors(look: &Arc<Look>) -> Vec<Finding> {
     let errors = look.loaded.diagnostics.iter().filter(|finding| finding.is_error());
     let errors: Vec<Diagnostic> = errors.take(MAX_FINDINGS).cloned().collect();
-    let text = look.text();
-    shown(&errors, |_| text.as_deref())
+    shown(&errors, std::slice::from_ref(look))
 }
 
 fn state(condition: &Condition) -> &'static str {

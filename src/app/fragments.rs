@@ -29,7 +29,7 @@ use super::surroundings::{Surroundings, VariableSources};
 use crate::diagnostic::Diagnostic;
 use crate::envoy_api::Api;
 use crate::load::Key;
-use crate::resource::packed_map;
+use crate::resource::{Name, packed_map};
 use crate::snapshot::{Builder, Snapshot};
 use crate::source::{Directory, SourceFile, Sources};
 
@@ -194,6 +194,11 @@ impl Fragments {
         self.places.clone()
     }
 
+    /// Clusters that the Envoys' own bootstrap has.
+    pub fn external(&self) -> Arc<BTreeSet<Name>> {
+        self.policy.external_clusters.clone()
+    }
+
     /// The newest look at each file, good or not, by name.
     pub fn looks(&self) -> impl Iterator<Item = &Arc<Look>> {
         self.looks.values()
@@ -341,7 +346,7 @@ impl Fragments {
     fn place(&self, mix: &Mix, findings: &mut [Diagnostic], looks: &mut Vec<Arc<Look>>) {
         let is_newest =
             |look: &Arc<Look>| self.looks.get(&look.name).is_some_and(|newest| Arc::ptr_eq(newest, look));
-        mix.place(findings, is_newest, looks);
+        mix.places.place(findings, is_newest, looks);
     }
 
     /// Makes the mix what is served; nothing if no resource is another.
@@ -359,7 +364,7 @@ impl Fragments {
             };
             self.unsaved.insert(name);
         }
-        self.places = mix.places;
+        self.places = mix.after(&self.places, &self.policy.external_clusters);
         if first {
             self.pack();
         }

@@ -10,7 +10,7 @@ use imbl::OrdMap;
 
 use super::look::{FileName, Look};
 use crate::diagnostic::{Diagnostic, Position, Span};
-use crate::load::{self, Catalog, Item, Key};
+use crate::load::{self, Catalog, Item, Key, LooseEnds};
 use crate::resource::{Kind, Name, packed_map};
 use crate::snapshot::Edit;
 
@@ -19,6 +19,7 @@ use crate::snapshot::Edit;
 pub struct Places {
     pub(super) catalog: Catalog,
     served: OrdMap<Arc<str>, Arc<Look>>,
+    loose: LooseEnds,
 }
 
 impl Places {
@@ -30,77 +31,13 @@ impl Places {
         };
         self.catalog.homes(kind, name).iter().map(line).collect()
     }
-}
 
-/// What is served of a file, and what would be.
-type FromTo = (Option<Arc<Look>>, Option<Arc<Look>>);
-
-/// The good content of all files together.
-pub(super) struct Mix {
-    /// What would be served.
-    pub places: Places,
-    /// Names that differ from what is served.
-    pub touched: BTreeSet<Key>,
-    /// The files that differ.
-    looks: Vec<FromTo>,
-}
-
-impl Mix {
-    /// What is served, with these files from `served` to `good`.
-    pub fn new<'n>(
-        places: &Places,
-        files: impl IntoIterator<Item = &'n FileName>,
-        served: &OrdMap<FileName, Arc<Look>>,
-        good: &OrdMap<FileName, Arc<Look>>,
-    ) -> Mix {
-        let mut mix = Mix { places: places.clone(), touched: BTreeSet::new(), looks: Vec::new() };
-        let Places { catalog, served: paths } = &mut mix.places;
-        for name in files {
-            let (old, new) = (served.get(name), good.get(name));
-            let is_moved = old.zip(new).is_some_and(|(old, new)| old.path != new.path);
-            let both = (old.map(|old| &old.loaded), new.map(|new| &new.loaded));
-            if let Some(old) = old {
-                paths.remove(&old.path);
-                let new = both.1.filter(|_| !is_moved);
-                mix.touched.extend(catalog.replace(&old.path, both.0, new));
-            }
-            if let Some(new) = new {
-                paths.insert(new.path.clone(), new.clone());
-                if old.is_none() || is_moved {
-                    mix.touched.extend(catalog.replace(&new.path, None, both.1));
-                }
-            }
-            mix.looks.push((old.cloned(), new.cloned()));
-        }
-        if served.is_empty() {
-            mix.places.catalog.pack();
-            mix.places.served = packed_map(&mix.places.served);
-        }
-        mix
+    /// What is served although nothing defines what it names, or nothing uses it.
+    pub fn loose_ends(&self, external: &BTreeSet<Name>) -> Vec<Diagnostic> {
+        self.loose.findings(&self.catalog, external)
     }
 
-    /// From what is served to what is good, in the files where they differ. They are made one by one: at a
-    /// start, all together would be as many as there are resources.
-    pub fn edits(&self) -> impl Iterator<Item = Edit> {
-        let differing = self.looks.iter().map(|(old, new)| {
-            let (old, new) = (items(old.as_ref()), items(new.as_ref()));
-            let (before, now) = load::differing(old, new);
-            (&old[before], &new[now])
-        });
-        let changed: HashSet<&Arc<str>> =
-            self.looks.iter().filter_map(|(_, new)| Some(&new.as_ref()?.path)).collect();
-        let is_kept = move |item: &Item| {
-            let homes = self.places.catalog.homes(item.resource.kind(), item.resource.name());
-            homes.iter().any(|home| home.nodes == item.nodes && changed.contains(&home.file))
-        };
-        let gone = differing.clone().flat_map(|(gone, _)| gone).filter(move |item| !is_kept(item));
-        let removals = gone
-            .map(|item| Edit::Remove(item.nodes.clone(), item.resource.kind(), item.resource.name().clone()));
-        let puts = differing.flat_map(|(_, come)| come);
-        removals.chain(puts.map(|item| Edit::Put(item.nodes.clone(), item.resource.clone())))
-    }
-
-    /// Completes findings across the files of a mix: each with the path to its place, and all with
+    /// Completes findings across files: each with the path to its place, and all with
     /// the texts that they point into. A place in a content that its file has no more is left out.
     pub fn place(
         &self,
@@ -109,7 +46,7 @@ impl Mix {
         looks: &mut Vec<Arc<Look>>,
     ) {
         let newest = |file: &Arc<str>| {
-            let look = self.places.served.get(file)?;
+            let look = self.served.get(file)?;
             Some((look, is_newest(look)))
         };
         let mut spans: BTreeMap<Arc<str>, BTreeSet<Span>> = BTreeMap::new();
@@ -139,6 +76,82 @@ impl Mix {
                 finding.path.clone_from(path);
             }
         }
+    }
+}
+
+/// What is served of a file, and what would be.
+type FromTo = (Option<Arc<Look>>, Option<Arc<Look>>);
+
+/// The good content of all files together.
+pub(super) struct Mix {
+    /// What would be served.
+    pub places: Places,
+    /// Names that differ from what is served.
+    pub touched: BTreeSet<Key>,
+    /// The files that differ.
+    looks: Vec<FromTo>,
+}
+
+impl Mix {
+    /// What is served, with these files from `served` to `good`.
+    pub fn new<'n>(
+        places: &Places,
+        files: impl IntoIterator<Item = &'n FileName>,
+        served: &OrdMap<FileName, Arc<Look>>,
+        good: &OrdMap<FileName, Arc<Look>>,
+    ) -> Mix {
+        let mut mix = Mix { places: places.clone(), touched: BTreeSet::new(), looks: Vec::new() };
+        let Places { catalog, served: paths, .. } = &mut mix.places;
+        for name in files {
+            let (old, new) = (served.get(name), good.get(name));
+            let is_moved = old.zip(new).is_some_and(|(old, new)| old.path != new.path);
+            let both = (old.map(|old| &old.loaded), new.map(|new| &new.loaded));
+            if let Some(old) = old {
+                paths.remove(&old.path);
+                let new = both.1.filter(|_| !is_moved);
+                mix.touched.extend(catalog.replace(&old.path, both.0, new));
+            }
+            if let Some(new) = new {
+                paths.insert(new.path.clone(), new.clone());
+                if old.is_none() || is_moved {
+                    mix.touched.extend(catalog.replace(&new.path, None, both.1));
+                }
+            }
+            mix.looks.push((old.cloned(), new.cloned()));
+        }
+        if served.is_empty() {
+            mix.places.catalog.pack();
+            mix.places.served = packed_map(&mix.places.served);
+        }
+        mix
+    }
+
+    /// The places, once the mix is served after what stood at these.
+    pub fn after(self, before: &Places, external: &BTreeSet<Name>) -> Places {
+        let mut places = self.places;
+        places.loose.follow(&before.catalog, &places.catalog, &self.touched, external);
+        places
+    }
+
+    /// From what is served to what is good, in the files where they differ. They are made one by one: at a
+    /// start, all together would be as many as there are resources.
+    pub fn edits(&self) -> impl Iterator<Item = Edit> {
+        let differing = self.looks.iter().map(|(old, new)| {
+            let (old, new) = (items(old.as_ref()), items(new.as_ref()));
+            let (before, now) = load::differing(old, new);
+            (&old[before], &new[now])
+        });
+        let changed: HashSet<&Arc<str>> =
+            self.looks.iter().filter_map(|(_, new)| Some(&new.as_ref()?.path)).collect();
+        let is_kept = move |item: &Item| {
+            let homes = self.places.catalog.homes(item.resource.kind(), item.resource.name());
+            homes.iter().any(|home| home.nodes == item.nodes && changed.contains(&home.file))
+        };
+        let gone = differing.clone().flat_map(|(gone, _)| gone).filter(move |item| !is_kept(item));
+        let removals = gone
+            .map(|item| Edit::Remove(item.nodes.clone(), item.resource.kind(), item.resource.name().clone()));
+        let puts = differing.flat_map(|(_, come)| come);
+        removals.chain(puts.map(|item| Edit::Put(item.nodes.clone(), item.resource.clone())))
     }
 }
 

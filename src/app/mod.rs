@@ -39,6 +39,7 @@ mod systemd;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod warnings;
 mod window;
 
 use std::io;

@@ -1,6 +1,7 @@
 //! What to serve and what to hold back, as its owner wants it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::diagnostic::Severity;
 use crate::load::Severities;
@@ -26,7 +27,7 @@ pub struct Policy {
     /// How much it matters at a first look that requests would go to what no fragment defines.
     pub unresolved: Severity,
     /// Clusters that the Envoys' own bootstrap has.
-    pub external_clusters: BTreeSet<Name>,
+    pub external_clusters: Arc<BTreeSet<Name>>,
     /// How much each rule matters.
     pub severities: Severities,
 }
@@ -38,7 +39,7 @@ impl Default for Policy {
             on_error: OnError::Contain,
             // What is missing may be elsewhere, and was missing before.
             unresolved: Severity::Warning,
-            external_clusters: BTreeSet::new(),
+            external_clusters: Arc::default(),
             severities: Severities::default(),
         }
     }

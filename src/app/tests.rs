@@ -2,6 +2,7 @@
 //!
 //! Comes in: files by name and text. Goes out: what the snapshot would give, by name and audience.
 
+mod loose;
 mod narrowing;
 mod references;
 mod restarts;
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::diagnostic::{Diagnostic, Position, Severity};
 use crate::envoy_api::Api;
-use crate::resource::{Kind, Name};
+use crate::resource::Kind;
 use crate::snapshot::Snapshot;
 use crate::source::{DirState, Directory, FileKind, ReadProblem, SourceFile, Sources};
 

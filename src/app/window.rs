@@ -71,6 +71,7 @@ impl Window {
             serving: self.serving(),
             summary,
             fragments: seen.fragments(now),
+            warnings: seen.facts().warnings.clone(),
             clients,
         }
     }

@@ -36,7 +36,7 @@ pub fn run(given: &Given, command: &Check) -> Result<Exit> {
         allow_empty: true,
         // Of single files, what they name may be in others; of directories, it must be there.
         unresolved: if paths.are_whole() { Severity::Error } else { Severity::Warning },
-        external_clusters: settings.external_clusters(),
+        external_clusters: settings.external_clusters().into(),
         severities: settings.severities(),
         ..Policy::default()
     };

@@ -113,7 +113,7 @@ pub fn gather(api: &Api, settings: &Settings, paths: Vec<PathBuf>) -> Result<Vec
     let policy = Policy {
         allow_empty: true,
         unresolved: Severity::Warning,
-        external_clusters: settings.external_clusters(),
+        external_clusters: settings.external_clusters().into(),
         ..Policy::default()
     };
     let outcome = Paths::new(paths)?.load(api, policy, variables)?;

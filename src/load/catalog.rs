@@ -37,6 +37,12 @@ impl Home {
         mentioned(&self.resource, self.facts.as_deref())
     }
 
+    /// The endpoint assignments that it names.
+    pub fn endpoints(&self) -> impl Iterator<Item = Key> {
+        let named = self.mentions().filter(|mention| mention.kind == Kind::Endpoint);
+        named.map(|mention| (Kind::Endpoint, mention.name.clone()))
+    }
+
     /// The addresses that it opens, and where in it they stand.
     fn addresses(&self) -> &[(ListenAddress, Span)] {
         self.facts.as_ref().map_or(&[], |facts| facts.addresses())

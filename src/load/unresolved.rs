@@ -157,26 +157,26 @@ impl<'a> References<'a> {
     }
 
     /// Endpoint assignments that no cluster uses, among the touched and those that touched clusters
-    /// used before.
-    pub fn unused_endpoints(&self, touched: &BTreeSet<Key>) -> Vec<Diagnostic> {
+    /// used before; up to a number.
+    pub fn unused(&self, touched: &BTreeSet<Key>) -> Vec<(Key, &'a Home)> {
         let mut candidates: BTreeSet<Key> = BTreeSet::new();
         for key in touched {
             if key.0 == Kind::Endpoint {
                 candidates.insert(key.clone());
             }
             let before = self.before.homes(key.0, &key.1).iter().filter(|_| key.0 == Kind::Cluster);
-            let used = before.flat_map(Home::mentions).filter(|used| used.kind == Kind::Endpoint);
-            candidates.extend(used.map(|used| (Kind::Endpoint, used.name.clone())));
+            candidates.extend(before.flat_map(Home::endpoints));
         }
-        let mut findings = Vec::new();
-        for key in candidates.iter().filter(|key| !self.external.contains(&key.1)) {
-            for home in self.now.homes(key.0, &key.1).iter().filter(|home| !self.is_used(key, home)) {
-                if findings.len() < MAX_DANGLING {
-                    findings.push(unused(key, home, self.now.name_span(home)));
-                }
-            }
-        }
-        findings
+        let is_own = |key: &Key| !self.external.contains(&key.1);
+        let homes = |key: Key| self.now.homes(key.0, &key.1).iter().map(move |home| (key.clone(), home));
+        let all = candidates.into_iter().filter(is_own).flat_map(homes);
+        all.filter(|(key, home)| !self.is_used(key, home)).take(MAX_DANGLING).collect()
+    }
+
+    /// What to say of them.
+    pub fn unused_endpoints(&self, touched: &BTreeSet<Key>) -> Vec<Diagnostic> {
+        let all = self.unused(touched);
+        all.iter().map(|(key, home)| unused(key, home, self.now.name_span(home))).collect()
     }
 
     fn is_used(&self, key: &Key, home: &Home) -> bool {

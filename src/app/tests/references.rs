@@ -136,7 +136,7 @@ fn of_a_whole_directory_that_is_checked_what_requests_need_is_an_error_and_the_r
 
 #[test]
 fn clusters_of_the_envoys_own_bootstrap_are_known() {
-    let external_clusters: BTreeSet<Name> = ["own".into()].into();
+    let external_clusters = Arc::new(BTreeSet::from(["own".into()]));
     let mut bench = Bench::with(Policy { external_clusters, ..Policy::default() }, &[]);
     bench.put("c.yaml", &cluster("c"));
     assert!(is_published(&bench.put("r.yaml", &route("r", "own"))));

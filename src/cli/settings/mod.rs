@@ -222,7 +222,7 @@ impl Settings {
                 OnErrorChoice::Contain => OnError::Contain,
             },
             unresolved: Severity::Warning,
-            external_clusters: self.external_clusters(),
+            external_clusters: self.external_clusters().into(),
             severities: self.severities(),
         }
     }

@@ -5,6 +5,9 @@ use crate::admin::{Client, Finding, Fragment, Status, Stream, Type, Version};
 /// Digits of a version that tell it from others for a person.
 const DIGITS: usize = 8;
 
+/// Warnings that are shown.
+const MAX_WARNINGS: usize = 5;
+
 /// The whole status.
 pub fn whole(status: &Status) -> String {
     let mut text = format!("{}\n{}\n", headline(status), files(status));
@@ -14,6 +17,7 @@ pub fn whole(status: &Status) -> String {
     for fragment in &status.fragments {
         text.push_str(&of_fragment(fragment));
     }
+    text.push_str(&warnings(status));
     for client in &status.clients {
         text.push_str(&of_client(client));
     }
@@ -67,6 +71,20 @@ fn of_fragment(fragment: &Fragment) -> String {
     let mut text = format!("  {} {} ({})\n", clean(path), clean(why), age(*age_seconds));
     for finding in findings {
         text.push_str(&format!("    {}\n", of_finding(finding)));
+    }
+    text
+}
+
+/// The first warnings, and how many there are besides.
+fn warnings(status: &Status) -> String {
+    let shown = status.warnings.iter().take(MAX_WARNINGS);
+    let mut text: String = shown.map(|finding| format!("  {}\n", of_finding(finding))).collect();
+    let all = status.serving.findings.get("warning").copied().unwrap_or_default();
+    match all.saturating_sub(MAX_WARNINGS as u64) {
+        0 => {}
+        more => {
+            text.push_str(&format!("  and {}; `xds-bridge check` shows all\n", many(more, "more warning")));
+        }
     }
     text
 }
@@ -212,6 +230,20 @@ mod tests {
         };
         assert_eq!(client(""), "\nn: runs the newest; 127.0.0.1\n");
         assert_eq!(client("envoy 1"), "\nn: runs the newest; envoy 1, 127.0.0.1\n");
+    }
+
+    #[test]
+    fn of_many_warnings_the_first_are_shown_and_the_others_counted() {
+        let lines = |count: u32| {
+            let finding = |line| Finding { file: "a.yaml".into(), line, ..Finding::default() };
+            let mut status = status(Summary::default());
+            status.warnings = (1..=count).map(finding).collect();
+            status.serving.findings.insert("warning".into(), count.into());
+            warnings(&status)
+        };
+        assert_eq!(lines(0), "");
+        assert_eq!((lines(5).lines().count(), lines(5).contains("more")), (5, false));
+        assert!(lines(7).ends_with("  and 2 more warnings; `xds-bridge check` shows all\n"), "{}", lines(7));
     }
 
     #[test]
