@@ -50,7 +50,7 @@ fn text(node_id: &str, command: &Bootstrap, address: &Endpoint) -> String {
     };
     let (id, cluster, port) = (quoted(node_id), quoted(&command.node_cluster), command.admin_port);
     let note = match (address, &connection.tls) {
-        (Endpoint::Tcp(..), None) => {
+        (Endpoint::Tcp(..) | Endpoint::Named(..), None) => {
             "# Plain TCP: secrets come this way only if Envoy runs as root or as the bridge's own user, or the bridge with\n\
              # --insecure. They always do by a unix socket (--xds unix:PATH) and by TLS (--ca FILE).\n"
         }
@@ -79,7 +79,7 @@ pub fn xds(text: &str) -> Result<Endpoint, String> {
     let named = || {
         let (host, port) = text.rsplit_once(':')?;
         let port = port.parse().ok().filter(|port| *port != 0)?;
-        is_host_name(host).then(|| Endpoint::Tcp(host.to_owned(), port))
+        is_host_name(host).then(|| Endpoint::Named(host.to_owned(), port))
     };
     // A name goes first: certificates may hold it, `localhost` too.
     let endpoint = named().or_else(|| text.parse().ok().map(|address| endpoint(&address)));

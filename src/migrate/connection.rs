@@ -4,7 +4,6 @@
 //! cluster that every bootstrap needs. The commands `bootstrap` and `import` write the same.
 
 use std::fmt::{self, Write};
-use std::net::IpAddr;
 
 /// The cluster by which Envoy reaches the bridge; it stands in the bootstrap, never in a fragment.
 pub const CLUSTER: &str = "xds_bridge";
@@ -36,8 +35,10 @@ pub struct ClientTls {
 /// Where the bridge listens.
 #[derive(Clone, Debug)]
 pub enum Endpoint {
-    /// An IP address or the name of a host, and a port.
+    /// An IP address and a port.
     Tcp(String, u16),
+    /// The name of a host, which Envoy resolves, and a port.
+    Named(String, u16),
     /// The path of a unix socket.
     Unix(String),
 }
@@ -45,8 +46,8 @@ pub enum Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Endpoint::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Endpoint::Tcp(ip, port) if ip.contains(':') => write!(f, "[{ip}]:{port}"),
+            Endpoint::Tcp(host, port) | Endpoint::Named(host, port) => write!(f, "{host}:{port}"),
             Endpoint::Unix(path) => write!(f, "unix:{path}"),
         }
     }
@@ -86,15 +87,15 @@ impl Connection {
     /// The cluster of the bridge as an element of `static_resources.clusters`, so far to the right.
     pub fn cluster(&self, indentation: usize) -> String {
         let endpoint = match &self.endpoint {
-            Endpoint::Tcp(host, port) => {
+            Endpoint::Tcp(host, port) | Endpoint::Named(host, port) => {
                 format!("socket_address: {{ address: {}, port_value: {port} }}", quoted(host))
             }
             Endpoint::Unix(path) => format!("pipe: {{ path: {} }}", quoted(path)),
         };
         let discovery = match &self.endpoint {
             // A bridge that listens on one family only is found under a name that has both.
-            Endpoint::Tcp(host, _) if is_name(host) => "STRICT_DNS\n  dns_lookup_family: ALL",
-            _ => "STATIC",
+            Endpoint::Named(..) => "STRICT_DNS\n  dns_lookup_family: ALL",
+            Endpoint::Tcp(..) | Endpoint::Unix(_) => "STATIC",
         };
         let cluster = &self.cluster;
         let tls = self.transport_socket();
@@ -129,11 +130,12 @@ impl Connection {
 
 impl Connection {
     fn transport_socket(&self) -> String {
-        let (Some(tls), Endpoint::Tcp(host, _)) = (&self.tls, &self.endpoint) else { return String::new() };
+        let Some(tls) = &self.tls else { return String::new() };
         let ca = quoted(&tls.ca);
-        let (san_type, name) = match tls.server_name.as_ref().or_else(|| is_name(host).then_some(host)) {
-            Some(name) => ("DNS", quoted(name)),
-            None => ("IP_ADDRESS", quoted(host)),
+        let (san_type, name) = match (&tls.server_name, &self.endpoint) {
+            (_, Endpoint::Unix(_)) => return String::new(),
+            (Some(name), _) | (None, Endpoint::Named(name, _)) => ("DNS", quoted(name)),
+            (None, Endpoint::Tcp(ip, _)) => ("IP_ADDRESS", quoted(ip)),
         };
         let sni = if san_type == "DNS" { format!("      sni: {name}\n") } else { String::new() };
         let identity = tls.identity.as_ref().map_or(String::new(), |(certificate, key)| {
@@ -160,11 +162,6 @@ impl Connection {
 "#
         )
     }
-}
-
-/// Whether a host stands there by its name, which Envoy resolves.
-fn is_name(host: &str) -> bool {
-    host.parse::<IpAddr>().is_err()
 }
 
 /// A JSON string is a YAML string, whatever is in it.
