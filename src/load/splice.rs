@@ -8,7 +8,8 @@
 //! of what was before only which mappings and lists are open, and anchors. The stretch begins at an item
 //! that still begins as it did, stands under the same keys, and has a sentinel behind it in the column of
 //! the item or key that follows. If the reader comes to the sentinel as to the next item or key, it would
-//! come to what really follows in the same state, and read all that is behind as it did.
+//! come to what really follows in the same state, and read all that is behind as it did. In JSON it knows only how
+//! deep it is: there a stretch goes from where an object begins to where one ends.
 
 mod alone;
 mod stretch;
