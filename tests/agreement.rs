@@ -136,6 +136,16 @@ const QUESTIONS: &[(Place, &str, bool)] = &[
     ),
     (
         Place::Cluster,
+        "health_checks: [{ timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {} }, { timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {} }]",
+        false,
+    ),
+    (
+        Place::Cluster,
+        "health_checks: [{ timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}, name: a }, { timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}, name: a }]",
+        false,
+    ),
+    (
+        Place::Cluster,
         "type: STRICT_DNS, load_assignment: { cluster_name: c, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, named_port: http } } } }] }] }",
         true,
     ),
