@@ -21,7 +21,7 @@ use crate::diagnostic::{Severity, Span};
 use crate::envoy_api::{Api, MessageType};
 use crate::resource::{Kind, Name, Selector};
 
-const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
+pub(super) const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
 const XDS_RESOURCE: &str = "envoy.service.discovery.v3.Resource";
 
 /// Keys of Envoy's filesystem-xDS file that say nothing to us, and are nothing without `resources`.
@@ -302,7 +302,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(field) if &*field.name == "ttl" => {}
                 Some(field) => self.decoder.field(ty, field, entry, &mut Vec::new()),
-                None => self.decoder.unknown_field(ty, entry),
+                None => self.decoder.unknown_field(ty, node, entry),
             }
         }
     }

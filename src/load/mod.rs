@@ -41,6 +41,7 @@ mod severities;
 mod splice;
 mod substitute;
 mod suggest;
+mod unknown;
 mod unresolved;
 mod warmth;
 mod well_known;
