@@ -158,15 +158,11 @@ impl<'a> Reader<'a> {
 
     fn document(&mut self, document: &Node<'_>) {
         let Value::Mapping(entries) = &document.value else {
-            let finding = self
-                .decoder
-                .findings
-                .wrong_type(document, "a mapping with keys such as `listeners` and `clusters`");
-            finding.code = "not-a-fragment";
-            finding.hint =
-                Some("put each resource under the list of its kind, such as `clusters:`".to_owned());
-            return;
+            return self.no_mapping(document);
         };
+        if self.is_foreign(entries) {
+            return;
+        }
         let mut scope = Scope::default();
         for entry in entries {
             let before = self.decoder.findings.enter(&entry.key);

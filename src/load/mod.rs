@@ -20,6 +20,7 @@ pub mod events;
 mod fill;
 mod find;
 mod findings;
+mod foreign;
 mod fragment;
 mod inputs;
 mod item;
