@@ -66,6 +66,7 @@ impl Rules<'_> {
             "config.listener.v3.Listener" => self.listener(node),
             "config.listener.v3.FilterChainMatch" => self.filter_chain_match(node),
             "config.route.v3.RouteMatch" => self.route_match(node),
+            "config.route.v3.Route" => self.route(node),
             "config.route.v3.RouteAction" => self.route_action(node),
             "config.route.v3.RouteAction.RequestMirrorPolicy" => self.mirror(node),
             "config.route.v3.HeaderMatcher" => self.header_matcher(node),
@@ -157,6 +158,12 @@ impl Rules<'_> {
     }
 
     fn filter_chain_match(&mut self, node: &mut Node) {
+        let is_all = |name: &&Node| name.as_text() == Some("*");
+        if node.get("server_names").is_some_and(|names| names.elements().iter().any(is_all))
+            && let Some(entry) = node.discard("server_names")
+        {
+            self.report.changed(entry.line, "`server_names` removed: the `*` in it stood for all");
+        }
         if node.text_at("source_type").is_some_and(|text| text.eq_ignore_ascii_case("LOCAL")) {
             let source = node.get_mut("source_type").expect("it was looked at just now");
             self.report.changed(source.line, "`LOCAL` is `SAME_IP_OR_LOOPBACK` now");
