@@ -39,6 +39,11 @@ const DROPPED: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Whether a message had a field, in years of which the API of today says nothing any more.
+pub(super) fn was_field(ty: &str, key: &str) -> bool {
+    RENAMED.iter().chain(DROPPED).any(|(message, field, _)| (*message, *field) == (ty, key))
+}
+
 impl Rules<'_> {
     /// Applies all rules for a message of this type.
     pub(super) fn message(&mut self, ty: &str, node: &mut Node) {
