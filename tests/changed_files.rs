@@ -31,7 +31,9 @@ impl Random {
 
 /// All that can be seen of a loaded file, and what is kept for the next time.
 fn seen(loaded: &Loaded) -> String {
-    format!("{loaded:#?}").replacen(&format!("    decoded: {},\n", loaded.decoded), "", 1)
+    let all = format!("{loaded:#?}").replacen(&format!("    decoded: {},\n", loaded.decoded), "", 1);
+    let variables: Vec<_> = loaded.drawn.variables().collect();
+    format!("{all}\n{variables:?}")
 }
 
 /// One file, as it is edited.
@@ -179,7 +181,21 @@ fn styles(clusters: &Clusters) -> Vec<(&'static str, String)> {
                 "clusters:\n{plain}endpoints:\n- cluster_name: ${{A}}\n- cluster_name: ${{B:-b}}\nsecrets:\n- name: k\n  generic_secret: {{secret: {{inline_string: !file key}}}}\n"
             ),
         ),
+        ("variables in each", with_variables(&format!("clusters:\n{plain}{ENDPOINTS}"))),
     ]
+}
+
+/// The same text with a reference in each cluster, of whatever form.
+fn with_variables(text: &str) -> String {
+    let forms = ["${A}", "${UNSET:-a${B}c}", "$${A}", "${B:?needed}-${A:-b}"];
+    let lines = text.lines().map(|line| match line.strip_prefix("- name: ") {
+        Some(name) => {
+            let form = forms[name.bytes().map(usize::from).sum::<usize>() % forms.len()];
+            format!("- name: {name}\n  lrs_report_endpoint_metrics: [x-{form}]\n")
+        }
+        None => format!("{line}\n"),
+    });
+    lines.collect()
 }
 
 /// One edit, and the most items that are to be read for it.

@@ -19,10 +19,10 @@ use memchr::{memchr, memchr2, memchr3, memmem};
 use super::fill::Fill;
 use super::findings::MAX_FINDINGS;
 use super::fragment::{Reader, Scope};
-use super::inputs::Inputs;
+use super::inputs::{Drawn, Inputs, VariableUse};
 use super::moved::{Moved, numbered};
 use super::outline::{List, Outline};
-use super::substitute::Template;
+use super::substitute::{MAX_INSERTED, Template};
 use super::yaml::{self, Entry, Node, Value};
 use super::{Item, Loaded};
 use crate::diagnostic::{Diagnostic, Span};
@@ -51,7 +51,14 @@ pub(super) fn load(
         return None;
     }
     let fresh = stretch.read(api, file, new, inputs, loaded)?;
-    stretch.put_into(loaded, outline, fresh)
+    // What is written as a reference and stands for itself counts, too.
+    let is_little =
+        |drawn: &Drawn| drawn.uses.is_empty() || text.len() + drawn.most_inserted() <= MAX_INSERTED;
+    let mut whole = stretch.put_into(loaded, outline, fresh).filter(|loaded| is_little(&loaded.drawn))?;
+    if let Some(outline) = &mut whole.outline {
+        outline.has_reference &= has_reference(text.as_bytes());
+    }
+    Some(whole)
 }
 
 /// Whether nothing in a stretch, as it was and as it is, bears on what is around it.
@@ -61,13 +68,17 @@ fn stands_alone(outline: &Outline, loaded: &Loaded, old: &[u8], new: &[u8], inpu
         && memmem::find(new, b"%TAG").is_none()
         && memmem::find(new, "\u{feff}".as_bytes()).is_none()
         && !new.split(|byte| matches!(byte, b'\n' | b'\r')).any(is_marker);
-    let has_reference = |text: &[u8]| memmem::find(text, b"${").is_some();
-    let refers = inputs.variables.touches_any() && (has_reference(old) || has_reference(new));
+    // With the first one, all is looked through for what may stand in for it.
+    let is_first_to_refer = !outline.has_reference && inputs.variables.touches_any() && has_reference(new);
     // A character that may stand in for references elsewhere, written out or as an escape.
     let may_stand_in = outline.has_reference && (memchr3(0xee, 0xef, b'\\', new).is_some());
     let may_be_meant_elsewhere = outline.has_anchor && memchr2(b'&', b'*', old).is_some();
     let may_name_a_file = loaded.drawn.files().next().is_some() && memchr(b'!', old).is_some();
-    is_part && !refers && !may_stand_in && !may_be_meant_elsewhere && !may_name_a_file
+    is_part && !is_first_to_refer && !may_stand_in && !may_be_meant_elsewhere && !may_name_a_file
+}
+
+fn has_reference(text: &[u8]) -> bool {
+    memmem::find(text, b"${").is_some()
 }
 
 /// A stretch of whole items of a list, with all that changed.
@@ -151,7 +162,7 @@ impl<'o> Stretch<'o> {
         let template = Template::new(&alone, inputs.variables);
         let mut fill = Fill::new(file, &template, inputs);
         let parsed = yaml::parse_filled(template.masked(), &mut fill);
-        if !parsed.issues.is_empty() || parsed.kept > 0 || !fill.drawn.is_nothing() {
+        if !parsed.issues.is_empty() || parsed.kept > 0 || fill.drawn.files().next().is_some() {
             return None;
         }
         let (entry, count) = self.without_sentinel(parsed.documents, end)?;
@@ -178,6 +189,7 @@ impl<'o> Stretch<'o> {
             items: reader.items.iter().map(|item| by.item(item)).collect(),
             diagnostics,
             sensitive: sensitive.into_iter().map(|span| by.span(span)).collect(),
+            drawn: fill.drawn.moved(|span| by.span(span)),
             ..Loaded::default()
         })
     }
@@ -219,6 +231,7 @@ impl<'o> Stretch<'o> {
             Moved { from: self.high() as u32, by: (self.new.end as u32).wrapping_sub(self.old.end as u32) };
         let more = decoded as isize - old.len() as isize;
         let diagnostics = self.findings(loaded, fresh.diagnostics, more, by)?;
+        let drawn = self.drawn(loaded, &fresh.drawn, by)?;
         let mut sensitive = Vec::with_capacity(loaded.sensitive.len() + fresh.sensitive.len());
         let mut behind = Vec::new();
         for span in &loaded.sensitive {
@@ -244,11 +257,25 @@ impl<'o> Stretch<'o> {
             items: items.collect(),
             diagnostics,
             sensitive,
-            drawn: loaded.drawn.moved(|span| by.span(span)),
+            drawn,
             is_blank: false,
             decoded,
             outline: Some(outline),
         })
+    }
+
+    /// What all of it draws on; `None` if it is not clear where.
+    fn drawn(&self, loaded: &Loaded, fresh: &Drawn, by: Moved) -> Option<Drawn> {
+        let (mut before, mut behind) = (Vec::new(), Vec::new());
+        for usage in &loaded.drawn.uses {
+            match self.side(usage.span)? {
+                Side::Before => before.push(usage.clone()),
+                Side::Inside => {}
+                Side::Behind => behind.push(VariableUse { span: by.span(usage.span), ..usage.clone() }),
+            }
+        }
+        let uses = before.into_iter().chain(fresh.uses.iter().cloned()).chain(behind);
+        Some(loaded.drawn.with(fresh, uses.collect()))
     }
 
     /// The findings of all; `None` if one of them cannot be told from what changed.
