@@ -50,10 +50,13 @@ impl Decoder<'_> {
         if COMMON.contains(&key) {
             return suggest::field_hint(ty, key);
         }
-        let inside = self.inside(ty, key).or_else(|| self.in_extension(node, key));
+        let inside = self.inside(ty, key, None).or_else(|| self.in_extension(node, key));
         let beside = || {
             let around = self.within.last()?;
-            Some(format!("{}, beside this", self.inside(around, key)?))
+            let is_this =
+                |field: &&FieldType| self.message_of(field).is_some_and(|inner| inner.name == ty.name);
+            let instead = around.fields.iter().find(is_this).and_then(|field| field.oneof);
+            Some(format!("{}, beside this", self.inside(around, key, instead)?))
         };
         let at_the_top = || {
             let is_key = Kind::from_fragment_key(key).is_some()
@@ -71,13 +74,13 @@ impl Decoder<'_> {
         Some(format!("{} has this field, {far} further out", suggest::short(&ty.name)))
     }
 
-    /// Which fields of a message have such a field.
-    fn inside(&self, ty: &MessageType, key: &str) -> Option<String> {
+    /// Which fields of a message have such a field, but for those of a oneof.
+    fn inside(&self, ty: &MessageType, key: &str, but: Option<u32>) -> Option<String> {
         let has = |field: &&FieldType| {
-            let ValueType::Message(id) = field.value else { return false };
-            let inner = self.api.message_type(id);
             let is_map = matches!(field.shape, Shape::Map(_));
-            !field.deprecated && !is_map && inner.name != ty.name && has_field(inner, key)
+            let is_possible = !field.deprecated && !is_map && (but.is_none() || field.oneof != but);
+            let inner = self.message_of(field).filter(|inner| is_possible && inner.name != ty.name);
+            inner.is_some_and(|inner| has_field(inner, key))
         };
         let having: Vec<&FieldType> = ty.fields.iter().filter(has).collect();
         if having.is_empty() || having.len() > NAMED {
@@ -89,6 +92,11 @@ impl Decoder<'_> {
         };
         let places: Vec<String> = having.iter().map(place).collect();
         Some(format!("there is such a field {}", places.join(" and ")))
+    }
+
+    fn message_of(&self, field: &FieldType) -> Option<&MessageType> {
+        let ValueType::Message(id) = field.value else { return None };
+        Some(self.api.message_type(id))
     }
 
     /// Whether what stands beside the key is an extension with such a field.
