@@ -201,8 +201,14 @@ impl<'a> Decoder<'a> {
         if let Some(known) = self.meant_types.get(name) {
             return known.clone();
         }
-        let all: Vec<&str> = self.api.message_names().collect();
-        let meant = nearest_type(name, &all).map(str::to_owned);
+        let settled = name.replace(".v3alpha.", ".v3.");
+        let meant = match self.api.message(&settled) {
+            Some(_) => Some(settled),
+            None => {
+                let all: Vec<&str> = self.api.message_names().collect();
+                nearest_type(name, &all).map(str::to_owned)
+            }
+        };
         self.meant_types.insert(name.to_owned(), meant.clone());
         meant
     }

@@ -232,11 +232,11 @@ impl<'a> References<'a> {
         let allowed = *budget;
         let names = names.take(allowed).inspect(|_| *budget -= 1);
         let near = suggest::nearest(name, names.map(|name| &**name));
+        let own = || format!("if the Envoys' own bootstrap has it, say `--external-cluster {name}`");
         match near {
+            Some(near) if kind == Kind::Cluster => format!("did you mean `{near}`? {}", own()),
             Some(near) => format!("did you mean `{near}`?"),
-            None if kind == Kind::Cluster => format!(
-                "define it under `clusters`; if the Envoys' own bootstrap has it, say `--external-cluster {name}`"
-            ),
+            None if kind == Kind::Cluster => format!("define it under `clusters`; {}", own()),
             None => format!("define it under `{}`", kind.fragment_key()),
         }
     }

@@ -5,6 +5,7 @@
 //! what it takes is a warning at most. What is wrong in itself (a text where a list should be) has
 //! been said when it was read, and is passed over here.
 
+mod bootstraps;
 mod clusters;
 mod extensions;
 mod filters;
@@ -68,6 +69,16 @@ impl Decoder<'_> {
                     }
                 }
             }
+            "config.ratelimit.v3.RateLimitServiceConfig"
+            | "config.metrics.v3.MetricsServiceConfig"
+            | "extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig"
+            | "extensions.filters.http.ext_authz.v3.ExtAuthz"
+            | "extensions.filters.network.ext_authz.v3.ExtAuthz"
+                if child(node, "grpc_service").is_some() =>
+            {
+                self.lint_transport_version(node);
+            }
+            "config.bootstrap.v3.LayeredRuntime" => self.lint_layers(node),
             "config.core.v3.HttpProtocolOptions" => {
                 self.lint_times(node, &["idle_timeout", "max_connection_duration", "max_stream_duration"]);
             }
@@ -156,18 +167,6 @@ impl Decoder<'_> {
 }
 
 impl Decoder<'_> {
-    /// The protocol that was removed from Envoy in 2021.
-    fn lint_transport_version(&mut self, node: &Node<'_>) {
-        if let Some(version) = child(node, "transport_api_version").filter(|it| is_value(Some(it), "V2", 1)) {
-            let message = "Envoy no longer speaks version 2 of the protocol";
-            // An Envoy's own bootstrap may name a stream that it never opens.
-            let severity = self.findings.severity_of_types();
-            let place = "transport_api_version";
-            self.findings.add_under(place, severity, "disallowed-value", version.span, message).hint =
-                Some("write `transport_api_version: V3`".to_owned());
-        }
-    }
-
     /// A range of addresses.
     fn lint_range(&mut self, node: &Node<'_>) {
         if let Some(prefix) =

@@ -41,6 +41,7 @@ pub fn era(api: &Api, message: &str, node: &Node) -> Era {
             None => node.entries().iter().any(|child| {
                 ty.field(&child.key).is_none()
                     && (api.was_field(&ty.name, &child.key)
+                        || rules::was_field(&ty.name, &child.key)
                         || child.key == "config" && ty.field("typed_config").is_some())
             }),
         };
@@ -122,7 +123,10 @@ impl Upgrade<'_> {
             return gzip::to_compressor(node, self.report);
         }
         let line = node.get("@type").map_or(node.line, |node| node.line);
-        if let Some(ty) = v3_of(self.api, old).filter(|_| self.api.message(old).is_none()) {
+        // Some types were `v3alpha` for their first months.
+        let settled = || self.api.message(&old.replace(".v3alpha.", ".v3."));
+        let known = self.api.message(old).is_some();
+        if let Some(ty) = v3_of(self.api, old).or_else(settled).filter(|_| !known) {
             self.report.changed(line, format!("{old} is {} now", ty.name));
             let url = format!("type.googleapis.com/{}", ty.name);
             if let Some(node) = node.get_mut("@type") {
