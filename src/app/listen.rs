@@ -108,11 +108,13 @@ impl Listener {
                     return Err(ListenError::NoSocket(address.clone()));
                 }
                 clear_stale(path).await.map_err(failed)?;
-                let listener = listen_unix(path).map_err(failed)?;
+                let socket = UnixSocket::new_stream().and_then(|socket| socket.bind(path).map(|()| socket));
+                let socket = socket.map_err(failed)?;
                 let own = fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).ok();
                 let file = SocketFile { path: path.clone(), own };
+                // Before it listens: nobody else is let in meanwhile, whatever the umask.
                 permit(listen, path)?;
-                Ok(Listener::Unix(listener, file))
+                Ok(Listener::Unix(socket.listen(BACKLOG).map_err(failed)?, file))
             }
         }
     }
@@ -134,13 +136,8 @@ fn listen_tcp(ip: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-fn listen_unix(path: &Path) -> io::Result<UnixListener> {
-    let socket = UnixSocket::new_stream()?;
-    socket.bind(path)?;
-    socket.listen(BACKLOG)
-}
-
-/// Sets group and mode of a socket file; connecting takes the right to write.
+/// Sets group and mode of a socket file; connecting takes the right to write. Where no mode is given, it is for the
+/// own user, and for the group that is given.
 fn permit(listen: &Listen, path: &Path) -> Result<(), ListenError> {
     let address = || listen.address.clone();
     if let Some(name) = &listen.group {
@@ -154,11 +151,9 @@ fn permit(listen: &Listen, path: &Path) -> Result<(), ListenError> {
         let group = found.ok_or_else(|| failed("there is no such group".into()))?;
         chown(path, None, Some(group.as_raw())).map_err(|error| failed(error.to_string()))?;
     }
-    if let Some(mode) = listen.mode {
-        let set = fs::set_permissions(path, fs::Permissions::from_mode(mode));
-        set.map_err(|error| ListenError::Io(address(), error))?;
-    }
-    Ok(())
+    let mode = listen.mode.unwrap_or(if listen.group.is_some() { 0o660 } else { 0o600 });
+    let set = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    set.map_err(|error| ListenError::Io(address(), error))
 }
 
 /// Removes the socket file of a process that is gone. One that still answers, or a file that is no
@@ -311,9 +306,14 @@ mod tests {
         let listen: Listen = format!("unix:{},mode=0620,group={own}", path.display()).parse().expect("right");
         let listener = Listener::bind(&listen).await.expect("free");
         let file = fs::symlink_metadata(&path).expect("bound");
-        assert_eq!((file.mode() & 0o777, file.gid().to_string()), (0o620, own));
+        assert_eq!((file.mode() & 0o777, file.gid().to_string()), (0o620, own.clone()));
         drop(listener);
         assert!(!path.exists());
+        for (given, mode) in [(String::new(), 0o600), (format!(",group={own}"), 0o660)] {
+            let listen: Listen = format!("unix:{}{given}", path.display()).parse().expect("right");
+            let _listener = Listener::bind(&listen).await.expect("free");
+            assert_eq!(fs::symlink_metadata(&path).expect("bound").mode() & 0o777, mode, "{given}");
+        }
         let listen: Listen = format!("unix:{},group=no-such-group", path.display()).parse().expect("right");
         let error = Listener::bind(&listen).await.expect_err("no such group").to_string();
         assert!(error.contains("no-such-group") && !path.exists(), "{error}");

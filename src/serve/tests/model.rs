@@ -410,9 +410,11 @@ impl Client {
             })
             .map(|c| c.name().to_string())
             .collect();
-        // What the client goes on using because it refused something is not taken away.
-        let left_behind =
-            self.known.values().any(|known| !known.refused_removals.is_empty() || !known.refused.is_empty());
+        // What the client may go on using because it refused something is not taken away.
+        let is_unsure = |known: &Known| {
+            !known.refused_removals.is_empty() || !known.refused.is_empty() || !known.disputed.is_empty()
+        };
+        let left_behind = self.known.values().any(is_unsure);
         for kind in KINDS {
             let variant = self.stream.variant;
             let known = self.known(kind);
