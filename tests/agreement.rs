@@ -36,10 +36,11 @@ fn bootstrap(place: Place, part: &str) -> String {
         ),
     );
     format!(
-        "static_resources:\n  clusters:\n  - {{ name: c, {cluster} }}\n  listeners:\n  - name: l\n    {listener}\n    filter_chains:\n    - {chain_more}\n      {chain}\n",
+        "static_resources:\n  clusters:\n  - {{ name: c, {cluster} }}\n  listeners:\n  - name: l\n    {listener}\n    filter_chains:\n    - {chain_more}\n      {chain}\n{more}\n",
         cluster = put(Place::Cluster, "type: STATIC"),
         listener = put(Place::Listener, "address: { socket_address: { address: 127.0.0.1, port_value: 1 } }"),
         chain_more = put(Place::Chain, "name: chain"),
+        more = put(Place::Bootstrap, ""),
     )
 }
 
@@ -51,6 +52,7 @@ enum Place {
     Manager,
     Route,
     Filter,
+    Bootstrap,
 }
 
 /// Where, what, and whether it is taken.
@@ -207,6 +209,53 @@ const QUESTIONS: &[(Place, &str, bool)] = &[
         "{ name: f, typed_config: { '@type': type.googleapis.com/xds.type.v3.TypedStruct } }",
         false,
     ),
+    (Place::Listener, "address: { envoy_internal_address: { server_listener_name: l } }", false),
+    (
+        Place::Listener,
+        "address: { socket_address: { address: 127.0.0.1, port_value: 1 } }\n    internal_listener: {}",
+        false,
+    ),
+    (
+        Place::Filter,
+        "{ name: f, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz, transport_api_version: V2, grpc_service: { google_grpc: { target_uri: x, stat_prefix: x } } } }",
+        false,
+    ),
+    (
+        Place::Filter,
+        "{ name: f, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz, transport_api_version: V2, http_service: { server_uri: { uri: x, cluster: c, timeout: 1s } } } }",
+        true,
+    ),
+    (
+        Place::Filter,
+        "{ name: f, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit, domain: d, rate_limit_service: { transport_api_version: V2, grpc_service: { google_grpc: { target_uri: x, stat_prefix: x } } } } }",
+        false,
+    ),
+    (
+        Place::Route,
+        "route: { cluster: c, rate_limits: [{ actions: [{ extension: { name: x, typed_config: { '@type': type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput, header_name: x } } }] }] }",
+        true,
+    ),
+    (
+        Place::Route,
+        "route: { cluster: c, rate_limits: [{ actions: [{ extension: { name: x, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors } } }] }] }",
+        false,
+    ),
+    (Place::Bootstrap, "layered_runtime: { layers: [{ name: a, static_layer: { a: { b: c } } }] }", true),
+    (Place::Bootstrap, "layered_runtime: { layers: [{ name: a, static_layer: { a: { b: [] } } }] }", false),
+    (Place::Bootstrap, "layered_runtime: { layers: [{ name: a, static_layer: { a: ~ } }] }", false),
+    (
+        Place::Bootstrap,
+        "layered_runtime: { layers: [{ name: a, admin_layer: {} }, { name: b, admin_layer: {} }] }",
+        false,
+    ),
+    (
+        Place::Bootstrap,
+        "layered_runtime: { layers: [{ name: a, static_layer: {} }, { name: a, admin_layer: {} }] }",
+        false,
+    ),
+    (Place::Bootstrap, "watchdog: {}\nwatchdogs: {}", false),
+    (Place::Bootstrap, "application_log_config: { log_format: { json_format: { M: '%j' } } }", true),
+    (Place::Bootstrap, "application_log_config: { log_format: { json_format: { M: ['%%v'] } } }", false),
 ];
 
 #[test]

@@ -167,6 +167,9 @@ impl<'a> Reader<'a> {
                 Some("put each resource under the list of its kind, such as `clusters:`".to_owned());
             return;
         };
+        if self.is_stranger(entries) {
+            return;
+        }
         let mut scope = Scope::default();
         for entry in entries {
             let before = self.decoder.findings.enter(&entry.key);
@@ -183,6 +186,7 @@ impl<'a> Reader<'a> {
         for entry in entries {
             self.section(entry, is_xds_file, &mut scope, &mut left_alone, &mut ignored);
         }
+        self.decoder.lint_watchdogs(left_alone.iter().copied());
         self.note_keys(
             "bootstrap-only",
             &left_alone,

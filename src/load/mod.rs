@@ -39,6 +39,7 @@ mod scope_key;
 mod sensitive;
 mod severities;
 mod splice;
+mod strangers;
 mod substitute;
 mod suggest;
 mod unresolved;

@@ -14,6 +14,7 @@ mod needs;
 mod pairs;
 mod re2;
 mod routes;
+mod runtime;
 mod tls;
 
 use super::decode::Decoder;
@@ -68,6 +69,19 @@ impl Decoder<'_> {
                     }
                 }
             }
+            "config.metrics.v3.MetricsServiceConfig"
+            | "config.ratelimit.v3.RateLimitServiceConfig"
+            | "extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig"
+            | "extensions.filters.network.ext_authz.v3.ExtAuthz" => self.lint_transport_version(node),
+            // Over HTTP/1.1, nobody asks for it.
+            "extensions.filters.http.ext_authz.v3.ExtAuthz" if child(node, "grpc_service").is_some() => {
+                self.lint_transport_version(node);
+            }
+            "config.bootstrap.v3.LayeredRuntime" => self.lint_layers(node),
+            "config.bootstrap.v3.RuntimeLayer" => self.lint_runtime(node, "static_layer"),
+            "service.runtime.v3.Runtime" => self.lint_runtime(node, "layer"),
+            "config.bootstrap.v3.Bootstrap" => self.lint_watchdogs(entries.iter()),
+            "config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat" => self.lint_json_log(node),
             "config.core.v3.HttpProtocolOptions" => {
                 self.lint_times(node, &["idle_timeout", "max_connection_duration", "max_stream_duration"]);
             }
@@ -159,6 +173,7 @@ impl Decoder<'_> {
     /// The protocol that was removed from Envoy in 2021.
     fn lint_transport_version(&mut self, node: &Node<'_>) {
         if let Some(version) = child(node, "transport_api_version").filter(|it| is_value(Some(it), "V2", 1)) {
+            self.findings.retract("deprecated-value", version.span);
             let message = "Envoy no longer speaks version 2 of the protocol";
             // An Envoy's own bootstrap may name a stream that it never opens.
             let severity = self.findings.severity_of_types();
