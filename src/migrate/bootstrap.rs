@@ -214,6 +214,13 @@ fn replace_dynamic(root: &mut Node, wanted: &Wanted<'_>, report: &mut Report) {
         };
         report.decide(source.line, message);
     }
+    for (key, kind) in [("lds_resources_locator", "listeners"), ("cds_resources_locator", "clusters")] {
+        if let Some(locator) = old.get(key) {
+            let message =
+                format!("Envoy took {kind} from where `{key}` says; now they come from the bridge only");
+            report.decide(locator.line, message);
+        }
+    }
     if let Some(ads) = old.get("ads_config") {
         report.decide(
             ads.line,

@@ -139,8 +139,8 @@ fn take_apart(
     for (at, source) in sources.iter().enumerate() {
         let mut report = Report::of(&source.name);
         let document = read_source(source)?;
-        if document.has_more {
-            report.decide(0, "only the first YAML document was read, as Envoy does");
+        if let Some(line) = document.more {
+            report.decide(line, "only the first YAML document was read, as Envoy does");
         }
         taken.source(api, at, &source.name, document, options, &mut report)?;
         remarks.append(report);
