@@ -8,17 +8,19 @@
 //!
 //! Knows nothing of YAML, files, gRPC or time.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BufMut;
-use xxhash_rust::xxh3::Xxh3;
 
+mod digest;
 mod element;
+mod kind;
 mod packed;
 mod selector;
 
+pub use digest::Digest;
+pub use kind::{Kind, TYPE_URL_PREFIX};
 pub use packed::{packed_map, packed_set};
 pub use selector::{
     Node, NodePattern, Selector, may_meet, surely_beyond, surely_beyond_all, surely_meet, surely_within,
@@ -26,232 +28,6 @@ pub use selector::{
 
 /// A resource's name. Shared, since the same name stands in tables, subscriptions and logs.
 pub type Name = Arc<str>;
-
-/// The xDS types that are served, declared in the order in which changes are sent
-/// (make before break: what is referred to goes before what refers to it).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// `envoy.extensions.transport_sockets.tls.v3.Secret`, SDS.
-    Secret,
-    /// `envoy.service.runtime.v3.Runtime`, RTDS.
-    Runtime,
-    /// `envoy.config.core.v3.TypedExtensionConfig`, ECDS.
-    ExtensionConfig,
-    /// `envoy.config.cluster.v3.Cluster`, CDS.
-    Cluster,
-    /// `envoy.config.endpoint.v3.ClusterLoadAssignment`, EDS.
-    Endpoint,
-    /// `envoy.config.listener.v3.Listener`, LDS.
-    Listener,
-    /// `envoy.config.route.v3.RouteConfiguration`, RDS.
-    Route,
-    /// `envoy.config.route.v3.ScopedRouteConfiguration`, SRDS.
-    ScopedRoute,
-    /// `envoy.config.route.v3.VirtualHost`, VHDS.
-    VirtualHost,
-}
-
-/// What is the same for all resources of a kind.
-struct KindFacts {
-    fragment_key: &'static str,
-    noun: &'static str,
-    type_url: &'static str,
-    service: &'static str,
-    method: &'static str,
-    name_field: &'static str,
-}
-
-const fn facts(kind: Kind) -> KindFacts {
-    match kind {
-        Kind::Secret => KindFacts {
-            fragment_key: "secrets",
-            noun: "secret",
-            type_url: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
-            service: "envoy.service.secret.v3.SecretDiscoveryService",
-            method: "Secrets",
-            name_field: "name",
-        },
-        Kind::Runtime => KindFacts {
-            fragment_key: "runtimes",
-            noun: "runtime",
-            type_url: "type.googleapis.com/envoy.service.runtime.v3.Runtime",
-            service: "envoy.service.runtime.v3.RuntimeDiscoveryService",
-            method: "Runtime",
-            name_field: "name",
-        },
-        Kind::ExtensionConfig => KindFacts {
-            fragment_key: "extension_configs",
-            noun: "extension config",
-            type_url: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
-            service: "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
-            method: "ExtensionConfigs",
-            name_field: "name",
-        },
-        Kind::Cluster => KindFacts {
-            fragment_key: "clusters",
-            noun: "cluster",
-            type_url: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-            service: "envoy.service.cluster.v3.ClusterDiscoveryService",
-            method: "Clusters",
-            name_field: "name",
-        },
-        Kind::Endpoint => KindFacts {
-            fragment_key: "endpoints",
-            noun: "endpoint assignment",
-            type_url: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
-            service: "envoy.service.endpoint.v3.EndpointDiscoveryService",
-            method: "Endpoints",
-            name_field: "cluster_name",
-        },
-        Kind::Listener => KindFacts {
-            fragment_key: "listeners",
-            noun: "listener",
-            type_url: "type.googleapis.com/envoy.config.listener.v3.Listener",
-            service: "envoy.service.listener.v3.ListenerDiscoveryService",
-            method: "Listeners",
-            name_field: "name",
-        },
-        Kind::Route => KindFacts {
-            fragment_key: "routes",
-            noun: "route configuration",
-            type_url: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-            service: "envoy.service.route.v3.RouteDiscoveryService",
-            method: "Routes",
-            name_field: "name",
-        },
-        Kind::ScopedRoute => KindFacts {
-            fragment_key: "scoped_routes",
-            noun: "scoped route",
-            type_url: "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration",
-            service: "envoy.service.route.v3.ScopedRoutesDiscoveryService",
-            method: "ScopedRoutes",
-            name_field: "name",
-        },
-        Kind::VirtualHost => KindFacts {
-            fragment_key: "virtual_hosts",
-            noun: "virtual host",
-            type_url: "type.googleapis.com/envoy.config.route.v3.VirtualHost",
-            service: "envoy.service.route.v3.VirtualHostDiscoveryService",
-            method: "VirtualHosts",
-            name_field: "name",
-        },
-    }
-}
-
-/// What stands before the message name in a type URL of ours.
-pub const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
-
-impl Kind {
-    /// All kinds in sending order.
-    pub const ALL: [Kind; 9] = [
-        Kind::Secret,
-        Kind::Runtime,
-        Kind::ExtensionConfig,
-        Kind::Cluster,
-        Kind::Endpoint,
-        Kind::Listener,
-        Kind::Route,
-        Kind::ScopedRoute,
-        Kind::VirtualHost,
-    ];
-
-    /// How many kinds there are; `kind as usize` is below it.
-    pub const COUNT: usize = Self::ALL.len();
-
-    /// The key of the list that holds this kind in a fragment, such as `clusters`.
-    pub fn fragment_key(self) -> &'static str {
-        facts(self).fragment_key
-    }
-
-    /// What people call one of them, such as `cluster`.
-    pub fn noun(self) -> &'static str {
-        facts(self).noun
-    }
-
-    /// The type URL, such as `type.googleapis.com/envoy.config.cluster.v3.Cluster`.
-    pub fn type_url(self) -> &'static str {
-        facts(self).type_url
-    }
-
-    /// The full name of the message, such as `envoy.config.cluster.v3.Cluster`.
-    pub fn message(self) -> &'static str {
-        &facts(self).type_url[TYPE_URL_PREFIX.len()..]
-    }
-
-    /// The full name of the type's own discovery service.
-    pub fn service(self) -> &'static str {
-        facts(self).service
-    }
-
-    /// What stands behind `Stream` and `Delta` in the names of the service's methods.
-    pub fn method(self) -> &'static str {
-        facts(self).method
-    }
-
-    /// The field of the message that holds the resource's name.
-    pub fn name_field(self) -> &'static str {
-        facts(self).name_field
-    }
-
-    /// The kind with this type URL, if it is one that we serve.
-    pub fn from_type_url(url: &str) -> Option<Kind> {
-        Self::ALL.into_iter().find(|kind| kind.type_url() == url)
-    }
-
-    /// The kind whose message has this full name.
-    pub fn from_message(full_name: &str) -> Option<Kind> {
-        Self::ALL.into_iter().find(|kind| kind.message() == full_name)
-    }
-
-    /// The kind that stands under this key of a fragment.
-    pub fn from_fragment_key(key: &str) -> Option<Kind> {
-        Self::ALL.into_iter().find(|kind| kind.fragment_key() == key)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.noun())
-    }
-}
-
-/// xxh3-128 over content: equal content has an equal digest on every machine and in every run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Digest(pub u128);
-
-impl Digest {
-    /// The digest of several byte strings; the lengths count, so `ab|c` differs from `a|bc`.
-    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
-        let mut hash = Xxh3::new();
-        for part in parts {
-            hash.update(&(part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        Digest(hash.digest128())
-    }
-
-    /// The digest of a digest and of what it depends on, in the given order.
-    pub fn covering(self, others: impl IntoIterator<Item = Digest>) -> Digest {
-        let mut hash = Xxh3::new();
-        hash.update(&self.0.to_le_bytes());
-        for other in others {
-            hash.update(&other.0.to_le_bytes());
-        }
-        Digest(hash.digest128())
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// A resource that another one names, such as the cluster of a route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -451,16 +227,6 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_found_by_url_message_and_key() {
-        for kind in Kind::ALL {
-            assert_eq!(Kind::from_type_url(kind.type_url()), Some(kind));
-            assert_eq!(Kind::from_message(kind.message()), Some(kind));
-            assert_eq!(Kind::from_fragment_key(kind.fragment_key()), Some(kind));
-            assert_eq!(Kind::ALL[kind as usize], kind);
-        }
-    }
-
-    #[test]
     fn a_digest_depends_on_content_alone() {
         let one = Resource::new(Kind::Cluster, "x", b"\x0a\x01x");
         let same = Resource::new(Kind::Cluster, "x", b"\x0a\x01x");
@@ -468,10 +234,5 @@ mod tests {
         assert_eq!(one.digest(), same.digest());
         assert_ne!(one.digest(), other.digest());
         assert_ne!(one.digest(), same.with_ttl(Duration::from_secs(1)).digest());
-    }
-
-    #[test]
-    fn a_digest_tells_where_one_part_ends() {
-        assert_ne!(Digest::of([b"ab".as_slice(), b"c"]), Digest::of([b"a".as_slice(), b"bc"]));
     }
 }

@@ -49,12 +49,14 @@ struct Known {
 }
 
 /// What is answered: of a kind, to those who see the same and ask alike.
-type Key = (Kind, Arc<[Audience]>, Option<Fingerprint>);
+type Key = (Variant, Kind, Arc<[Audience]>, Option<Fingerprint>);
 
 /// Whether resources of a kind that a client does not hold wait for nothing now ([`Dependencies`](super::phases)).
-pub(crate) fn waits_for_nothing(kind: Kind, holdings: &Holdings) -> bool {
+pub(crate) fn waits_for_nothing(variant: Variant, kind: Kind, holdings: &Holdings) -> bool {
     match kind {
-        Kind::Cluster | Kind::Secret | Kind::Runtime => true,
+        Kind::Secret | Kind::Runtime => true,
+        // Of endpoints that were asked for before, state of the world tells again.
+        Kind::Cluster => variant == Variant::Delta || !holdings.any(Kind::Endpoint),
         // They go behind the clusters that use them.
         Kind::Endpoint => holdings.waiting(Kind::Cluster).next().is_none(),
         Kind::Listener | Kind::Route | Kind::ScopedRoute | Kind::VirtualHost | Kind::ExtensionConfig => false,
@@ -63,7 +65,13 @@ pub(crate) fn waits_for_nothing(kind: Kind, holdings: &Holdings) -> bool {
 
 impl Firsts {
     /// What those are answered who ask for this, in so many bytes at most; none where they are answered one by one.
-    pub fn of(&self, view: &View, kind: Kind, wanted: &Subscription, room: usize) -> Option<Arc<First>> {
+    pub fn of(
+        &self,
+        variant: Variant,
+        (view, kind): (&View, Kind),
+        wanted: &Subscription,
+        room: usize,
+    ) -> Option<Arc<First>> {
         let asked = match (wanted.is_wildcard(), wanted.named()) {
             (true, 0) => None,
             (true, _) | (false, 0) => return None,
@@ -78,7 +86,7 @@ impl Firsts {
         if newest.generation > generation {
             return None;
         }
-        let key = (kind, view.audiences().clone(), asked.map(|list| list.fingerprint()));
+        let key = (variant, kind, view.audiences().clone(), asked.map(|list| list.fingerprint()));
         match newest.known.get(&key) {
             Some(known) if known.len > room => return None,
             Some(known) => {
@@ -95,9 +103,9 @@ impl Firsts {
                 }
             }
         }
-        let plain = Plain::new(view, kind, asked)?;
-        let len = Item::encoded_len_all(&plain.items, Variant::Delta);
-        let first = (len <= room).then(|| Arc::new(plain.encode(asked)));
+        let plain = Plain::new(variant, (view, kind), asked)?;
+        let len = Item::encoded_len_all(&plain.items, variant);
+        let first = (len <= room).then(|| Arc::new(plain.encode(variant, asked)));
         let known = Known { len, first: first.as_ref().map(Arc::downgrade).unwrap_or_default() };
         newest.known.insert(key, known);
         first
@@ -112,7 +120,7 @@ struct Plain {
 }
 
 impl Plain {
-    fn new(view: &View, kind: Kind, asked: Option<&Arc<Shared>>) -> Option<Plain> {
+    fn new(variant: Variant, (view, kind): (&View, Kind), asked: Option<&Arc<Shared>>) -> Option<Plain> {
         // What is contested is withheld, and what is valid for a time only is not told alike to all.
         if view.contested().next().is_some() || view.mortal(kind).next().is_some() {
             return None;
@@ -134,12 +142,19 @@ impl Plain {
             (name.clone(), Sent { before: None, after_refusal: false, version, resource })
         });
         let sent = sent.collect();
+        if variant == Variant::Sotw {
+            // It cannot say that a name is not there: where none is, nothing is said.
+            removed.clear();
+            if items.is_empty() && asked.is_some() {
+                return None;
+            }
+        }
         Some(Plain { items, removed, sent })
     }
 
-    fn encode(self, asked: Option<&Arc<Shared>>) -> First {
+    fn encode(self, variant: Variant, asked: Option<&Arc<Shared>>) -> First {
         let Plain { items, removed, sent } = self;
-        let encoded = Arc::new(Encoded::new(Variant::Delta, items));
+        let encoded = Arc::new(Encoded::new(variant, items));
         First { encoded, removed, sent: Arc::new(sent), asked: asked.cloned() }
     }
 }
@@ -177,6 +192,8 @@ mod tests {
     use crate::snapshot::{Builder, Edit};
     use std::time::Duration;
 
+    const DELTA: Variant = Variant::Delta;
+
     fn view(edits: impl IntoIterator<Item = Edit>) -> View {
         View::new(Arc::new(Builder::new().apply(edits).expect("the first")), None)
     }
@@ -200,8 +217,9 @@ mod tests {
     fn those_who_ask_alike_are_given_one_answer_and_it_goes_with_the_last_of_them() {
         let view = view((0..50).map(|n| plain(Kind::Cluster, &format!("c{n}"), n)));
         let (firsts, pool) = (Firsts::default(), Pool::default());
-        let of =
-            |wanted: &Subscription| firsts.of(&view, Kind::Cluster, wanted, usize::MAX).expect("an answer");
+        let of = |wanted: &Subscription| {
+            firsts.of(DELTA, (&view, Kind::Cluster), wanted, usize::MAX).expect("an answer")
+        };
         let all = of(&everything());
         assert!(Arc::ptr_eq(&all, &of(&everything())));
         let lists = [named(&pool, 0..60), named(&pool, 0..60), named(&pool, 1..61)];
@@ -220,14 +238,16 @@ mod tests {
         let cluster = |n| resource(Kind::Cluster, "c", n, &[]);
         let mortal = Resource::new(Kind::Cluster, "c", &[1]).with_ttl(Duration::from_secs(9));
         assert!(
-            firsts.of(&view([put(Arc::new(mortal))]), Kind::Cluster, &everything(), usize::MAX).is_none()
+            firsts
+                .of(DELTA, (&view([put(Arc::new(mortal))]), Kind::Cluster), &everything(), usize::MAX)
+                .is_none()
         );
         let edits = [put(cluster(1)), for_node("n", cluster(2))];
         let snapshot = Arc::new(Builder::new().apply(edits).expect("the first"));
         let node = crate::resource::Node { id: "n".into(), ..Default::default() };
         let [here, elsewhere] = [Some(&node), None].map(|node| View::new(snapshot.clone(), node));
-        assert!(firsts.of(&here, Kind::Cluster, &everything(), usize::MAX).is_none());
-        assert!(firsts.of(&elsewhere, Kind::Cluster, &everything(), usize::MAX).is_some());
+        assert!(firsts.of(DELTA, (&here, Kind::Cluster), &everything(), usize::MAX).is_none());
+        assert!(firsts.of(DELTA, (&elsewhere, Kind::Cluster), &everything(), usize::MAX).is_some());
     }
 
     #[test]
@@ -239,11 +259,11 @@ mod tests {
             View::new(Arc::new(snapshot), None)
         };
         let [old, new] = [next(1), next(2)];
-        let known = firsts.of(&new, Kind::Cluster, &everything(), usize::MAX).expect("an answer");
-        assert!(firsts.of(&old, Kind::Cluster, &everything(), usize::MAX).is_none());
+        let known = firsts.of(DELTA, (&new, Kind::Cluster), &everything(), usize::MAX).expect("an answer");
+        assert!(firsts.of(DELTA, (&old, Kind::Cluster), &everything(), usize::MAX).is_none());
         assert!(Arc::ptr_eq(
             &known,
-            &firsts.of(&new, Kind::Cluster, &everything(), usize::MAX).expect("an answer")
+            &firsts.of(DELTA, (&new, Kind::Cluster), &everything(), usize::MAX).expect("an answer")
         ));
     }
 
@@ -251,11 +271,11 @@ mod tests {
     fn what_does_not_fit_is_answered_in_parts() {
         let view = view((0..50).map(|n| plain(Kind::Cluster, &format!("c{n}"), n)));
         let firsts = Firsts::default();
-        let all = firsts.of(&view, Kind::Cluster, &everything(), usize::MAX).expect("an answer");
+        let all = firsts.of(DELTA, (&view, Kind::Cluster), &everything(), usize::MAX).expect("an answer");
         let len = all.items().encoded_len(Variant::Delta);
         for known in [Some(all), None] {
-            assert!(firsts.of(&view, Kind::Cluster, &everything(), len - 1).is_none());
-            assert!(firsts.of(&view, Kind::Cluster, &everything(), len).is_some());
+            assert!(firsts.of(DELTA, (&view, Kind::Cluster), &everything(), len - 1).is_none());
+            assert!(firsts.of(DELTA, (&view, Kind::Cluster), &everything(), len).is_some());
             drop(known);
         }
     }
@@ -266,10 +286,10 @@ mod tests {
         let (firsts, pool) = (Firsts::default(), Pool::default());
         let lists: Vec<_> = (0..=MAX_KNOWN).map(|n| named(&pool, 0..40 + n as u8)).collect();
         let mut known: Vec<_> =
-            lists.iter().map(|list| firsts.of(&view, Kind::Cluster, list, usize::MAX)).collect();
+            lists.iter().map(|list| firsts.of(DELTA, (&view, Kind::Cluster), list, usize::MAX)).collect();
         assert!(known.pop().is_some_and(|last| last.is_none()));
         assert!(known.iter().all(Option::is_some));
         drop(known);
-        assert!(firsts.of(&view, Kind::Cluster, &lists[MAX_KNOWN], usize::MAX).is_some());
+        assert!(firsts.of(DELTA, (&view, Kind::Cluster), &lists[MAX_KNOWN], usize::MAX).is_some());
     }
 }

@@ -175,6 +175,18 @@ impl Holding {
         }
     }
 
+    /// As if the client, which holds nothing, had just asked for all that it wants.
+    pub fn ask_all(&mut self, view: Option<&View>, kind: Kind) {
+        let names: Vec<Name> = self.subscription.names().cloned().collect();
+        for name in &names {
+            self.ask(view, kind, name, false);
+        }
+        self.answer_due = self.subscription.is_wildcard();
+        if let Some(view) = view.filter(|_| self.answer_due) {
+            self.want_all(view, kind);
+        }
+    }
+
     /// A name may differ between two views: if it was held, it enters the gap as it was held.
     pub fn enter(&mut self, old: &View, new: &View, kind: Kind, name: &Name) {
         if self.gap.contains_key(name) {

@@ -64,6 +64,11 @@ impl Holdings {
         Guard { kind, stream, filed, index }
     }
 
+    /// Whether any stream has asked for it.
+    pub fn any(&self, kind: Kind) -> bool {
+        !self.0[kind as usize].holdings.is_empty()
+    }
+
     /// Those that may want this name, and no others of those that have few names.
     pub fn of_name(&self, kind: Kind, name: &Name) -> impl Iterator<Item = &Holding> {
         let table = &self.0[kind as usize];

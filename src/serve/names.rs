@@ -69,6 +69,14 @@ impl NameSet {
         Some(NameSet { shared, ..NameSet::default() })
     }
 
+    /// Whether it is shared and has just the names of this list. What a client sends with each ACK is told by its
+    /// fingerprint alone: who could forge one would deceive itself.
+    pub fn is_of(&self, list: &NameList) -> bool {
+        let is_same =
+            |known: &Arc<Shared>| known.names.len() == list.len() && known.fingerprint == list.fingerprint();
+        self.shared().is_some_and(is_same)
+    }
+
     /// The set that is shared, if it is this one.
     pub fn shared(&self) -> Option<&Arc<Shared>> {
         (self.more.is_empty() && self.less.is_empty()).then_some(&self.shared)
@@ -171,14 +179,15 @@ mod tests {
         names(0..1000).iter().for_each(|name| set.insert(name));
         set.share(&pool);
         let alike = |list: &[Name]| NameSet::alike(&list.iter().collect(), &pool);
+        let is_of = |list: &[Name]| set.is_of(&list.iter().collect());
         let mut list = names(0..1000);
         list.reverse();
-        assert!(alike(&list).is_some_and(|found| Arc::ptr_eq(&found.shared, &set.shared)));
+        assert!(is_of(&list) && alike(&list).is_some_and(|found| Arc::ptr_eq(&found.shared, &set.shared)));
         list[7] = "another".into();
-        assert!(alike(&list).is_none());
+        assert!(!is_of(&list) && alike(&list).is_none());
         list[7] = list[8].clone();
-        assert!(alike(&list).is_none(), "a name twice");
-        assert!(alike(&list[..999]).is_none());
+        assert!(!is_of(&list) && alike(&list).is_none(), "a name twice");
+        assert!(!is_of(&list[..999]) && alike(&list[..999]).is_none());
     }
 
     #[test]

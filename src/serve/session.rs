@@ -22,7 +22,7 @@ use super::journal::Event;
 use super::phases::Pace;
 use super::siblings::{Shared, Siblings, StreamId};
 use super::subscription::truncated;
-use super::wire::{Identity, Malformed, NameList, Names, Request, Response, Variant, Versions};
+use super::wire::{Identity, Malformed, Names, Request, Response, Variant};
 use super::{delta, sotw};
 use crate::resource::{Kind, Name};
 use crate::snapshot::{Snapshot, View};
@@ -191,27 +191,19 @@ impl Session {
         let siblings = self.siblings.clone();
         let mut shared = siblings.lock();
         let first = shared.holdings.get(kind, self.id).is_none();
-        self.take_back(&mut shared, kind)?;
+        self.take_back(&mut shared, kind);
         let stale = !self.settle(&mut shared, kind, &request.nonce, request.error, now);
         if stale && self.variant == Variant::Sotw {
             return Ok(());
         }
         let Shared { view, holdings, lingering, .. } = &mut *shared;
         let view = view.as_ref();
-        let is_free = lingering.is_empty() && waits_for_nothing(kind, holdings);
+        let is_free = lingering.is_empty() && waits_for_nothing(self.variant, kind, holdings);
         let mut holding = holdings.get_or_start(kind, self.id);
         let before = (holding.subscription.is_wildcard(), holding.subscription.named());
-        match &request.names {
-            Names::Delta { subscribe, unsubscribe, initial } => {
-                if first {
-                    let is_alone = !is_free || !unsubscribe.is_empty();
-                    self.begin(&mut holding, view, kind, (subscribe, initial), is_alone, now)?;
-                } else {
-                    delta::change(&mut holding, view, kind, subscribe)?;
-                }
-                delta::drop(&mut holding, view, kind, unsubscribe)?;
-            }
-            Names::Sotw(names) => sotw::replace(&mut holding, view, kind, names)?,
+        match first {
+            true => self.begin(&mut holding, view, kind, &request.names, is_free, now)?,
+            false => change(&mut holding, view, kind, &request.names)?,
         }
         holding.subscription.share(&self.common.names);
         let wanted = (holding.subscription.is_wildcard(), holding.subscription.named());
@@ -229,25 +221,35 @@ impl Session {
         Ok(())
     }
 
-    /// Delta: the first request for a type. It is answered as others are who ask alike, unless it stands alone.
+    /// The first request for a type. It is answered as others are who ask alike, if nothing stands against it.
     fn begin(
         &mut self,
         holding: &mut Holding,
         view: Option<&View>,
         kind: Kind,
-        (subscribe, initial): (&NameList, &Versions),
-        is_alone: bool,
+        names: &Names,
+        is_free: bool,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if !initial.is_empty() {
-            self.quiet_until = Some(now + self.rules.pace.resume);
-        }
-        delta::start(holding, view, kind, subscribe, &self.common)?;
-        let is_alone = is_alone || self.quiet_until.is_some() || self.ready.is_some();
-        let all = view.filter(|_| !is_alone);
-        match all.is_some_and(|view| self.answer_first(view, kind, holding, now)) {
-            true => Ok(()),
-            false => delta::compare(holding, view, kind, initial, &self.common),
+        match names {
+            Names::Delta { subscribe, unsubscribe, initial } => {
+                if !initial.is_empty() {
+                    self.quiet_until = Some(now + self.rules.pace.resume);
+                }
+                delta::start(holding, view, kind, subscribe, &self.common)?;
+                let is_alone = !is_free || !unsubscribe.is_empty();
+                if is_alone || !self.answer_first(view, kind, holding, now) {
+                    delta::compare(holding, view, kind, initial, &self.common)?;
+                }
+                delta::drop(holding, view, kind, unsubscribe)
+            }
+            Names::Sotw(names) => {
+                sotw::start(holding, view, kind, names, &self.common)?;
+                if !is_free || !self.answer_first(view, kind, holding, now) {
+                    holding.ask_all(view, kind);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -358,6 +360,17 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.siblings.leave(self.id);
+    }
+}
+
+/// A later request for a type.
+fn change(holding: &mut Holding, view: Option<&View>, kind: Kind, names: &Names) -> Result<(), Refusal> {
+    match names {
+        Names::Delta { subscribe, unsubscribe, .. } => {
+            delta::change(holding, view, kind, subscribe)?;
+            delta::drop(holding, view, kind, unsubscribe)
+        }
+        Names::Sotw(names) => sotw::replace(holding, view, kind, names),
     }
 }
 

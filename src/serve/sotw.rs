@@ -1,5 +1,6 @@
 //! The state-of-the-world variant: what its requests do to a subscription, and what its responses carry.
 
+use super::common::Common;
 use super::holding::{Holding, Kept};
 use super::plan::{Content, Step};
 use super::session::Refusal;
@@ -10,6 +11,20 @@ use crate::snapshot::View;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// The first request for a type: what it asks for.
+pub(crate) fn start(
+    holding: &mut Holding,
+    view: Option<&View>,
+    kind: Kind,
+    names: &NameList,
+    common: &Common,
+) -> Result<(), Refusal> {
+    if !holding.subscription.start_alike(names, &common.names) {
+        holding.subscription.replace(read(names, view, kind)?);
+    }
+    Ok(())
+}
+
 /// A request's list replaces the subscription; what is new in it is answered.
 pub(crate) fn replace(
     holding: &mut Holding,
@@ -17,6 +32,10 @@ pub(crate) fn replace(
     kind: Kind,
     names: &NameList,
 ) -> Result<(), Refusal> {
+    if holding.subscription.is_of(names) {
+        // Each ACK says again what is wanted.
+        return Ok(());
+    }
     let names = read(names, view, kind)?;
     let was_wildcard = holding.subscription.is_wildcard();
     let (added, newly_wild) = holding.subscription.replace(names);

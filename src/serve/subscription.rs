@@ -68,12 +68,17 @@ impl Subscription {
         }
     }
 
-    /// Delta: becomes the set of this first list, if others have asked just so.
+    /// Becomes the set of this first list, if others have asked just so.
     pub fn start_alike(&mut self, list: &NameList, pool: &Pool) -> bool {
         let Some(names) = NameSet::alike(list, pool) else { return false };
         self.named_once = true;
         self.names = names;
         true
+    }
+
+    /// State of the world: whether it is just what this list asks for. False where that takes more than a glance.
+    pub fn is_of(&self, list: &NameList) -> bool {
+        !self.wildcard && self.names.is_of(list)
     }
 
     /// Delta: adds a name; true if `*` newly covers everything.

@@ -22,7 +22,7 @@ pub use items::{Encoded, Items};
 pub use request::{Malformed, NameList, Names, Request, Versions};
 
 /// Which of the two transport variants a stream speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Variant {
     /// Incremental.
     Delta,

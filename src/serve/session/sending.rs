@@ -12,9 +12,9 @@ use super::super::journal::Event;
 use super::super::phases::Dependencies;
 use super::super::plan::{self, Plan, Step, take_steps};
 use super::super::siblings::Shared;
-use super::super::wire::{Item, Items, Response, Variant, Versions};
+use super::super::wire::{Item, Items, Response, Variant};
 use super::super::{delta, draining, exchange, heartbeat, sotw};
-use super::{ENVOY, Next, Refusal, Rules, Session};
+use super::{ENVOY, Next, Rules, Session};
 use crate::resource::{Digest, Kind, Name};
 use crate::snapshot::View;
 
@@ -114,13 +114,18 @@ impl Session {
     /// with the next call of `next`.
     pub(super) fn answer_first(
         &mut self,
-        view: &View,
+        view: Option<&View>,
         kind: Kind,
         holding: &mut Holding,
         now: Instant,
     ) -> bool {
+        let wanted = &holding.subscription;
+        // The version of a full state by names is that of these names alone.
+        let is_of_names = self.is_full_state(kind, holding) && !wanted.is_wildcard();
+        let is_alone = is_of_names || self.quiet_until.is_some() || self.ready.is_some();
+        let Some(view) = view.filter(|_| !is_alone) else { return false };
         let room = self.room(kind, holding);
-        let first = self.common.firsts.of(view, kind, &holding.subscription, room);
+        let first = self.common.firsts.of(self.variant, (view, kind), wanted, room);
         let Some(first) = first else { return false };
         let mut response = self.response(kind.type_url().into(), view.type_version(kind));
         response.items = first.items();
@@ -134,15 +139,15 @@ impl Session {
     }
 
     /// An answer that has not gone out when the client asks for more becomes a part of that.
-    pub(super) fn take_back(&mut self, shared: &mut Shared, kind: Kind) -> Result<(), Refusal> {
+    pub(super) fn take_back(&mut self, shared: &mut Shared, kind: Kind) {
         if self.ready.take_if(|ready| ready.0 == kind).is_none() {
-            return Ok(());
+            return;
         }
-        let Some(mut holding) = shared.holdings.get_mut(kind, self.id) else { return Ok(()) };
-        holding.in_flight = None;
-        holding.last_nonce = None;
-        holding.answer_due = holding.subscription.is_wildcard();
-        delta::compare(&mut holding, shared.view.as_ref(), kind, &Versions::default(), &self.common)
+        if let Some(mut holding) = shared.holdings.get_mut(kind, self.id) {
+            holding.in_flight = None;
+            holding.last_nonce = None;
+            holding.ask_all(shared.view.as_ref(), kind);
+        }
     }
 
     fn next_ready(&mut self, now: Instant) -> Option<Response> {
@@ -203,34 +208,43 @@ impl Session {
         if kind == Kind::ScopedRoute {
             exchange::order(&mut content.items, &sent);
         }
-        let starting_over = self.starting_over(kind, &sent);
         let version = self.version(view, kind, &holding, &content.items);
         let mut response = self.response(kind.type_url().into(), version);
-        let supports_ttl = self.supports_ttl();
         holding.answer_due = false;
         holding.last_nonce = Some(response.nonce.clone());
         // What is left in the gap follows, and is as old.
         let changed = if holding.gap.is_empty() { holding.changed.take() } else { holding.changed };
-        holding.in_flight = Some(InFlight { changed, ..InFlight::new(self.common.sent(sent), now) });
-        let mut items = content.items;
-        if !supports_ttl {
-            items.iter_mut().for_each(|item| item.ttl = None);
-        }
-        response.items = items.into();
-        response.removed = content.removed;
-        let sent = holding.in_flight.as_ref().map(|in_flight| in_flight.sent.clone()).unwrap_or_default();
+        let sent = self.common.sent(sent);
+        holding.in_flight = Some(InFlight { changed, ..InFlight::new(sent.clone(), now) });
         drop(holding);
+        if !self.supports_ttl() {
+            content.items.iter_mut().for_each(|item| item.ttl = None);
+        }
+        response.items = content.items.into();
+        response.removed = content.removed;
+        self.note_sent(kind, &response);
+        self.follow_up(shared, view, kind, &sent, now);
+        Some(response)
+    }
+
+    /// What others are to keep, or to be told again, once this is on its way.
+    fn follow_up(
+        &self,
+        shared: &mut Shared,
+        view: &View,
+        kind: Kind,
+        sent: &BTreeMap<Name, Sent>,
+        now: Instant,
+    ) {
         if kind == Kind::Listener && self.identity.as_ref().is_some_and(|client| client.agent == ENVOY) {
-            let replaced = draining::replaced(&shared.holdings, view, &sent);
+            let replaced = draining::replaced(&shared.holdings, view, sent);
             // Counted anew from the ACK.
             shared.draining.keep(replaced, now + self.rules.pace.deadline + self.rules.pace.drain);
         }
-        self.note_sent(kind, &response);
-        for name in &starting_over {
+        for name in &self.starting_over(kind, sent) {
             let again = |holding: &mut Holding| holding.repeat(view, Kind::Endpoint, name);
             shared.holdings.change_of_name(Kind::Endpoint, name, again);
         }
-        Some(response)
     }
 
     /// Whether a step says anything. State of the world cannot say that a name does not exist, but by leaving
