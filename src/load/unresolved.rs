@@ -29,6 +29,8 @@ pub struct References<'a> {
     pub now: &'a Catalog,
     /// Clusters that the Envoys' own bootstrap has.
     pub external: &'a BTreeSet<Name>,
+    /// Whether there are files of which it is not known what they define.
+    pub is_lacking: bool,
 }
 
 /// A reference that nothing satisfies.
@@ -233,7 +235,13 @@ impl<'a> References<'a> {
         let names = names.take(allowed).inspect(|_| *budget -= 1);
         let near = suggest::nearest(name, names.map(|name| &**name));
         match near {
+            Some(near) if self.is_lacking => {
+                format!("did you mean `{near}`? if not, it may be in a file that has errors: mend that first")
+            }
             Some(near) => format!("did you mean `{near}`?"),
+            None if self.is_lacking => {
+                "it may be in a file that has errors or cannot be read: mend that first".to_owned()
+            }
             None if kind == Kind::Cluster => format!(
                 "define it under `clusters`; if the Envoys' own bootstrap has it, say `--external-cluster {name}`"
             ),

@@ -61,7 +61,7 @@ pub(super) fn findings(checked: &[Checked], imported: &Imported) -> Vec<Diagnost
         touched.extend(now.replace(&Arc::from(&**name), None, Some(loaded)));
     }
     let external: BTreeSet<Name> = imported.external.iter().map(|name| Name::from(&**name)).collect();
-    let references = References { before: &before, now: &now, external: &external };
+    let references = References { before: &before, now: &now, external: &external, is_lacking: false };
     let dangling = references.dangling(&touched);
     let urgent: Vec<_> = dangling
         .into_iter()
