@@ -256,6 +256,18 @@ const QUESTIONS: &[(Place, &str, bool)] = &[
     (Place::Bootstrap, "watchdog: {}\nwatchdogs: {}", false),
     (Place::Bootstrap, "application_log_config: { log_format: { json_format: { M: '%j' } } }", true),
     (Place::Bootstrap, "application_log_config: { log_format: { json_format: { M: ['%%v'] } } }", false),
+    (Place::Bootstrap, "admin: { address: { socket_address: { address: '::1', port_value: 1 } } }", true),
+    (
+        Place::Bootstrap,
+        "admin: { address: { socket_address: { address: localhost, port_value: 1 } } }",
+        false,
+    ),
+    (
+        Place::Bootstrap,
+        "stats_sinks: [{ name: s, typed_config: { '@type': type.googleapis.com/envoy.config.metrics.v3.StatsdSink, \
+         address: { socket_address: { address: localhost, port_value: 1 } } } }]",
+        false,
+    ),
 ];
 
 #[test]

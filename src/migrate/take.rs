@@ -160,6 +160,10 @@ impl Taken {
             connection: &connection,
             from_dump,
         };
+        for (name, (key, line)) in &staying.missing {
+            let message = format!("`{key}` names the cluster `{name}`, which no static resource defines");
+            report.decide(*line, message);
+        }
         bootstrap::minimal(root, &wanted, report);
         self.note_external(api, &staying, at, report);
         self.external = staying.clusters.into_keys().collect();

@@ -42,7 +42,16 @@ fn load_one(api: &Api, path: &Path, text: &str) -> Option<Checked> {
 pub(super) fn bootstrap(api: &Api, path: &Path, text: &str) -> Option<(Checked, Vec<Diagnostic>)> {
     let checked = load_one(api, path, text)?;
     let mut found = checked.2.diagnostics.clone();
+    // A fragment may hold other keys at its top.
+    found.retain(|finding| finding.code != "unknown-key");
+    let start = |finding: &Diagnostic| finding.span.map(|span| span.start);
+    let known: BTreeSet<_> = found.iter().map(start).collect();
+    let whole = migrate::findings(api, &Arc::from(&*checked.0), text);
+    found.extend(whole.into_iter().filter(|finding| !known.contains(&start(finding))));
     found.retain(|finding| finding.is_error() || finding.code == "unknown-type");
+    for finding in found.iter_mut().filter(|finding| finding.code == "unknown-type") {
+        finding.severity = Severity::Warning;
+    }
     Some((checked, found))
 }
 

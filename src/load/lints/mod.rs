@@ -77,6 +77,22 @@ impl Decoder<'_> {
             "extensions.filters.http.ext_authz.v3.ExtAuthz" if child(node, "grpc_service").is_some() => {
                 self.lint_transport_version(node);
             }
+            "config.bootstrap.v3.Admin" => {
+                if let Some(address) = child(node, "address") {
+                    self.lint_fixed(
+                        address,
+                        "the admin interface opens an address of this machine, such as 127.0.0.1",
+                    );
+                }
+            }
+            "config.metrics.v3.StatsdSink" | "config.metrics.v3.DogStatsdSink" => {
+                if let Some(address) = child(node, "address") {
+                    self.lint_fixed(
+                        address,
+                        "Envoy resolves no name of a statistics server: give its address",
+                    );
+                }
+            }
             "config.bootstrap.v3.LayeredRuntime" => self.lint_layers(node),
             "config.bootstrap.v3.RuntimeLayer" => self.lint_runtime(node, "static_layer"),
             "service.runtime.v3.Runtime" => self.lint_runtime(node, "layer"),
