@@ -36,23 +36,23 @@ fn bootstrap(place: Place, part: &str) -> String {
         ),
     );
     format!(
-        "static_resources:\n  clusters:\n  - {{ name: c, {cluster} }}\n  listeners:\n  - name: l\n    {listener}\n    filter_chains:\n    - {chain_more}\n      {chain}\n{more}\n",
+        "node: {{ id: a, cluster: a }}\n{top}\nstatic_resources:\n  clusters:\n  - {{ name: c, {cluster} }}\n  listeners:\n  - name: l\n    {listener}\n    filter_chains:\n    - {chain_more}\n      {chain}\n",
+        top = put(Place::Top, ""),
         cluster = put(Place::Cluster, "type: STATIC"),
         listener = put(Place::Listener, "address: { socket_address: { address: 127.0.0.1, port_value: 1 } }"),
         chain_more = put(Place::Chain, "name: chain"),
-        more = put(Place::Bootstrap, ""),
     )
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
+    Top,
     Cluster,
     Listener,
     Chain,
     Manager,
     Route,
     Filter,
-    Bootstrap,
 }
 
 /// Where, what, and whether it is taken.
@@ -138,6 +138,16 @@ const QUESTIONS: &[(Place, &str, bool)] = &[
     ),
     (
         Place::Cluster,
+        "health_checks: [{ timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {} }, { timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {} }]",
+        false,
+    ),
+    (
+        Place::Cluster,
+        "health_checks: [{ timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}, name: a }, { timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}, name: a }]",
+        false,
+    ),
+    (
+        Place::Cluster,
         "type: STRICT_DNS, load_assignment: { cluster_name: c, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, named_port: http } } } }] }] }",
         true,
     ),
@@ -209,21 +219,77 @@ const QUESTIONS: &[(Place, &str, bool)] = &[
         "{ name: f, typed_config: { '@type': type.googleapis.com/xds.type.v3.TypedStruct } }",
         false,
     ),
+    (
+        Place::Top,
+        "dynamic_resources: { ads_config: { api_type: GRPC, transport_api_version: V3, grpc_services: [{ envoy_grpc: { cluster_name: c } }] } }",
+        true,
+    ),
+    (
+        Place::Top,
+        "dynamic_resources: { ads_config: { api_type: GRPC, transport_api_version: V2, grpc_services: [{ envoy_grpc: { cluster_name: c } }] } }",
+        false,
+    ),
+    (
+        Place::Top,
+        "hds_config: { api_type: GRPC, transport_api_version: V2, grpc_services: [{ envoy_grpc: { cluster_name: c } }] }",
+        true,
+    ),
+    (
+        Place::Top,
+        "cluster_manager: { load_stats_config: { api_type: GRPC, transport_api_version: V2, grpc_services: [{ envoy_grpc: { cluster_name: c } }] } }",
+        true,
+    ),
+    (
+        Place::Top,
+        "stats_sinks: [{ name: s, typed_config: { '@type': type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig, transport_api_version: V2, grpc_service: { envoy_grpc: { cluster_name: c } } } }]",
+        false,
+    ),
+    (
+        Place::Manager,
+        "access_log: [{ name: e, typed_config: { '@type': type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig, common_config: { log_name: a, transport_api_version: V2, grpc_service: { envoy_grpc: { cluster_name: c } } } } }]",
+        false,
+    ),
+    (
+        Place::Filter,
+        "{ name: f, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz, transport_api_version: V3, grpc_service: { envoy_grpc: { cluster_name: c } } } }",
+        true,
+    ),
+    (
+        Place::Filter,
+        "{ name: f, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz, transport_api_version: V2, grpc_service: { envoy_grpc: { cluster_name: c } } } }",
+        false,
+    ),
+    (
+        Place::Filter,
+        "{ name: f, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz, transport_api_version: V2, http_service: { server_uri: { uri: 'http://a', cluster: c, timeout: 1s } } } }",
+        true,
+    ),
+    (
+        Place::Top,
+        "layered_runtime: { layers: [{ name: a, static_layer: {} }, { name: b, admin_layer: {} }] }",
+        true,
+    ),
+    (
+        Place::Top,
+        "layered_runtime: { layers: [{ name: a, static_layer: {} }, { name: a, static_layer: {} }] }",
+        false,
+    ),
+    (
+        Place::Top,
+        "layered_runtime: { layers: [{ name: a, admin_layer: {} }, { name: b, admin_layer: {} }] }",
+        false,
+    ),
+    (
+        Place::Top,
+        "layered_runtime: { layers: [{ name: a, rtds_layer: { name: a, rtds_config: { ads: {} } } }] }",
+        true,
+    ),
+    (Place::Top, "layered_runtime: { layers: [{ name: a, rtds_layer: { name: a } }] }", false),
     (Place::Listener, "address: { envoy_internal_address: { server_listener_name: l } }", false),
     (
         Place::Listener,
         "address: { socket_address: { address: 127.0.0.1, port_value: 1 } }\n    internal_listener: {}",
         false,
-    ),
-    (
-        Place::Filter,
-        "{ name: f, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz, transport_api_version: V2, grpc_service: { google_grpc: { target_uri: x, stat_prefix: x } } } }",
-        false,
-    ),
-    (
-        Place::Filter,
-        "{ name: f, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz, transport_api_version: V2, http_service: { server_uri: { uri: x, cluster: c, timeout: 1s } } } }",
-        true,
     ),
     (
         Place::Filter,
@@ -240,30 +306,16 @@ const QUESTIONS: &[(Place, &str, bool)] = &[
         "route: { cluster: c, rate_limits: [{ actions: [{ extension: { name: x, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors } } }] }] }",
         false,
     ),
-    (Place::Bootstrap, "layered_runtime: { layers: [{ name: a, static_layer: { a: { b: c } } }] }", true),
-    (Place::Bootstrap, "layered_runtime: { layers: [{ name: a, static_layer: { a: { b: [] } } }] }", false),
-    (Place::Bootstrap, "layered_runtime: { layers: [{ name: a, static_layer: { a: ~ } }] }", false),
+    (Place::Top, "layered_runtime: { layers: [{ name: a, static_layer: { a: { b: c } } }] }", true),
+    (Place::Top, "layered_runtime: { layers: [{ name: a, static_layer: { a: { b: [] } } }] }", false),
+    (Place::Top, "layered_runtime: { layers: [{ name: a, static_layer: { a: ~ } }] }", false),
+    (Place::Top, "watchdog: {}\nwatchdogs: {}", false),
+    (Place::Top, "application_log_config: { log_format: { json_format: { M: '%j' } } }", true),
+    (Place::Top, "application_log_config: { log_format: { json_format: { M: ['%%v'] } } }", false),
+    (Place::Top, "admin: { address: { socket_address: { address: '::1', port_value: 1 } } }", true),
+    (Place::Top, "admin: { address: { socket_address: { address: localhost, port_value: 1 } } }", false),
     (
-        Place::Bootstrap,
-        "layered_runtime: { layers: [{ name: a, admin_layer: {} }, { name: b, admin_layer: {} }] }",
-        false,
-    ),
-    (
-        Place::Bootstrap,
-        "layered_runtime: { layers: [{ name: a, static_layer: {} }, { name: a, admin_layer: {} }] }",
-        false,
-    ),
-    (Place::Bootstrap, "watchdog: {}\nwatchdogs: {}", false),
-    (Place::Bootstrap, "application_log_config: { log_format: { json_format: { M: '%j' } } }", true),
-    (Place::Bootstrap, "application_log_config: { log_format: { json_format: { M: ['%%v'] } } }", false),
-    (Place::Bootstrap, "admin: { address: { socket_address: { address: '::1', port_value: 1 } } }", true),
-    (
-        Place::Bootstrap,
-        "admin: { address: { socket_address: { address: localhost, port_value: 1 } } }",
-        false,
-    ),
-    (
-        Place::Bootstrap,
+        Place::Top,
         "stats_sinks: [{ name: s, typed_config: { '@type': type.googleapis.com/envoy.config.metrics.v3.StatsdSink, \
          address: { socket_address: { address: localhost, port_value: 1 } } } }]",
         false,

@@ -112,6 +112,20 @@ error[unknown-field]: Cluster has no field `conect_timeout`
 }
 
 #[test]
+fn a_cluster_that_is_nowhere_may_be_a_slip_or_the_bootstraps_own() {
+    let route = "virtual_hosts: [{ name: v, domains: ['*'], routes: [{ match: { prefix: / }, route: { cluster: b-1 } }] }]";
+    let routes = format!("routes:\n- {{ name: r, {route} }}\n");
+    let near = GOOD.replace("name: a", "name: b-2");
+    let own = "if the Envoys' own bootstrap has it, say `--external-cluster b-1`";
+    for (clusters, advice) in [(&*near, "did you mean `b-2`? "), (GOOD, "define it under `clusters`; ")] {
+        let home = Home::with(&[("d/r.yaml", &routes), ("d/c.yaml", clusters)]);
+        let ended = home.run(&["check", "d"]);
+        assert!(ended.out.contains(&format!("help: {advice}{own}\n")), "{}", ended.out);
+        assert_eq!(home.run(&["check", "--external-cluster", "b-1", "d"]).code, Some(0));
+    }
+}
+
+#[test]
 fn check_says_the_same_to_machines() {
     let home = Home::with(&[("config.d/a.yaml", BAD)]);
     let ended = home.run(&["check", "--format", "json"]);

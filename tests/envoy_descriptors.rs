@@ -97,3 +97,37 @@ fn the_files_that_we_wrote_ourselves_say_what_envoys_own_say() {
     }
     assert!(compared >= 12, "{compared}");
 }
+
+/// What there is to write in a configuration: names, numbers and types of fields, and the values of enums.
+fn written_in(message: &MessageDescriptor) -> Vec<String> {
+    let values = |field: &FieldDescriptor| match field.kind() {
+        FieldKind::Enum(ty) => {
+            ty.values().map(|value| format!("{}={}", value.name(), value.number())).collect::<Vec<_>>()
+        }
+        FieldKind::Message(message) => vec![message.full_name().to_owned()],
+        scalar => vec![format!("{scalar:?}")],
+    };
+    let fields = message.fields();
+    fields.map(|field| format!("{} {} {:?}", field.number(), field.name(), values(&field))).collect()
+}
+
+#[test]
+fn all_that_the_newest_envoy_takes_is_built_in() {
+    let newest = pool_of(envoy::NEWEST);
+    let is_configuration = |message: &MessageDescriptor| {
+        message.parent_file().name().starts_with("envoy/") && message.full_name().contains(".v3")
+    };
+    let mut compared = 0;
+    let mut missing = Vec::new();
+    for message in newest.all_messages().filter(is_configuration) {
+        let known = BUILT_IN
+            .get_message_by_name(message.full_name())
+            .map(|known| written_in(&known))
+            .unwrap_or_default();
+        let new = written_in(&message).into_iter().filter(|field| !known.contains(field));
+        missing.extend(new.map(|field| format!("{}: {field}", message.full_name())));
+        compared += 1;
+    }
+    assert_eq!(missing, Vec::<String>::new(), "write it below proto/newer, or proto/ if the file is new");
+    assert!(compared > 1000, "{compared}");
+}

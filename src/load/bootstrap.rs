@@ -38,6 +38,9 @@ impl<'a> Reader<'a> {
             Some(_) => {
                 Some(format!("`{}` stands at the top of a fragment, beside `static_resources`", entry.key))
             }
+            None if self.bootstrap.is_some_and(|ty| ty.field(&entry.key).is_some()) => {
+                Some(format!("`{}` stands at the top, beside `static_resources`", entry.key))
+            }
             None => suggest::hint(&entry.key, ["listeners", "clusters", "secrets"].into_iter()),
         };
         let before = self.decoder.findings.enter_key(&entry.key);

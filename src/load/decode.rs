@@ -14,7 +14,6 @@ use super::certificates::Certificates;
 use super::findings::Findings;
 use super::references::{self, Mention};
 use super::scalars::{default_scalar, wire_type};
-use super::sensitive::looks_like_a_field;
 use super::suggest;
 use super::wire;
 use super::yaml::{Entry, Node, Value};
@@ -40,6 +39,8 @@ pub(super) struct Decoder<'a> {
     pub own_name: Option<&'static str>,
     /// Inside of a message whose constraints do not count.
     pub unjudged: bool,
+    /// The messages in whose fields this is, from the outside.
+    pub within: Vec<&'a MessageType>,
 }
 
 /// Where secrets are that are named without a source.
@@ -69,6 +70,7 @@ impl<'a> Decoder<'a> {
             meant_types: HashMap::new(),
             own_name: None,
             unjudged: false,
+            within: Vec::new(),
         }
     }
 
@@ -100,9 +102,10 @@ impl<'a> Decoder<'a> {
                 }
                 Some(_) => {}
                 None if in_any && entry.key == "@type" => {}
-                None => self.unknown_field(ty, entry),
+                None => self.unknown_field(ty, node, entry),
             }
         }
+        self.within.push(ty);
         given.sort_by_key(|given| given.index);
         self.check_members(ty, &mut given);
         for Given { index, entry } in &given {
@@ -113,6 +116,7 @@ impl<'a> Decoder<'a> {
                 self.judged_field(ty, field, entry, out);
             }
         }
+        self.within.pop();
         self.judge_absent(ty, node, |index| {
             given.iter().any(|given| given.index == index) || own_name == Some(&*ty.fields[index].name)
         });
@@ -136,24 +140,6 @@ impl<'a> Decoder<'a> {
         let is_value = |id| self.api.message_type(id).well_known == Some(WellKnown::Value);
         value.is_null()
             && !matches!((field.shape, field.value), (Shape::Single, ValueType::Message(id)) if is_value(id))
-    }
-
-    /// A key that is no field.
-    pub(super) fn unknown_field(&mut self, ty: &MessageType, entry: &Entry<'_>) {
-        if self.findings.secret && !looks_like_a_field(entry) {
-            // This may be the secret itself, in the wrong place.
-            self.findings.sensitive.add(entry.key_span);
-            let message =
-                format!("{} has no such field (not shown, it is sensitive)", suggest::short(&ty.name));
-            self.findings.error("unknown-field", entry.key_span, message).hint = suggest::field_hint(ty, "");
-            return;
-        }
-        self.findings.sensitive.mark_suspects(&entry.value);
-        let before = self.findings.enter(&entry.key);
-        let message = format!("{} has no field `{}`", suggest::short(&ty.name), entry.key);
-        let hint = if self.findings.is_full() { None } else { suggest::field_hint(ty, &entry.key) };
-        self.findings.error("unknown-field", entry.key_span, message).hint = hint;
-        self.findings.back(before);
     }
 
     /// A field may be given once, in one spelling; of a oneof's members one.

@@ -154,8 +154,13 @@ fn syntax_error(text: &str, error: &ScanError) -> Issue {
         issue.span = Span::new(dash, dash + 1);
         issue.message = "a list entry (`-`) stands here, where a mapping goes on".to_owned();
     }
-    if *error.kind() == (ErrorKind::UnexpectedCharacter { character: '%' }) && text[..start].ends_with('{') {
-        issue.message = "this is a template (`{% … %}`), not yet YAML".to_owned();
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    let is_statement =
+        *error.kind() == (ErrorKind::UnexpectedCharacter { character: '%' }) && text[..start].ends_with('{');
+    let opens = line.find("{{").filter(|at| line_start + at <= start);
+    if is_statement || opens.is_some_and(|at| line[at..].contains("}}")) {
+        let form = if is_statement { "{% … %}" } else { "{{ … }}" };
+        issue.message = format!("this is a template (`{form}`), not yet YAML");
         issue.hint = Some("fill it in before it is put here".to_owned());
     }
     if let Some(tab) = tab_near(text, start) {

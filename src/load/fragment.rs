@@ -21,7 +21,7 @@ use crate::diagnostic::{Severity, Span};
 use crate::envoy_api::{Api, MessageType};
 use crate::resource::{Kind, Name, Selector};
 
-const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
+pub(super) const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
 const XDS_RESOURCE: &str = "envoy.service.discovery.v3.Resource";
 
 /// Keys of Envoy's filesystem-xDS file that say nothing to us, and are nothing without `resources`.
@@ -74,7 +74,7 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
         judge.decoder.findings.sensitive.mark_suspects(cut_off);
         reader.decoder.findings.sensitive.cut_off(judge.decoder.findings.sensitive, parsed.read_to, text);
     }
-    let outline = Outline::of(text, &parsed, inputs.variables);
+    let outline = Outline::of(file, text, &parsed, inputs.variables);
     let left_alone = reader.behind_bootstrap(&parsed.documents, text);
     for issue in parsed.issues {
         match left_alone.filter(|from| *from <= issue.span.start) {
@@ -158,16 +158,9 @@ impl<'a> Reader<'a> {
 
     fn document(&mut self, document: &Node<'_>) {
         let Value::Mapping(entries) = &document.value else {
-            let finding = self
-                .decoder
-                .findings
-                .wrong_type(document, "a mapping with keys such as `listeners` and `clusters`");
-            finding.code = "not-a-fragment";
-            finding.hint =
-                Some("put each resource under the list of its kind, such as `clusters:`".to_owned());
-            return;
+            return self.no_mapping(document);
         };
-        if self.is_stranger(entries) {
+        if self.is_foreign(entries) {
             return;
         }
         let mut scope = Scope::default();
@@ -306,7 +299,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(field) if &*field.name == "ttl" => {}
                 Some(field) => self.decoder.field(ty, field, entry, &mut Vec::new()),
-                None => self.decoder.unknown_field(ty, entry),
+                None => self.decoder.unknown_field(ty, node, entry),
             }
         }
     }

@@ -178,6 +178,27 @@ impl Drawn {
         Drawn { uses: uses.collect(), variables: self.variables.clone(), files: self.files.clone() }
     }
 
+    /// These references, each one of this or of `other`.
+    pub(super) fn with(&self, other: &Drawn, uses: Vec<VariableUse>) -> Drawn {
+        let mut variables = BTreeMap::new();
+        for VariableUse { name, .. } in &uses {
+            if !variables.contains_key(name) {
+                let value = self.variables.get(name).or(other.variables.get(name));
+                variables.insert(name.clone(), value.cloned().flatten());
+            }
+        }
+        Drawn { uses, variables, files: self.files.clone() }
+    }
+
+    /// What all its references may stand for, in bytes: this or less.
+    pub(super) fn most_inserted(&self) -> usize {
+        let of = |usage: &VariableUse| {
+            let value = self.variables.get(&usage.name).and_then(|value| value.as_ref());
+            value.map_or(0, |value| value.len()) + usage.default.as_ref().map_or(0, |text| text.len())
+        };
+        self.uses.iter().map(of).sum()
+    }
+
     pub(super) fn note_variable(&mut self, usage: VariableUse, value: Option<&Arc<str>>) {
         self.variables.entry(usage.name.clone()).or_insert_with(|| value.cloned());
         self.uses.push(usage);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::decode::{Decoder, StaticSecrets};
 use super::fragment::{Reader, Scope};
-use super::lints::listen_addresses;
+use super::lints::{ListenAddress, listen_addresses};
 use super::naming;
 use super::references::Mention;
 use super::scalar::{Typed, typed};
@@ -21,7 +21,7 @@ use crate::resource::{Kind, Name, Reference, Resource};
 /// All messages that are resources have their name in this field.
 const NAME_FIELD: u32 = 1;
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// Reads an item and keeps it, if nothing is wrong with it. `in_any`: with `@type` among its keys.
     pub(super) fn item(
         &mut self,
@@ -35,6 +35,45 @@ impl Reader<'_> {
         let Some(ty) = self.decoder.api.message(kind.message()) else {
             return self.decoder.unknown_type(kind.message(), node.span);
         };
+        let mut body = self.body(kind, ty, node, in_any);
+        let Some((name, name_span)) = self.name(kind, node, &mut body) else { return };
+        let name = self.shared(name);
+        self.check_duplicate(kind, &name, name_span, scope);
+        let aliases =
+            if kind == Kind::VirtualHost { self.aliases(&name, name_span, node) } else { Vec::new() };
+        let ttl = match scope.ttls.get_mut(&*name) {
+            Some(entry) => {
+                entry.is_used = true;
+                Some(entry.duration)
+            }
+            None => ttl,
+        };
+        if self.decoder.findings.errors() > errors {
+            return;
+        }
+        let resource = Resource::new(kind, name, &body).with_aliases(aliases);
+        let (mut resource, mentions) = self.with_mentions(resource, name_span);
+        if let Some(ttl) = ttl {
+            resource = resource.with_ttl(ttl);
+        }
+        if kind == Kind::Cluster && warmth::is_slow(&body) {
+            resource = resource.warming_slowly();
+        }
+        let addresses = if kind == Kind::Listener { listen_addresses(node) } else { Vec::new() };
+        let key = (kind == Kind::ScopedRoute).then(|| scope_key(&body)).flatten();
+        let resource = resource.with_claims(addresses.iter().map(|(address, _)| address.digest()).chain(key));
+        let facts = facts(node.span, mentions, addresses, self.decoder.certificates.expires);
+        self.items.push(Item {
+            resource: Arc::new(resource),
+            nodes: scope.nodes.clone(),
+            span: node.span,
+            name_span,
+            facts: facts.shared(),
+        });
+    }
+
+    /// Its message as it is sent.
+    fn body(&mut self, kind: Kind, ty: &'a MessageType, node: &Node<'_>, in_any: bool) -> Vec<u8> {
         self.decoder.findings.secret = kind == Kind::Secret;
         if kind == Kind::Secret {
             self.decoder.findings.sensitive.mark_secret(node);
@@ -53,27 +92,16 @@ impl Reader<'_> {
             self.decoder.lint_static(Some(node), "", hint);
         }
         self.decoder.findings.secret = false;
-        let Some((name, name_span)) = self.name(kind, node, &mut body) else { return };
-        let name = self.shared(name);
-        self.check_duplicate(kind, &name, name_span, scope);
-        let aliases =
-            if kind == Kind::VirtualHost { self.aliases(&name, name_span, node) } else { Vec::new() };
-        let ttl = match scope.ttls.get_mut(&*name) {
-            Some(entry) => {
-                entry.is_used = true;
-                Some(entry.duration)
-            }
-            None => ttl,
-        };
-        if self.decoder.findings.errors() > errors {
-            return;
-        }
+        body
+    }
+
+    /// The resource with what it names, and where it does, unless that goes without saying.
+    fn with_mentions(&mut self, resource: Resource, name_span: Span) -> (Resource, Vec<Mention>) {
         let mut mentions = std::mem::take(&mut self.decoder.mentions);
         for mention in &mut mentions {
             mention.to.name = self.shared(mention.to.name.clone());
         }
-        let references = mentions.iter().map(|mention| mention.to.clone());
-        let mut resource = Resource::new(kind, name, &body).with_aliases(aliases).with_references(references);
+        let resource = resource.with_references(mentions.iter().map(|mention| mention.to.clone()));
         mentions.extend(home_of_virtual_host(&resource, name_span));
         mentions.sort();
         if resource.names_own_endpoints()
@@ -81,33 +109,7 @@ impl Reader<'_> {
         {
             mentions.clear();
         }
-        if let Some(ttl) = ttl {
-            resource = resource.with_ttl(ttl);
-        }
-        if kind == Kind::Cluster && warmth::is_slow(&body) {
-            resource = resource.warming_slowly();
-        }
-        let inside = |span: Span| {
-            let from = node.span.start;
-            Span { start: span.start.wrapping_sub(from), end: span.end.wrapping_sub(from) }
-        };
-        let mentions = mentions.into_iter().map(|mention| Mention { span: inside(mention.span), ..mention });
-        let addresses = if kind == Kind::Listener { listen_addresses(node) } else { Vec::new() };
-        let key = (kind == Kind::ScopedRoute).then(|| scope_key(&body)).flatten();
-        let resource = resource.with_claims(addresses.iter().map(|(address, _)| address.digest()).chain(key));
-        let rare = RareFacts {
-            addresses: addresses.into_iter().map(|(address, span)| (address, inside(span))).collect(),
-            expires: self.decoder.certificates.expires,
-        };
-        let rare = (rare != RareFacts::default()).then(|| Box::new(rare));
-        let facts = Facts { mentions: mentions.collect(), rare };
-        self.items.push(Item {
-            resource: Arc::new(resource),
-            nodes: scope.nodes.clone(),
-            span: node.span,
-            name_span,
-            facts: facts.shared(),
-        });
+        (resource, mentions)
     }
 
     /// The name as it was first met in this file.
@@ -240,4 +242,22 @@ impl Decoder<'_> {
         self.findings.add(severity, "missing-part", node.span, message).hint =
             Some("if it is served here, add `sds_config: {ads: {}, resource_api_version: V3}`".to_owned());
     }
+}
+
+/// What is known of an item besides its resource; places count from where it begins.
+fn facts(
+    item: Span,
+    mentions: Vec<Mention>,
+    addresses: Vec<(ListenAddress, Span)>,
+    expires: Option<i64>,
+) -> Facts {
+    let inside = |span: Span| Span {
+        start: span.start.wrapping_sub(item.start),
+        end: span.end.wrapping_sub(item.start),
+    };
+    let mentions = mentions.into_iter().map(|mention| Mention { span: inside(mention.span), ..mention });
+    let addresses = addresses.into_iter().map(|(address, span)| (address, inside(span)));
+    let rare = RareFacts { addresses: addresses.collect(), expires };
+    let rare = (rare != RareFacts::default()).then(|| Box::new(rare));
+    Facts { mentions: mentions.collect(), rare }
 }

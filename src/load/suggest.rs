@@ -66,6 +66,11 @@ pub(super) fn field_hint(ty: &MessageType, key: &str) -> Option<String> {
     listed(names).map(|list| format!("fields of {}: {list}", short(&ty.name)))
 }
 
+/// Whether an unknown key is a field of old.
+pub(super) fn is_old_field(ty: &MessageType, key: &str) -> bool {
+    v2_field(&ty.name, key).is_some()
+}
+
 /// The field that an unknown key probably is.
 pub(super) fn meant_field<'t>(ty: &'t MessageType, key: &str) -> Option<&'t FieldType> {
     let names = ty.fields.iter().map(|field| &*field.name);

@@ -63,6 +63,11 @@ impl Taken {
         refuse_v1(file, &document.root)?;
         let unusable =
             |message: &str| ImportError::Unusable { file: file.clone(), message: message.to_owned() };
+        if document.root.has("apiVersion") && document.root.has("kind") {
+            return Err(unusable(
+                "this is a manifest for Kubernetes: put the configuration that is in it into a file of its own",
+            ));
+        }
         let Some(shape) = shape(api, &document.root) else {
             if document.root.has("apiVersion") && document.root.has("kind") {
                 return Err(unusable(
@@ -78,8 +83,9 @@ impl Taken {
         }
         let mut from_dump = false;
         if let Shape::Dump = shape {
-            let (root, items) = dump::take(api, &document.root, at, report)
-                .ok_or_else(|| unusable("this config dump holds no bootstrap"))?;
+            let (root, items) = dump::take(api, &document.root, at, report).ok_or_else(|| {
+                unusable("this config dump holds no bootstrap: take the whole /config_dump")
+            })?;
             document.root = root;
             self.items.extend(items);
             self.dumps.insert(at);

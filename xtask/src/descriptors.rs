@@ -1,7 +1,7 @@
 //! Compiles Envoy's API into the descriptor set that is checked in under `proto/`.
 //!
 //! Comes in: the `.proto` files of the `envoy-types` crate (found by `cargo metadata`; the crate
-//! itself is never compiled) and our own under `proto/`. Goes out: [`Descriptors`], the set as
+//! itself is never compiled) and our own under `proto/`, of which those in `newer` add to files of the crate. Goes out: [`Descriptors`], the set as
 //! `FileDescriptorSet`, zlib-compressed, what its comments say, and the version of what it was made from. The same input
 //! gives the same bytes on every machine, so that a test can compare them with those checked in.
 
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
-use crate::{comments, scope};
+use crate::{comments, newer, scope};
 
 /// The crate that carries Envoy's `.proto` files.
 const SOURCE_CRATE: &str = "envoy-types";
@@ -159,11 +159,17 @@ fn compile(sources: BTreeMap<String, String>) -> Result<Compiled> {
     for name in WELL_KNOWN {
         parsed.insert(name.to_owned(), google.open_file(name)?.file_descriptor_proto().clone());
     }
+    let mut additions = BTreeMap::new();
     for (name, text) in sources {
         let file = File::from_source(&name, &text).with_context(|| format!("parsing {name}"))?;
-        parsed.insert(name, file.file_descriptor_proto().clone());
+        let file = file.file_descriptor_proto().clone();
+        match name.strip_prefix(newer::FOLDER) {
+            Some(of) => additions.insert(of.to_owned(), file),
+            None => parsed.insert(name, file),
+        };
     }
-    let comments = comments::lines(parsed.values());
+    let comments = comments::lines(parsed.values().chain(additions.values()));
+    newer::add(&additions, &mut parsed)?;
     scope::make_names_absolute(&mut parsed)?;
 
     let names: Vec<String> = parsed.keys().cloned().collect();

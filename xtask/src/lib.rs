@@ -4,4 +4,5 @@
 
 mod comments;
 pub mod descriptors;
+mod newer;
 mod scope;

@@ -73,7 +73,12 @@ fn a_held_reference_is_shown_at_its_value_with_the_name_that_was_meant() {
     assert_eq!(held(&outcome), [Hold::Unresolved]);
     let place = "d/r.yaml:8:24 routes[0].virtual_hosts[0].routes[0].route.cluster";
     assert_eq!(said(&outcome), [format!("error unresolved-reference {place}")]);
-    assert_eq!(outcome.diagnostics[0].hint.as_deref(), Some("did you mean `service_1`?"));
+    assert_eq!(
+        outcome.diagnostics[0].hint.as_deref(),
+        Some(
+            "did you mean `service_1`? if the Envoys' own bootstrap has it, say `--external-cluster service-1`"
+        )
+    );
     assert_eq!(bench.condition("r.yaml"), Some(Condition::Held([Hold::Unresolved].into())));
     assert_eq!(bench.condition("c.yaml"), Some(Condition::Good));
     // The reason is said again with every further change, and the place is found in a file that did not change.

@@ -138,7 +138,16 @@ impl Decoder<'_> {
                 if name.text().is_some_and(|name| name.trim_start_matches("*.").contains('*')) {
                     let message = "a `*` is possible only as the whole first part of a server name, as in `*.example.com`";
                     let place = format!("{place}.filter_chain_match.server_names");
-                    self.findings.add_under(&place, Severity::Error, "bad-server-name", name.span, message);
+                    let finding = self.findings.add_under(
+                        &place,
+                        Severity::Error,
+                        "bad-server-name",
+                        name.span,
+                        message,
+                    );
+                    if name.text() == Some("*") {
+                        finding.hint = Some("leave `server_names` out to match all".to_owned());
+                    }
                 }
             }
             let combinations = combinations(&sets);

@@ -5,6 +5,7 @@
 //! what it takes is a warning at most. What is wrong in itself (a text where a list should be) has
 //! been said when it was read, and is passed over here.
 
+mod bootstraps;
 mod clusters;
 mod extensions;
 mod filters;
@@ -69,14 +70,16 @@ impl Decoder<'_> {
                     }
                 }
             }
-            "config.metrics.v3.MetricsServiceConfig"
-            | "config.ratelimit.v3.RateLimitServiceConfig"
+            "config.ratelimit.v3.RateLimitServiceConfig"
+            | "config.metrics.v3.MetricsServiceConfig"
             | "extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig"
-            | "extensions.filters.network.ext_authz.v3.ExtAuthz" => self.lint_transport_version(node),
-            // Over HTTP/1.1, nobody asks for it.
-            "extensions.filters.http.ext_authz.v3.ExtAuthz" if child(node, "grpc_service").is_some() => {
+            | "extensions.filters.http.ext_authz.v3.ExtAuthz"
+            | "extensions.filters.network.ext_authz.v3.ExtAuthz"
+                if child(node, "grpc_service").is_some() =>
+            {
                 self.lint_transport_version(node);
             }
+            "config.bootstrap.v3.LayeredRuntime" => self.lint_layers(node),
             "config.bootstrap.v3.Admin" => {
                 if let Some(address) = child(node, "address") {
                     self.lint_fixed(
@@ -93,7 +96,6 @@ impl Decoder<'_> {
                     );
                 }
             }
-            "config.bootstrap.v3.LayeredRuntime" => self.lint_layers(node),
             "config.bootstrap.v3.RuntimeLayer" => self.lint_runtime(node, "static_layer"),
             "service.runtime.v3.Runtime" => self.lint_runtime(node, "layer"),
             "config.bootstrap.v3.Bootstrap" => self.lint_watchdogs(entries.iter()),
@@ -186,19 +188,6 @@ impl Decoder<'_> {
 }
 
 impl Decoder<'_> {
-    /// The protocol that was removed from Envoy in 2021.
-    fn lint_transport_version(&mut self, node: &Node<'_>) {
-        if let Some(version) = child(node, "transport_api_version").filter(|it| is_value(Some(it), "V2", 1)) {
-            self.findings.retract("deprecated-value", version.span);
-            let message = "Envoy no longer speaks version 2 of the protocol";
-            // An Envoy's own bootstrap may name a stream that it never opens.
-            let severity = self.findings.severity_of_types();
-            let place = "transport_api_version";
-            self.findings.add_under(place, severity, "disallowed-value", version.span, message).hint =
-                Some("write `transport_api_version: V3`".to_owned());
-        }
-    }
-
     /// A range of addresses.
     fn lint_range(&mut self, node: &Node<'_>) {
         if let Some(prefix) =

@@ -299,6 +299,7 @@ impl Decoder<'_> {
             let message = "a cluster of this type needs `lb_policy: CLUSTER_PROVIDED`";
             self.findings.add_under("lb_policy", Severity::Error, "bad-cluster", place, message);
         }
+        self.lint_health_check_names(node);
         for (index, check) in elements(node, "health_checks").iter().enumerate() {
             let Some(grpc) = entry(check, "grpc_health_check") else { continue };
             if !speaks_http2(node) {
@@ -310,6 +311,40 @@ impl Decoder<'_> {
                     .add_under(&place, Severity::Error, "bad-cluster", grpc.key_span, message)
                     .hint = Some(hint.to_owned());
             }
+        }
+    }
+
+    /// Several health checks are told apart by their names; one needs none.
+    fn lint_health_check_names(&mut self, node: &Node<'_>) {
+        let checks = elements(node, "health_checks");
+        if checks.len() < 2 {
+            return;
+        }
+        for (index, check) in checks.iter().enumerate() {
+            let of = |check| text(check, "name").filter(|name| !name.is_empty());
+            let before = self.findings.enter("health_checks");
+            let inside = self.findings.enter_index(index);
+            match of(check) {
+                None => {
+                    let span =
+                        child(check, "name").map_or_else(|| self.findings.head(check.span), |name| name.span);
+                    let message = "a cluster with several health checks needs a `name` in each of them";
+                    self.missing_part(
+                        span,
+                        message,
+                        "before 1.40, Envoy takes no more than one health check in a cluster",
+                    );
+                }
+                Some(name) if checks[..index].iter().any(|other| of(other) == Some(name)) => {
+                    let span = child(check, "name").map_or(check.span, |name| name.span);
+                    let message =
+                        format!("a health check before has the name {}, too", self.findings.quote(name));
+                    self.misplaced_part("name", span, &message, "give each a name of its own");
+                }
+                Some(_) => {}
+            }
+            self.findings.back(inside);
+            self.findings.back(before);
         }
     }
 }

@@ -1,44 +1,13 @@
-//! What Envoy's own process is set up by: layers of the runtime, watchdogs, the format of its log.
+//! What Envoy's own process is set up by: values of the runtime, watchdogs, the format of its log.
 //!
 //! Comes in: parts of a bootstrap, and runtimes that are served. Goes out: what keeps an Envoy from
 //! starting, or from taking a runtime, although no constraint of its API says so.
 
-use std::collections::HashMap;
-
 use super::super::decode::Decoder;
 use super::super::yaml::{Entry, Node, Value};
-use super::{child, elements, entry, is_spelling_of};
-use crate::diagnostic::{Severity, Span};
+use super::{child, is_spelling_of};
 
 impl Decoder<'_> {
-    /// The layers have names of their own, and at most one of them is the admin interface's.
-    pub(super) fn lint_layers(&mut self, node: &Node<'_>) {
-        let mut named: HashMap<&str, Span> = HashMap::new();
-        let mut admin: Option<Span> = None;
-        for (at, layer) in elements(node, "layers").iter().enumerate() {
-            let name = child(layer, "name");
-            if let Some((node, name)) = name.and_then(|node| Some((node, node.text()?)))
-                && let Some(first) = named.insert(name, node.span)
-            {
-                let message = format!("a second layer named {}", self.findings.quote(name));
-                self.second(&format!("layers[{at}].name"), node.span, first, &message);
-            }
-            if let Some(layer) = entry(layer, "admin_layer")
-                && let Some(first) = admin.replace(layer.key_span)
-            {
-                let message = "only one layer may be the admin interface's";
-                self.second(&format!("layers[{at}].admin_layer"), layer.key_span, first, message);
-            }
-        }
-    }
-
-    fn second(&mut self, place: &str, span: Span, first: Span, message: &str) {
-        let related = self.findings.here(first, "the first one is here");
-        let finding = self.findings.add_under(place, Severity::Error, "misplaced-part", span, message);
-        finding.hint = Some("remove or change one of them".to_owned());
-        finding.related.push(related);
-    }
-
     /// A runtime is a tree of mappings with simple values: Envoy takes no list, and no null.
     pub(super) fn lint_runtime(&mut self, node: &Node<'_>, field: &str) {
         let Some(layer) = child(node, field) else { return };

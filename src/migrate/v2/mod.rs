@@ -45,6 +45,7 @@ pub fn era(api: &Api, message: &str, node: &Node) -> Era {
             None => node.entries().iter().any(|child| {
                 ty.field(&child.key).is_none()
                     && (api.was_field(&ty.name, &child.key)
+                        || rules::was_field(&ty.name, &child.key)
                         || child.key == "config" && ty.field("typed_config").is_some())
             }),
         };

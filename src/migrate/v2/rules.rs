@@ -39,6 +39,11 @@ const DROPPED: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Whether a message had a field, in years of which the API of today says nothing any more.
+pub(super) fn was_field(ty: &str, key: &str) -> bool {
+    RENAMED.iter().chain(DROPPED).any(|(message, field, _)| (*message, *field) == (ty, key))
+}
+
 impl Rules<'_> {
     /// Applies all rules for a message of this type.
     pub(super) fn message(&mut self, ty: &str, node: &mut Node) {
@@ -66,6 +71,7 @@ impl Rules<'_> {
             "config.listener.v3.Listener" => self.listener(node),
             "config.listener.v3.FilterChainMatch" => self.filter_chain_match(node),
             "config.route.v3.RouteMatch" => self.route_match(node),
+            "config.route.v3.Route" => self.route(node),
             "config.route.v3.RouteAction" => self.route_action(node),
             "config.route.v3.RouteAction.RequestMirrorPolicy" => self.mirror(node),
             "config.route.v3.HeaderMatcher" => self.header_matcher(node),
@@ -183,6 +189,12 @@ impl Rules<'_> {
     }
 
     fn filter_chain_match(&mut self, node: &mut Node) {
+        let is_all = |name: &&Node| name.as_text() == Some("*");
+        if node.get("server_names").is_some_and(|names| names.elements().iter().any(is_all))
+            && let Some(entry) = node.discard("server_names")
+        {
+            self.report.changed(entry.line, "`server_names` removed: the `*` in it stood for all");
+        }
         if node.text_at("source_type").is_some_and(|text| text.eq_ignore_ascii_case("LOCAL")) {
             let source = node.get_mut("source_type").expect("it was looked at just now");
             self.report.changed(source.line, "`LOCAL` is `SAME_IP_OR_LOOPBACK` now");

@@ -18,6 +18,23 @@ impl Rules<'_> {
         self.put(node, "runtime_fraction", fraction, &entry);
     }
 
+    /// What is done to headers was said in the action for a while.
+    pub(super) fn route(&mut self, node: &mut Node) {
+        let fields = ["request_headers_to_add", "response_headers_to_add", "response_headers_to_remove"];
+        for field in fields {
+            let Some(action) = node.get_mut("route") else { return };
+            let Some(entry) = action.remove(field) else { continue };
+            self.report.changed(entry.line, format!("`{field}` stands beside `route` now"));
+            if node.has(field) {
+                for item in Node::items_of(entry) {
+                    node.push_at(field, item);
+                }
+            } else if let Some(children) = node.edit() {
+                children.push(entry);
+            }
+        }
+    }
+
     pub(super) fn route_action(&mut self, node: &mut Node) {
         if let Some(entry) = node.remove("request_mirror_policy") {
             self.report.changed(entry.line, "`request_mirror_policy` is `request_mirror_policies` now");
