@@ -285,6 +285,41 @@ const QUESTIONS: &[(Place, &str, bool)] = &[
         true,
     ),
     (Place::Top, "layered_runtime: { layers: [{ name: a, rtds_layer: { name: a } }] }", false),
+    (Place::Listener, "address: { envoy_internal_address: { server_listener_name: l } }", false),
+    (
+        Place::Listener,
+        "address: { socket_address: { address: 127.0.0.1, port_value: 1 } }\n    internal_listener: {}",
+        false,
+    ),
+    (
+        Place::Filter,
+        "{ name: f, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit, domain: d, rate_limit_service: { transport_api_version: V2, grpc_service: { google_grpc: { target_uri: x, stat_prefix: x } } } } }",
+        false,
+    ),
+    (
+        Place::Route,
+        "route: { cluster: c, rate_limits: [{ actions: [{ extension: { name: x, typed_config: { '@type': type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput, header_name: x } } }] }] }",
+        true,
+    ),
+    (
+        Place::Route,
+        "route: { cluster: c, rate_limits: [{ actions: [{ extension: { name: x, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors } } }] }] }",
+        false,
+    ),
+    (Place::Top, "layered_runtime: { layers: [{ name: a, static_layer: { a: { b: c } } }] }", true),
+    (Place::Top, "layered_runtime: { layers: [{ name: a, static_layer: { a: { b: [] } } }] }", false),
+    (Place::Top, "layered_runtime: { layers: [{ name: a, static_layer: { a: ~ } }] }", false),
+    (Place::Top, "watchdog: {}\nwatchdogs: {}", false),
+    (Place::Top, "application_log_config: { log_format: { json_format: { M: '%j' } } }", true),
+    (Place::Top, "application_log_config: { log_format: { json_format: { M: ['%%v'] } } }", false),
+    (Place::Top, "admin: { address: { socket_address: { address: '::1', port_value: 1 } } }", true),
+    (Place::Top, "admin: { address: { socket_address: { address: localhost, port_value: 1 } } }", false),
+    (
+        Place::Top,
+        "stats_sinks: [{ name: s, typed_config: { '@type': type.googleapis.com/envoy.config.metrics.v3.StatsdSink, \
+         address: { socket_address: { address: localhost, port_value: 1 } } } }]",
+        false,
+    ),
 ];
 
 #[test]

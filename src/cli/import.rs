@@ -57,11 +57,24 @@ pub fn run(given: &Given, command: &Import) -> Result<Exit> {
     if !command.dry_run {
         write(out, &files, read.mode)?;
     }
-    let checked = check::load(&api, out, &imported);
-    let found = check::findings(&checked, &imported);
+    let mut checked = check::load(&api, out, &imported);
+    let mut found = Found { fragments: check::findings(&checked, &imported), bootstrap: Vec::new() };
+    if let (Some(_), Some((path, text))) = (&imported.bootstrap, files.last())
+        && let Some((bootstrap, wrong)) = check::bootstrap(&api, path, text)
+    {
+        checked.push(bootstrap);
+        found.bootstrap = wrong;
+    }
     let texts = checked.iter().map(|(name, text, loaded)| (&**name, &**text, &loaded.sensitive[..]));
     show(command, &files, &imported.remarks, &Texts::given(texts), &found)?;
-    Ok(if found.iter().any(Diagnostic::is_error) { Exit::Findings } else { Exit::Done })
+    let is_wrong = found.fragments.iter().chain(&found.bootstrap).any(Diagnostic::is_error);
+    Ok(if is_wrong { Exit::Findings } else { Exit::Done })
+}
+
+/// What is wrong with what was made.
+struct Found {
+    fragments: Vec<Diagnostic>,
+    bootstrap: Vec<Diagnostic>,
 }
 
 fn upgrade_only(api: &Api, sources: &[Source]) -> Result<Exit> {
@@ -216,7 +229,7 @@ fn show(
     files: &[(PathBuf, String)],
     remarks: &[Remark],
     texts: &Texts<'_>,
-    found: &[Diagnostic],
+    found: &Found,
 ) -> Result<()> {
     if command.format == ReportFormat::Json {
         let files: Vec<_> = files
@@ -236,7 +249,7 @@ fn show(
             .collect();
         let report = serde_json::json!({
             "written": !command.dry_run, "files": files, "remarks": remarks,
-            "findings": texts.json(found),
+            "findings": texts.json(&[&found.fragments[..], &found.bootstrap[..]].concat()),
         });
         return output::document(&format!("{report:#}\n"));
     }
@@ -248,9 +261,14 @@ fn show(
         }
     }
     text.push_str(&lines(remarks));
-    text.push_str(&texts.human(found, output::colour(output::for_a_person())));
-    if found.iter().any(Diagnostic::is_error) {
-        text.push_str(&format!("\n`serve` will refuse this: {}\n", count(found)));
+    for (found, who) in [
+        (&found.fragments, "`serve` will refuse this"),
+        (&found.bootstrap, "Envoy will refuse the bootstrap"),
+    ] {
+        text.push_str(&texts.human(found, output::colour(output::for_a_person())));
+        if found.iter().any(Diagnostic::is_error) {
+            text.push_str(&format!("\n{who}: {}\n", count(found)));
+        }
     }
     let decisions = remarks.iter().filter(|remark| remark.outcome == Outcome::Decide).count();
     let (written, plural) = (files.len(), if files.len() == 1 { "" } else { "s" });

@@ -163,6 +163,18 @@ impl Api {
         self.message(versioning::newest(renames, old)?)
     }
 
+    /// The message type of today behind the name of a version that was not finished yet, such as
+    /// `envoy.extensions.filters.http.oauth2.v3alpha.OAuth2`.
+    pub fn finished(&self, old: &str) -> Option<&MessageType> {
+        self.message(&versioning::finished(old)?)
+    }
+
+    /// Whether only Envoys that are built with contributed extensions have this type.
+    pub fn is_contributed(&self, full_name: &str) -> bool {
+        let Some(id) = self.message_id(full_name) else { return false };
+        self.0.files.name(self.0.messages[id.0 as usize].head.file).starts_with("contrib/")
+    }
+
     /// Whether a message had this field in an older version, and has it no more.
     pub fn was_field(&self, message: &str, field: &str) -> bool {
         let Some(id) = self.message_id(message) else { return false };

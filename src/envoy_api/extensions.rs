@@ -161,7 +161,12 @@ const PLACES: [(&str, &str, &[&str]); 81] = [
     ),
     ("config.route.v3.ClusterSpecifierPlugin", "extension", &["envoy.router.cluster_specifier_plugin"]),
     ("config.route.v3.InternalRedirectPolicy", "predicates", &["envoy.internal_redirect_predicates"]),
-    ("config.route.v3.RateLimit.Action", "extension", &["envoy.rate_limit_descriptors"]),
+    // What matchers read from a request gives a descriptor, too.
+    (
+        "config.route.v3.RateLimit.Action",
+        "extension",
+        &["envoy.rate_limit_descriptors", "envoy.matching.http.input", "envoy.matching.common_inputs"],
+    ),
     ("config.route.v3.RetryPolicy.RetryHostPredicate", "typed_config", &["envoy.retry_host_predicates"]),
     ("config.route.v3.RetryPolicy.RetryPriority", "typed_config", &["envoy.retry_priorities"]),
     ("config.route.v3.RouteAction", "early_data_policy", &["envoy.route.early_data_policy"]),

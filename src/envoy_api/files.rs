@@ -93,6 +93,11 @@ impl Files {
         RawSet { file: files.map(|at| self.files[at].bytes.clone()).collect() }.encode_to_vec()
     }
 
+    /// The name of a file.
+    pub fn name(&self, file: usize) -> &str {
+        &self.files[file].name
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.files.len()

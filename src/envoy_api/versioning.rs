@@ -41,3 +41,30 @@ pub(super) fn newest<'r>(renames: &'r HashMap<String, String>, old: &str) -> Opt
     }
     Some(name)
 }
+
+/// Names that Envoy gave up before it annotated what it renamed, or without doing so.
+const MOVED: [(&str, &str); 3] = [
+    ("envoy.config.cluster.aggregate.ClusterConfig", "envoy.extensions.clusters.aggregate.v3.ClusterConfig"),
+    (
+        "envoy.extensions.cache.simple_http_cache.v3alpha.SimpleHttpCacheConfig",
+        "envoy.extensions.http.cache.simple_http_cache.v3.SimpleHttpCacheConfig",
+    ),
+    (
+        "envoy.source.extensions.filters.http.cache.SimpleHttpCacheConfig",
+        "envoy.extensions.http.cache.simple_http_cache.v3.SimpleHttpCacheConfig",
+    ),
+];
+
+/// What the type of an unfinished version would be called in the finished one, such as `v3` for `v3alpha`.
+pub(super) fn finished(old: &str) -> Option<String> {
+    if let Some((_, new)) = MOVED.iter().find(|(name, _)| *name == old) {
+        return Some((*new).to_owned());
+    }
+    let version = old.split('.').find(|part| {
+        let digits = part.strip_prefix('v').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        part.len() > 2 && digits.is_some_and(|rest| rest.starts_with("alpha") || rest.starts_with("beta"))
+    })?;
+    let plain = version.trim_end_matches(|c: char| c.is_ascii_digit());
+    let plain = plain.trim_end_matches("alpha").trim_end_matches("beta");
+    Some(old.replacen(&format!(".{version}."), &format!(".{plain}."), 1))
+}

@@ -201,13 +201,9 @@ impl<'a> Decoder<'a> {
         if let Some(known) = self.meant_types.get(name) {
             return known.clone();
         }
-        let settled = name.replace(".v3alpha.", ".v3.");
-        let meant = match self.api.message(&settled) {
-            Some(_) => Some(settled),
-            None => {
-                let all: Vec<&str> = self.api.message_names().collect();
-                nearest_type(name, &all).map(str::to_owned)
-            }
+        let meant = match self.api.finished(name) {
+            Some(finished) => Some(finished.name.to_string()),
+            None => nearest_type(name, &self.api.message_names().collect::<Vec<_>>()).map(str::to_owned),
         };
         self.meant_types.insert(name.to_owned(), meant.clone());
         meant
@@ -215,13 +211,15 @@ impl<'a> Decoder<'a> {
 }
 
 /// Messages that stand for an extension: its name and its configuration.
-const EXTENSION_POINTS: [&str; 11] = [
+const EXTENSION_POINTS: [&str; 13] = [
     "envoy.config.accesslog.v3.AccessLog",
     "envoy.config.cluster.v3.Filter",
     "envoy.config.core.v3.HealthCheck.CustomHealthCheck",
     "envoy.config.core.v3.TransportSocket",
     "envoy.config.listener.v3.Filter",
     "envoy.config.listener.v3.ListenerFilter",
+    "envoy.config.metrics.v3.StatsSink",
+    "envoy.config.overload.v3.ResourceMonitor",
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate",
     "envoy.config.route.v3.RetryPolicy.RetryPriority",
     "envoy.config.trace.v3.Tracing.Http",

@@ -138,9 +138,21 @@ fn syntax_error(text: &str, error: &ScanError) -> Issue {
         Issue::new(Severity::Error, "yaml-syntax", Span::new(start, start + width), message.into_owned());
     issue.hint = hint.map(str::to_owned);
     let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-    if *error.kind() == ErrorKind::MappingValueNotAllowed && !text[line_start..start].contains(':') {
+    let before = &text[line_start..start];
+    if *error.kind() == ErrorKind::MappingValueNotAllowed && !before.contains(':') {
         issue.message = "this key is not in the column of the mapping that it belongs to".to_owned();
         issue.hint = Some(ALIGN.to_owned());
+        // The parser stops at the colon.
+        let key = before.trim_start_matches([' ', '-']);
+        if !key.trim_end().is_empty() {
+            let from = start - key.len();
+            issue.span = Span::new(from, from + key.trim_end().len());
+        }
+    }
+    if *error.kind() == ErrorKind::ExpectedBlockMappingKey && before.trim() == "-" {
+        let dash = line_start + before.find('-').unwrap_or(0);
+        issue.span = Span::new(dash, dash + 1);
+        issue.message = "a list entry (`-`) stands here, where a mapping goes on".to_owned();
     }
     let line = text[line_start..].lines().next().unwrap_or_default();
     let is_statement =

@@ -70,6 +70,15 @@ impl<'a> Findings<'a> {
         self.errors() >= MAX_FINDINGS
     }
 
+    /// Takes a finding back of which more is to be said.
+    pub(super) fn retract(&mut self, code: &str, span: Span) {
+        let is_it = |finding: &Diagnostic| finding.code == code && finding.span == Some(span);
+        if let Some(at) = self.list.iter().rposition(is_it) {
+            let finding = self.list.remove(at);
+            self.counts[finding.severity as usize] -= 1;
+        }
+    }
+
     /// What it is that a type is missing or unknown: no harm where nothing is served.
     pub(super) fn severity_of_types(&self) -> Severity {
         if self.unserved { Severity::Warning } else { Severity::Error }

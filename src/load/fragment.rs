@@ -179,6 +179,7 @@ impl<'a> Reader<'a> {
         for entry in entries {
             self.section(entry, is_xds_file, &mut scope, &mut left_alone, &mut ignored);
         }
+        self.decoder.lint_watchdogs(left_alone.iter().copied());
         self.note_keys(
             "bootstrap-only",
             &left_alone,

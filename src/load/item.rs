@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
             let message =
                 format!("`{name}` does not say to which route configuration this virtual host belongs");
             self.decoder.findings.error("bad-virtual-host-name", name_span, message).hint =
-                Some("write the name as <route configuration>/<virtual host>".to_owned());
+                Some("write the name as <route configuration>/<virtual host>; if this is a route configuration, it is an item of `routes`, with a `name`".to_owned());
             return Vec::new();
         };
         let domains = node.get(&["domains"]).map(Node::elements).unwrap_or_default();

@@ -31,7 +31,7 @@ impl LooseEnds {
         if !self.0.is_empty() {
             concerned.iter().for_each(|key| drop(self.0.remove(key)));
         }
-        let references = References { before: now, now, external };
+        let references = References { before: now, now, external, is_lacking: false };
         let dangling = references.dangling(&concerned).into_iter();
         self.0.extend(dangling.map(|dangling| (dangling.by.0, dangling.by.1.clone())));
         self.0.extend(references.unused(&concerned).into_iter().map(|(key, _)| key));
@@ -39,7 +39,7 @@ impl LooseEnds {
 
     /// What is loose now, as warnings: it is served.
     pub fn findings(&self, now: &Catalog, external: &BTreeSet<Name>) -> Vec<Diagnostic> {
-        let references = References { before: now, now, external };
+        let references = References { before: now, now, external, is_lacking: false };
         let keys: BTreeSet<Key> = self.0.iter().cloned().collect();
         let dangling = references.dangling(&keys);
         let weighed: Vec<_> = dangling.into_iter().map(|dangling| (dangling, Severity::Warning)).collect();

@@ -82,9 +82,11 @@ fn v2_field(message: &str, key: &str) -> Option<&'static str> {
     match (short(message), key) {
         ("Cluster", "hosts") => Some("load_assignment"),
         ("Cluster" | "FilterChain", "tls_context") => Some("transport_socket"),
-        ("Filter" | "HttpFilter" | "AccessLog" | "Http" | "StatsSink" | "TransportSocket", "config") => {
-            Some("typed_config")
-        }
+        (
+            "AccessLog" | "CustomHealthCheck" | "Filter" | "Http" | "HttpFilter" | "ResourceMonitor"
+            | "StatsSink" | "TransportSocket",
+            "config",
+        ) => Some("typed_config"),
         ("VirtualHost" | "Route" | "WeightedCluster.ClusterWeight", "per_filter_config") => {
             Some("typed_per_filter_config")
         }

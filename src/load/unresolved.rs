@@ -29,6 +29,8 @@ pub struct References<'a> {
     pub now: &'a Catalog,
     /// Clusters that the Envoys' own bootstrap has.
     pub external: &'a BTreeSet<Name>,
+    /// Whether there are files of which it is not known what they define.
+    pub is_lacking: bool,
 }
 
 /// A reference that nothing satisfies.
@@ -234,8 +236,14 @@ impl<'a> References<'a> {
         let near = suggest::nearest(name, names.map(|name| &**name));
         let own = || format!("if the Envoys' own bootstrap has it, say `--external-cluster {name}`");
         match near {
+            Some(near) if self.is_lacking => {
+                format!("did you mean `{near}`? if not, it may be in a file that has errors: mend that first")
+            }
             Some(near) if kind == Kind::Cluster => format!("did you mean `{near}`? {}", own()),
             Some(near) => format!("did you mean `{near}`?"),
+            None if self.is_lacking => {
+                "it may be in a file that has errors or cannot be read: mend that first".to_owned()
+            }
             None if kind == Kind::Cluster => format!("define it under `clusters`; {}", own()),
             None => format!("define it under `{}`", kind.fragment_key()),
         }

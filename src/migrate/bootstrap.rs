@@ -23,6 +23,8 @@ const SDS_SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.SdsSecretCon
 pub(super) struct Staying {
     pub clusters: BTreeMap<String, String>,
     pub secrets: BTreeSet<String>,
+    /// What nothing defines, by the name, with the key that names it and its line.
+    pub missing: BTreeMap<String, (String, u32)>,
 }
 
 /// Finds what must stay. `root` is the bootstrap without aliases.
@@ -30,6 +32,7 @@ pub(super) fn staying(api: &Api, root: &Node) -> Staying {
     let clusters = list(root, "clusters");
     let names: BTreeSet<&str> = clusters.iter().filter_map(|cluster| cluster.text_at("name")).collect();
     let mut needed: BTreeMap<String, String> = BTreeMap::new();
+    let mut missing = BTreeMap::new();
     let mut rest = root.clone();
     rest.remove("static_resources");
     rest.remove("node");
@@ -39,6 +42,9 @@ pub(super) fn staying(api: &Api, root: &Node) -> Staying {
         let alone = Node::map([(&*entry.key, entry.value.clone())]);
         let why = format!("`{}` of the bootstrap uses it", entry.key);
         for name in cluster_names(api, BOOTSTRAP, &alone) {
+            if !names.contains(&*name) {
+                missing.entry(name.clone()).or_insert_with(|| (entry.key.clone(), entry.line));
+            }
             needed.entry(name).or_insert_with(|| why.clone());
         }
     }
@@ -50,7 +56,7 @@ pub(super) fn staying(api: &Api, root: &Node) -> Staying {
         }
     }
     needed.retain(|name, _| names.contains(&**name));
-    let mut staying = Staying { clusters: needed, secrets: BTreeSet::new() };
+    let mut staying = Staying { clusters: needed, secrets: BTreeSet::new(), missing };
     close_over(api, &clusters, &mut staying.clusters);
     staying.clusters.retain(|name, _| names.contains(&**name));
     staying.secrets = secrets_of(api, BOOTSTRAP, &rest);
@@ -213,6 +219,13 @@ fn replace_dynamic(root: &mut Node, wanted: &Wanted<'_>, report: &mut Report) {
             ),
         };
         report.decide(source.line, message);
+    }
+    for (key, kind) in [("lds_resources_locator", "listeners"), ("cds_resources_locator", "clusters")] {
+        if let Some(locator) = old.get(key) {
+            let message =
+                format!("Envoy took {kind} from where `{key}` says; now they come from the bridge only");
+            report.decide(locator.line, message);
+        }
     }
     if let Some(ads) = old.get("ads_config") {
         report.decide(

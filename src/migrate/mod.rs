@@ -25,6 +25,7 @@ mod shown;
 mod split;
 mod take;
 mod tree;
+mod twice;
 mod typed;
 mod v2;
 mod write;
@@ -138,9 +139,10 @@ fn take_apart(
     let mut remarks = Report::default();
     for (at, source) in sources.iter().enumerate() {
         let mut report = Report::of(&source.name);
-        let document = read_source(source)?;
-        if document.has_more {
-            report.decide(0, "only the first YAML document was read, as Envoy does");
+        let mut document = read_source(source)?;
+        twice::leave_out(&mut document, &mut report);
+        if let Some(line) = document.more {
+            report.decide(line, "only the first YAML document was read, as Envoy does");
         }
         taken.source(api, at, &source.name, document, options, &mut report)?;
         remarks.append(report);
@@ -207,6 +209,7 @@ pub fn upgrade(api: &Api, source: &Source) -> Result<(String, Vec<Remark>), Impo
     let mut report = Report::of(&source.name);
     let mut document = read_source(source)?;
     take::refuse_v1(&source.name, &document.root)?;
+    twice::leave_out(&mut document, &mut report);
     take::upgrade(api, &source.name, &mut document, &mut report)?;
     if load::is_json(&source.name) {
         take::settle_numbers(api, &mut document.root, &mut report);

@@ -24,8 +24,8 @@ pub struct Document {
     pub head: Vec<String>,
     /// Its anchors.
     pub anchors: Anchors,
-    /// Whether there are further documents, which nobody reads.
-    pub has_more: bool,
+    /// The line of a further document, which nobody reads.
+    pub more: Option<u32>,
 }
 
 /// Something that keeps a file from being read.
@@ -123,8 +123,10 @@ impl<'t> Reader<'t> {
         let rest = self.trivia(self.document_end());
         let left = self.close(&mut root, rest);
         root.tail.extend(left);
-        let has_more = self.has_more()?;
-        Ok(Document { root, head: lines, anchors: std::mem::take(&mut self.anchors), has_more })
+        let more = self.more()?;
+        let line = |at| Position::of(self.text, u32::try_from(at).unwrap_or(u32::MAX)).line;
+        let more = more.map(|at| u32::try_from(line(at)).unwrap_or(0));
+        Ok(Document { root, head: lines, anchors: std::mem::take(&mut self.anchors), more })
     }
 
     /// Skips directives and `---`; gives the comments among them.
@@ -174,22 +176,25 @@ impl<'t> Reader<'t> {
         at
     }
 
-    /// Whether there is a second document, whatever is in it.
-    fn has_more(&mut self) -> Read<bool> {
+    /// Where there is a second document, whatever is in it.
+    fn more(&mut self) -> Read<Option<usize>> {
         // The end of this document, then anything.
         let next = match self.events.next() {
             Some(Ok((Event::DocumentEnd, _))) => self.events.next(),
             other => other,
         };
         match next {
-            None => Ok(false),
-            Some(Ok((Event::Scalar { text, style: Style::Plain, .. }, _))) if text.is_empty() => Ok(false),
-            Some(Ok(_)) => Ok(true),
+            None => Ok(None),
+            Some(Ok((Event::Scalar { text, style: Style::Plain, .. }, _))) if text.is_empty() => Ok(None),
+            Some(Ok((_, span))) => Ok(Some(span.start as usize)),
             // What is wrong in another document keeps nobody from this one; Envoy stops here, too.
             Some(Err(issue)) => {
                 let from = self.at.saturating_sub(1);
                 let until = self.text.get(from..issue.span.start as usize).unwrap_or_default();
-                if until.contains("\n---") { Ok(true) } else { Err(issue) }
+                match until.rfind("\n---") {
+                    Some(at) => Ok(Some(from + at + 1)),
+                    None => Err(issue),
+                }
             }
         }
     }

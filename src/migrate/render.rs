@@ -161,7 +161,7 @@ pub(super) fn assemble(api: &Api, resources: Trees, base: Document, report: &mut
 pub(super) fn base(source: Option<&Source>) -> Result<Document, ImportError> {
     let Some(source) = source else {
         let empty =
-            Document { root: Node::map([]), head: Vec::new(), anchors: Default::default(), has_more: false };
+            Document { root: Node::map([]), head: Vec::new(), anchors: Default::default(), more: None };
         return Ok(empty);
     };
     let mut document = read_source(source)?;
@@ -216,7 +216,7 @@ fn note_unanswered(api: &Api, root: &Node, report: &mut Report) {
         });
         let Some(at) = asks else { return };
         let message = format!(
-            "{what} still asks over ADS, which is gone: Envoy will not start until what it asks for is written out"
+            "{what} still asks over ADS, which is gone: Envoy has nobody to ask until what it asks for is written out"
         );
         report.decide(if at > 0 { at } else { line }, message);
     };

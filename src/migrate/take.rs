@@ -69,6 +69,11 @@ impl Taken {
             ));
         }
         let Some(shape) = shape(api, &document.root) else {
+            if document.root.has("apiVersion") && document.root.has("kind") {
+                return Err(unusable(
+                    "this is a manifest of Kubernetes: put the Envoy configuration that is in it into a file of its own",
+                ));
+            }
             return Err(unusable(
                 "this is no Envoy bootstrap, no filesystem-xDS file (`resources:`) and no config dump (`configs:`)",
             ));
@@ -161,6 +166,10 @@ impl Taken {
             connection: &connection,
             from_dump,
         };
+        for (name, (key, line)) in &staying.missing {
+            let message = format!("`{key}` names the cluster `{name}`, which no static resource defines");
+            report.decide(*line, message);
+        }
         bootstrap::minimal(root, &wanted, report);
         self.note_external(api, &staying, at, report);
         self.external = staying.clusters.into_keys().collect();

@@ -8,7 +8,7 @@
 mod copies;
 mod made;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use made::quoted;
 
@@ -260,6 +260,19 @@ impl Node {
             None => self.tail.splice(0..0, lines).for_each(drop),
         }
         Some(child)
+    }
+
+    /// Takes out the entries whose key stands further down again. Merges are no twins: each brings its own keys.
+    pub fn remove_overruled(&mut self) -> Vec<Child> {
+        let mut later = HashSet::new();
+        let is_last = |child: &Child| child.key == "<<" || later.insert(child.key.clone());
+        let mut counts: Vec<bool> = self.entries().iter().rev().map(is_last).collect();
+        if counts.iter().all(|counts| *counts) {
+            return Vec::new();
+        }
+        let Some(children) = self.edit() else { return Vec::new() };
+        let overruled = |_: &mut Child| counts.pop() == Some(false);
+        children.extract_if(.., overruled).collect()
     }
 
     /// Gives an entry another key.

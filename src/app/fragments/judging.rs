@@ -94,9 +94,11 @@ impl Fragments {
     fn unresolved(&self, step: &Step<'_>, accept: Accept) -> Vec<Diagnostic> {
         let &Step { places, mix, is_first: first, .. } = step;
         let (before, now) = (&places.catalog, &mix.places.catalog);
-        let references = References { before, now, external: &self.policy.external_clusters };
         // What is missing may stand in a file that could not be read.
-        let at_first = if self.is_incomplete() { Severity::Warning } else { self.policy.unresolved };
+        let is_lacking = self.is_incomplete();
+        let external = &self.policy.external_clusters;
+        let references = References { before, now, external, is_lacking };
+        let at_first = if is_lacking { Severity::Warning } else { self.policy.unresolved };
         let severity = |dangling: &load::Dangling<'_>| match dangling.is_urgent() {
             true if first => at_first,
             true if !accept.unresolved => Severity::Error,

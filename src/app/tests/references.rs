@@ -49,6 +49,23 @@ fn what_requests_need_is_not_removed_before_what_needs_it_in_any_order() {
 }
 
 #[test]
+fn what_may_stand_in_a_file_with_errors_is_looked_for_there_first() {
+    let mut bench = Bench::new();
+    bench.put("c.yaml", "clusters:\n- {name: web, colour: red}\n");
+    let outcome = bench.put("r.yaml", &route("r", "web"));
+    let dangling = outcome.diagnostics.iter().find(|finding| finding.code == "unresolved-reference");
+    let hint = "it may be in a file that has errors or cannot be read: mend that first";
+    assert_eq!(dangling.and_then(|finding| finding.hint.as_deref()), Some(hint));
+    // A name that is like it may be another one.
+    let outcome = bench.put("d.yaml", &cluster("web1"));
+    let outcome = [outcome, bench.put("r.yaml", &route("q", "web"))];
+    let mut findings = outcome.iter().flat_map(|outcome| &outcome.diagnostics);
+    let dangling = findings.rfind(|finding| finding.code == "unresolved-reference");
+    let hint = "did you mean `web1`? if not, it may be in a file that has errors: mend that first";
+    assert_eq!(dangling.and_then(|finding| finding.hint.as_deref()), Some(hint));
+}
+
+#[test]
 fn a_held_reference_is_shown_at_its_value_with_the_name_that_was_meant() {
     let mut bench = Bench::new();
     bench.put("c.yaml", &cluster("service_1"));

@@ -18,8 +18,13 @@ pub(super) type Checked = (String, String, Loaded);
 
 /// Loads what was made, as `serve` will.
 pub(super) fn load(api: &Api, out: &Path, imported: &Imported) -> Vec<Checked> {
-    let fragments = imported.fragments.iter().filter(|file| is_whole(&file.text)).map(|file| {
-        let name = out.join(&file.name).display().to_string();
+    let fragments = imported.fragments.iter();
+    fragments.filter_map(|file| load_one(api, &out.join(&file.name), &file.text)).collect()
+}
+
+fn load_one(api: &Api, path: &Path, text: &str) -> Option<Checked> {
+    is_whole(text).then(|| {
+        let name = path.display().to_string();
         // No variable is named, but there may be a `$${`.
         let inputs = Inputs {
             variables: &Variables::new::<&str, &str>([]),
@@ -27,10 +32,27 @@ pub(super) fn load(api: &Api, out: &Path, imported: &Imported) -> Vec<Checked> {
             now: None,
             severities: &Severities::default(),
         };
-        let loaded = load::load_filled(api, &Arc::from(&*name), file.text.as_bytes(), &inputs);
-        (name, file.text.clone(), loaded)
-    });
-    fragments.collect()
+        let loaded = load::load_filled(api, &Arc::from(&*name), text.as_bytes(), &inputs);
+        (name, text.to_owned(), loaded)
+    })
+}
+
+/// The bootstrap as Envoy will read it, and what is wrong with it. A type that is not known here may be known
+/// to that Envoy.
+pub(super) fn bootstrap(api: &Api, path: &Path, text: &str) -> Option<(Checked, Vec<Diagnostic>)> {
+    let checked = load_one(api, path, text)?;
+    let mut found = checked.2.diagnostics.clone();
+    // A fragment may hold other keys at its top.
+    found.retain(|finding| finding.code != "unknown-key");
+    let start = |finding: &Diagnostic| finding.span.map(|span| span.start);
+    let known: BTreeSet<_> = found.iter().map(start).collect();
+    let whole = migrate::findings(api, &Arc::from(&*checked.0), text);
+    found.extend(whole.into_iter().filter(|finding| !known.contains(&start(finding))));
+    found.retain(|finding| finding.is_error() || finding.code == "unknown-type");
+    for finding in found.iter_mut().filter(|finding| finding.code == "unknown-type") {
+        finding.severity = Severity::Warning;
+    }
+    Some((checked, found))
 }
 
 /// The errors in these fragments, and if all could be looked at, what they name and nothing defines:
@@ -48,7 +70,7 @@ pub(super) fn findings(checked: &[Checked], imported: &Imported) -> Vec<Diagnost
         touched.extend(now.replace(&Arc::from(&**name), None, Some(loaded)));
     }
     let external: BTreeSet<Name> = imported.external.iter().map(|name| Name::from(&**name)).collect();
-    let references = References { before: &before, now: &now, external: &external };
+    let references = References { before: &before, now: &now, external: &external, is_lacking: false };
     let dangling = references.dangling(&touched);
     let urgent: Vec<_> = dangling
         .into_iter()

@@ -15,6 +15,7 @@ impl Decoder<'_> {
         let is_passed_over = self.findings.unserved
             && around.is_none_or(|name| name == "envoy.config.bootstrap.v3.ClusterManager");
         let severity = if is_passed_over { Severity::Warning } else { Severity::Error };
+        self.findings.retract("deprecated-value", version.span);
         let message = "Envoy no longer speaks version 2 of the protocol";
         self.findings
             .add_under("transport_api_version", severity, "disallowed-value", version.span, message)

@@ -115,7 +115,9 @@ impl Decoder<'_> {
         let assignment = child(node, "load_assignment");
         let localities = assignment.map(|node| elements(node, "endpoints")).unwrap_or_default();
         let hosts: usize = localities.iter().map(|locality| elements(locality, "lb_endpoints").len()).sum();
-        if localities.len() != 1 || hosts != 1 {
+        // Where they stood in the old API, they do no more: that has been said.
+        let is_old = child(node, "hosts").is_some();
+        if !is_old && (localities.len() != 1 || hosts != 1) {
             let span = entry(node, "load_assignment").map_or(place, |entry| entry.key_span);
             let message = format!("a LOGICAL_DNS cluster needs exactly one endpoint, and here are {hosts}");
             self.findings.add_under("load_assignment", Severity::Error, "bad-cluster", span, message).hint =

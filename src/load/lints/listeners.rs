@@ -96,13 +96,7 @@ fn listen_address(address: &Node<'_>) -> Option<(ListenAddress, Span)> {
 impl Decoder<'_> {
     pub(super) fn lint_listener(&mut self, node: &Node<'_>) {
         for address in addresses(node) {
-            let Some(socket) = child(address, "socket_address") else { continue };
-            self.lint_port("address.socket_address", socket);
-            let Some(ip) = child(socket, "address") else { continue };
-            if ip.text().is_some_and(|ip| !is_ip(ip)) && text(socket, "resolver_name").is_none() {
-                let place = "address.socket_address.address";
-                self.not_an_ip(place, ip, "a listener opens an address of this machine, such as 0.0.0.0");
-            }
+            self.lint_fixed(address, "a listener opens an address of this machine, such as 0.0.0.0");
         }
         let chains = elements(node, "filter_chains");
         let is_stream = child(node, "address").and_then(|address| child(address, "socket_address"));
@@ -115,6 +109,16 @@ impl Decoder<'_> {
         }
         if child(node, "filter_chain_matcher").is_none() {
             self.lint_matches(chains);
+        }
+    }
+
+    /// An address that is resolved by nobody.
+    pub(super) fn lint_fixed(&mut self, address: &Node<'_>, hint: &str) {
+        let Some(socket) = child(address, "socket_address") else { return };
+        self.lint_port("address.socket_address", socket);
+        let Some(ip) = child(socket, "address") else { return };
+        if ip.text().is_some_and(|ip| !is_ip(ip)) && text(socket, "resolver_name").is_none() {
+            self.not_an_ip("address.socket_address.address", ip, hint);
         }
     }
 

@@ -15,6 +15,7 @@ mod needs;
 mod pairs;
 mod re2;
 mod routes;
+mod runtime;
 mod tls;
 
 use super::decode::Decoder;
@@ -79,6 +80,26 @@ impl Decoder<'_> {
                 self.lint_transport_version(node);
             }
             "config.bootstrap.v3.LayeredRuntime" => self.lint_layers(node),
+            "config.bootstrap.v3.Admin" => {
+                if let Some(address) = child(node, "address") {
+                    self.lint_fixed(
+                        address,
+                        "the admin interface opens an address of this machine, such as 127.0.0.1",
+                    );
+                }
+            }
+            "config.metrics.v3.StatsdSink" | "config.metrics.v3.DogStatsdSink" => {
+                if let Some(address) = child(node, "address") {
+                    self.lint_fixed(
+                        address,
+                        "Envoy resolves no name of a statistics server: give its address",
+                    );
+                }
+            }
+            "config.bootstrap.v3.RuntimeLayer" => self.lint_runtime(node, "static_layer"),
+            "service.runtime.v3.Runtime" => self.lint_runtime(node, "layer"),
+            "config.bootstrap.v3.Bootstrap" => self.lint_watchdogs(entries.iter()),
+            "config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat" => self.lint_json_log(node),
             "config.core.v3.HttpProtocolOptions" => {
                 self.lint_times(node, &["idle_timeout", "max_connection_duration", "max_stream_duration"]);
             }

@@ -44,10 +44,13 @@ impl Decoder<'_> {
                 && child(node, "api_listener").is_none()
             {
                 let hint = "add `address: { socket_address: { address: 0.0.0.0, port_value: … } }`";
+                let empty = node.entries().into_iter().flatten().find(|entry| entry.key == "address");
+                let place = empty.map_or(place, |entry| entry.key_span);
                 self.missing_part(place, "this listener has no `address`", hint);
             }
             return;
         }
+        self.lint_internal_addresses(node);
         if let Some(chains) = entry(node, "filter_chains")
             && is_udp
             && !is_quic
@@ -56,6 +59,25 @@ impl Decoder<'_> {
             let message = "a listener of UDP without QUIC has no connections, so no `filter_chains`";
             let hint = "put what takes datagrams under `listener_filters`, or add `udp_listener_config: { quic_options: {} }`";
             self.misplaced_part("filter_chains", chains.key_span, message, hint);
+        }
+    }
+
+    /// A listener within the Envoy says so, and has no address.
+    fn lint_internal_addresses(&mut self, node: &Node<'_>) {
+        if let (Some(address), Some(_)) = (entry(node, "address"), child(node, "internal_listener")) {
+            let message = "`address` and `internal_listener` exclude each other";
+            return self.misplaced_part("address", address.key_span, message, "remove one of them");
+        }
+        let more = elements(node, "additional_addresses").iter().enumerate();
+        let more =
+            more.map(|(at, more)| (format!("additional_addresses[{at}].address"), child(more, "address")));
+        let all = [("address".to_owned(), child(node, "address"))].into_iter().chain(more);
+        for (place, address) in all {
+            let Some(internal) = address.and_then(|it| entry(it, "envoy_internal_address")) else { continue };
+            let message = "an internal listener has no address: what connects to it gives its name";
+            let hint = "write `internal_listener: {}` instead of `address`";
+            let place = format!("{place}.envoy_internal_address");
+            self.misplaced_part(&place, internal.key_span, message, hint);
         }
     }
 

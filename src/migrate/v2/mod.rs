@@ -9,6 +9,8 @@ mod gzip;
 mod matchers;
 mod rules;
 
+use std::collections::HashSet;
+
 use super::names::{self, Extension, Fate, Slot};
 use super::report::Report;
 use super::tree::{Child, Form, Node};
@@ -24,6 +26,8 @@ pub enum Era {
     V3,
 }
 
+const CONTRIBUTED: &str = "only in Envoys with contributed extensions (images named envoy-contrib)";
+const LISTENER: &str = "envoy.config.listener.v3.Listener";
 const TLS: &str = "envoy.extensions.transport_sockets.tls.v3";
 const GZIP_V2: &str = "envoy.config.filter.http.gzip.v2.Gzip";
 const GZIP_V3: &str = "envoy.extensions.filters.http.gzip.v3.Gzip";
@@ -85,7 +89,7 @@ pub fn upgrade(api: &Api, message: &str, node: &mut Node, era: Era, report: &mut
     if era == Era::V2 && message == super::bootstrap::BOOTSTRAP {
         rules::share_rate_limit_service(node, report);
     }
-    let mut upgrade = Upgrade { api, era, report };
+    let mut upgrade = Upgrade { api, era, report, told: HashSet::new() };
     typed::walk(api, message, node, &mut |ty, node| upgrade.message(ty, node));
 }
 
@@ -94,6 +98,8 @@ struct Upgrade<'a> {
     api: &'a Api,
     era: Era,
     report: &'a mut Report,
+    /// The types of which it was just said, by the extension's name, that not every Envoy has them.
+    told: HashSet<String>,
 }
 
 impl Upgrade<'_> {
@@ -105,6 +111,9 @@ impl Upgrade<'_> {
             return;
         }
         self.transport_socket(ty, node);
+        if &*ty.name == LISTENER {
+            rules::Rules { report: self.report }.internal_listener(node);
+        }
         self.extension(ty, node);
         if self.era == Era::V2 {
             let mut rules = rules::Rules { report: self.report };
@@ -123,14 +132,18 @@ impl Upgrade<'_> {
             return gzip::to_compressor(node, self.report);
         }
         let line = node.get("@type").map_or(node.line, |node| node.line);
-        // Some types were `v3alpha` for their first months.
-        let settled = || self.api.message(&old.replace(".v3alpha.", ".v3."));
-        let known = self.api.message(old).is_some();
-        if let Some(ty) = v3_of(self.api, old).or_else(settled).filter(|_| !known) {
+        if self.api.message(old).is_some() {
+            if self.api.is_contributed(old) && !self.told.remove(old) {
+                self.report.decide(line, format!("{old} is {CONTRIBUTED}"));
+            }
+        } else if let Some(ty) = v3_of(self.api, old).or_else(|| self.api.finished(old)) {
             self.report.changed(line, format!("{old} is {} now", ty.name));
             let url = format!("type.googleapis.com/{}", ty.name);
             if let Some(node) = node.get_mut("@type") {
                 node.set_text(&url);
+            }
+            if self.api.is_contributed(&ty.name) && !self.told.remove(&*ty.name) {
+                self.report.decide(line, format!("{} is {CONTRIBUTED}", ty.name));
             }
         } else if is_old_type(self.api, old) {
             self.report.decide(line, format!("{old} is gone from Envoy{}", replacement(old)));
@@ -210,12 +223,10 @@ impl Upgrade<'_> {
     fn fate(&mut self, extension: &Extension, name: &str, line: u32) {
         match extension.fate {
             Fate::Alive => {}
-            Fate::Contrib => self.report.decide(
-                line,
-                format!(
-                    "`{name}` is only in Envoys with contributed extensions (images named envoy-contrib)"
-                ),
-            ),
+            Fate::Contrib => {
+                self.report.decide(line, format!("`{name}` is {CONTRIBUTED}"));
+                self.told.insert(extension.message());
+            }
             Fate::Removed(year, instead) => {
                 self.report.decide(line, format!("`{name}` was removed from Envoy in {year}: {instead}"));
             }

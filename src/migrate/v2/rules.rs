@@ -162,6 +162,32 @@ impl Rules<'_> {
         self.put(node, "bind_to_port", old, &entry);
     }
 
+    /// A listener within the Envoy had its own name as its address until 2022.
+    pub(super) fn internal_listener(&mut self, node: &mut Node) {
+        const NAME: [&str; 3] = ["address", "envoy_internal_address", "server_listener_name"];
+        if node.has("internal_listener") {
+            return;
+        }
+        let Some(name) = node.at(&NAME).and_then(Node::as_text).map(str::to_owned) else { return };
+        if node.text_at("name").is_some_and(|own| own != name) {
+            let message = format!(
+                "an internal listener has no address: write `name: {name}` and `internal_listener: {{}}`"
+            );
+            return self.report.decide(node.line, message);
+        }
+        let line = node.get("address").map_or(node.line, |address| address.line);
+        self.report.changed(line, "`envoy_internal_address` is `internal_listener: {}` now");
+        node.rename("address", "internal_listener");
+        let entry = node.edit().into_iter().flatten().find(|child| child.key == "internal_listener");
+        if let Some(entry) = entry {
+            comments_in(&entry.value, &mut entry.before);
+            entry.value = Node::map([]);
+        }
+        if !node.has("name") {
+            node.insert_behind("", Child::entry("name", Node::text(&name)));
+        }
+    }
+
     fn filter_chain_match(&mut self, node: &mut Node) {
         let is_all = |name: &&Node| name.as_text() == Some("*");
         if node.get("server_names").is_some_and(|names| names.elements().iter().any(is_all))
@@ -234,6 +260,16 @@ impl Rules<'_> {
         self.report.changed(entry.line, "`name` is `principal_name` now");
         self.put(node, "principal_name", Node::map([("exact", entry.value.clone())]), &entry);
     }
+}
+
+/// All comments in a value that goes.
+fn comments_in(node: &Node, lines: &mut Vec<String>) {
+    for child in node.children() {
+        lines.extend(child.before.iter().filter(|line| !line.is_empty()).cloned());
+        lines.extend(child.comment.iter().map(|comment| comment.trim_start().to_owned()));
+        comments_in(&child.value, lines);
+    }
+    lines.extend(node.tail.iter().cloned());
 }
 
 const RATE_LIMITS: [(&str, &str); 2] = [
