@@ -38,6 +38,7 @@ fn seen(loaded: &Loaded) -> String {
 
 /// One file, as it is edited.
 struct File {
+    name: Arc<str>,
     text: String,
     loaded: Loaded,
     variables: Variables,
@@ -45,24 +46,23 @@ struct File {
 
 impl File {
     fn new(text: String, variables: Variables) -> File {
-        let loaded = File::with(&variables, |file, inputs| load_filled(&API, file, text.as_bytes(), inputs));
-        File { text, loaded, variables }
+        let ending = if text.starts_with('{') { "json" } else { "yaml" };
+        let name: Arc<str> = format!("dir/a.{ending}").into();
+        let loaded = File::with(&variables, |inputs| load_filled(&API, &name, text.as_bytes(), inputs));
+        File { name, text, loaded, variables }
     }
 
-    fn with(variables: &Variables, load: impl Fn(&Arc<str>, &Inputs<'_>) -> Loaded) -> Loaded {
+    fn with(variables: &Variables, load: impl Fn(&Inputs<'_>) -> Loaded) -> Loaded {
         let key = |path: &Path| path.ends_with("key").then(|| Ok("content".into()));
-        let inputs = Inputs { variables, files: &key, now: Some(1), severities: &Severities::default() };
-        load(&"dir/a.yaml".into(), &inputs)
+        load(&Inputs { variables, files: &key, now: Some(1), severities: &Severities::default() })
     }
 
     /// Goes on to another text; gives how many items were read.
     fn edit(&mut self, text: String) -> usize {
         let before = (self.text.as_bytes(), &self.loaded);
-        let quick = File::with(&self.variables, |file, inputs| {
-            load_changed(&API, file, text.as_bytes(), inputs, before)
-        });
-        let whole =
-            File::with(&self.variables, |file, inputs| load_filled(&API, file, text.as_bytes(), inputs));
+        let File { name, variables, .. } = &*self;
+        let quick = File::with(variables, |inputs| load_changed(&API, name, text.as_bytes(), inputs, before));
+        let whole = File::with(variables, |inputs| load_filled(&API, name, text.as_bytes(), inputs));
         let (one, other) = (seen(&quick), seen(&whole));
         if one != other {
             let (one, other) =
@@ -72,7 +72,7 @@ impl File {
         let decoded = quick.decoded;
         // From what is broken nothing can be taken over; the daemon starts from what was good, too.
         if quick.is_sound() {
-            *self = File { text, loaded: quick, variables: self.variables.clone() };
+            (self.text, self.loaded) = (text, quick);
         }
         decoded
     }
@@ -112,6 +112,34 @@ fn list(clusters: &Clusters, column: usize, first: &str) -> String {
         }
     }
     text
+}
+
+/// The same clusters in JSON.
+fn objects(clusters: &Clusters, ty: Option<&str>) -> serde_json::Value {
+    let object = |(name, port, kind): &(String, usize, usize)| {
+        let address = serde_json::json!({"socketAddress": {"address": "127.0.0.1", "portValue": port}});
+        let endpoints = serde_json::json!([{"lbEndpoints": [{"endpoint": {"address": address}}]}]);
+        let mut object = serde_json::json!({
+            "name": name,
+            "type": "STATIC",
+            "loadAssignment": {"clusterName": name, "endpoints": endpoints}
+        });
+        match kind {
+            0 => object["maxRequestsPerConnection"] = 3.into(),
+            1 => object["altStatName"] = "${A}".into(),
+            2 => object["metadata"] = serde_json::json!({"filterMetadata": {"own": {"note": "a], {b} # ä"}}}),
+            _ => {}
+        }
+        if let Some(ty) = ty {
+            object["@type"] = ty.into();
+        }
+        object
+    };
+    clusters.iter().map(object).collect()
+}
+
+fn json(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).expect("it is JSON")
 }
 
 const ENDPOINTS: &str = "endpoints:\n- cluster_name: x\n  endpoints:\n  - lb_endpoints:\n    \
@@ -180,6 +208,27 @@ fn styles(clusters: &Clusters) -> Vec<(&'static str, String)> {
             format!(
                 "clusters:\n{plain}endpoints:\n- cluster_name: ${{A}}\n- cluster_name: ${{B:-b}}\nsecrets:\n- name: k\n  generic_secret: {{secret: {{inline_string: !file key}}}}\n"
             ),
+        ),
+        ("json", json(&serde_json::json!({"clusters": objects(clusters, None), "x-own": "${A}"}))),
+        (
+            "json in one line",
+            serde_json::json!({"clusters": objects(clusters, None), "endpoints": [{"clusterName": "${A}"}]})
+                .to_string(),
+        ),
+        (
+            "a bootstrap in json",
+            json(&serde_json::json!({
+                "admin": {},
+                "staticResources": {"listeners": [], "clusters": objects(clusters, None)},
+                "node": {"id": "${A}"}
+            })),
+        ),
+        (
+            "filesystem in json",
+            json(&serde_json::json!({
+                "x-own": "${A}",
+                "resources": objects(clusters, Some("type.googleapis.com/envoy.config.cluster.v3.Cluster"))
+            })),
         ),
         ("variables in each", with_variables(&format!("clusters:\n{plain}{ENDPOINTS}"))),
     ]
@@ -303,6 +352,47 @@ fn what_bears_on_more_than_its_item_is_read_whole() {
         let mut file = File::new(base.replacen(from, to, 1), Variables::new([("A", "1s")]));
         file.edit(base.to_owned());
     }
+}
+
+#[test]
+fn what_is_no_object_among_the_others_of_its_list_is_read_whole_in_json() {
+    let base = r#"{"clusters": [{"name": "a"}, {"name": "b"}, {"name": "c"}], "endpoints": [{"cluster_name": "x"}]}"#;
+    let object = r#"{"name": "b"}"#;
+    for to in [
+        r#"{"name": "b"}], "routes": [{"name": "r"}"#,
+        r#"{"name": "b"}], "clusters": [{"name": "r"}"#,
+        r#"{"name": "b"}}"#,
+        r#"{"name": "b"}]"#,
+        r#"{"name": "b""#,
+        r#"{"name": "b}"#,
+        r#"{"name": "a"}"#,
+        r#"{"name": "b"} #"#,
+        "{\"name\": \"b\"} #\n",
+        r#"{"name": "b"}: 1"#,
+        r#"? {"name": "b"}"#,
+        r#"&o {"name": "b"}"#,
+        r#"!ignore {"name": "b"}"#,
+        r#"{"name": "b"}, "#,
+        r#"{"name": "b"},,"#,
+        r#"{"name": "b"} {"name": "d"}"#,
+        r#"[{"name": "b"}]"#,
+        r#"{"name": "b"}, "d""#,
+        "",
+        "null",
+        "\n---\n{\"name\": \"b\"}",
+        "\t{\"name\":\t\"b\"}",
+        "{\"name\": \"b\"\u{0}}",
+    ] {
+        for (before, after) in
+            [(base, base.replacen(object, to, 1)), (&base.replacen(object, to, 1), base.into())]
+        {
+            File::new(before.to_owned(), Variables::default()).edit(after);
+        }
+    }
+    let mut file = File::new(base.to_owned(), Variables::default());
+    assert_eq!(file.edit(base.replacen(object, r#"{"name": "b"}, {"name": "d"}"#, 1)), 2);
+    assert_eq!(file.edit(base.replacen(object, r#"{"name": "d"}"#, 1)), 1);
+    assert_eq!(file.edit(base.replacen(r#", {"name": "c"}"#, "", 1).replacen("\"b\"", "\"d\"", 1)), 1);
 }
 
 #[test]

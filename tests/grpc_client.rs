@@ -11,7 +11,7 @@ use std::process::Command;
 
 use common::bridge::{Address, Bridge};
 use common::process::Process;
-use common::{SOON, wait_until};
+use common::{SOON, free_port, wait_until};
 use common::{fetched, files};
 use tempfile::TempDir;
 
@@ -108,15 +108,18 @@ struct World {
 impl World {
     /// The daemon over these fragments, and a client that has got its first answer.
     fn start(client: Client, fragments: &[(&str, &str)], mode: &[&str]) -> World {
+        World::start_on(Address::Tcp(free_port()), client, fragments, mode)
+    }
+
+    fn start_on(address: Address, client: Client, fragments: &[(&str, &str)], mode: &[&str]) -> World {
         let dir = tempfile::tempdir().expect("a folder for temporary files");
         for (name, text) in fragments {
             files::put(dir.path(), name, text);
         }
-        let bridge = Bridge::serve(dir.path());
-        // Over TCP: of a unix socket, gRPC makes an `:authority` that HTTP/2 servers refuse.
-        let Address::Tcp(port) = bridge.address() else { panic!("TCP was asked for") };
+        let bridge = Bridge::serve_on(dir.path(), address);
+        let address = bridge.address();
         let bootstrap = format!(
-            r#"{{"xds_servers": [{{"server_uri": "127.0.0.1:{port}", "channel_creds": [{{"type": "insecure"}}],
+            r#"{{"xds_servers": [{{"server_uri": "{address}", "channel_creds": [{{"type": "insecure"}}],
                 "server_features": ["xds_v3"]}}], "node": {{"id": "grpc-1", "cluster": "grpc", "locality": {{}}}}}}"#
         );
         let home = tempfile::tempdir().expect("a folder for temporary files");
@@ -197,6 +200,20 @@ fn rule_26_a_restart_of_the_bridge_fails_no_call_and_changes_go_on() {
 #[test]
 fn rule_26_a_restart_of_the_bridge_fails_no_call_from_node_and_changes_go_on() {
     a_restart_fails_no_call(Client::Js);
+}
+
+/// Of the socket's path, gRPC makes an `:authority` that HTTP/2 does not know.
+#[test]
+fn rule_26_calls_find_their_way_over_a_unix_socket() {
+    let home = tempfile::tempdir().expect("a folder for temporary files");
+    let one = Server::start("one");
+    let all = format!("{LISTENER}{}{}{}", routes("c"), cluster("c"), endpoints("c", &one));
+    for client in [Client::Core, Client::Js] {
+        let address = Address::Unix(home.path().join("xds.sock"));
+        let mut world = World::start_on(address, client, &[("all.yaml", &all)], &["wait"]);
+        world.wait_for("one");
+        assert_eq!(world.errors(), [""; 0]);
+    }
 }
 
 fn a_restart_fails_no_call(client: Client) {

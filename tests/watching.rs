@@ -288,7 +288,7 @@ fn what_is_no_file_is_never_opened_and_said() {
     assert_eq!(problem("zero.yaml"), Some(ReadProblem::NotRegular(FileKind::Device)));
     assert_eq!(problem("dangling.yaml"), Some(ReadProblem::NotFound));
     assert_eq!(problem("loop.yaml"), Some(ReadProblem::SymlinkLoop));
-    assert_eq!(problem("up/config.d"), Some(ReadProblem::SymlinkLoop));
+    assert_eq!(problem("up/config.d"), Some(ReadProblem::Circle));
     assert_eq!(problem("huge.yaml"), Some(ReadProblem::TooLarge { size: 1 << 40, limit: 512 << 20 }));
     assert_eq!(problem("bad\\xff.yaml"), Some(ReadProblem::NameNotUtf8));
     assert_eq!(problem("good.yaml"), None);

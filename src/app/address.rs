@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// An address to listen on or to connect to: `127.0.0.1:18000`, `[::1]:18000`, `unix:/run/x.sock`.
+/// An address to listen on or to connect to: `127.0.0.1:18000`, `[::1]:18000`, `localhost:18000` for the first,
+/// `unix:/run/x.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// IP address and port.
@@ -41,7 +42,10 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
             return Ok(Address::Unix(path.into()));
         }
-        text.parse().map(Address::Tcp).map_err(|_| AddressError::Form(text.to_owned()))
+        // Nothing is looked up: where that name is another address, too, this is the one that is always there.
+        let ip = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        let ip = ip.as_deref().unwrap_or(text);
+        ip.parse().map(Address::Tcp).map_err(|_| AddressError::Form(text.to_owned()))
     }
 }
 
@@ -178,7 +182,13 @@ mod tests {
         for text in ["127.0.0.1:18000", "[::1]:0", "unix:/run/xds.sock"] {
             assert_eq!(text.parse::<Address>().map(|a| a.to_string()).ok().as_deref(), Some(text));
         }
-        for text in ["", "18000", "localhost:1", "unix:", "127.0.0.1"] {
+        assert_eq!(
+            "localhost:1".parse::<Address>().map(|a| a.to_string()).ok().as_deref(),
+            Some("127.0.0.1:1")
+        );
+        for text in
+            ["", "18000", "localhost", "localhost:", "localhost:x", "a.localhost:1", "unix:", "127.0.0.1"]
+        {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

@@ -17,6 +17,7 @@ use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::authority::Authority;
 use super::limits::Limits;
 use crate::serve::Peer;
 
@@ -122,6 +123,8 @@ pub struct Connection {
     peer: Arc<Peer>,
     /// Ends a connection on which no request comes; none once one came.
     silence: Option<Pin<Box<Sleep>>>,
+    /// What clients of a unix socket call the host.
+    authority: Option<Authority>,
     _seat: Seat,
 }
 
@@ -139,7 +142,8 @@ impl Connection {
     /// A connection on which the first request must come within this time.
     pub fn new(socket: Socket, peer: Peer, first_request: Duration, seat: Seat) -> Connection {
         let silence = Some(Box::pin(tokio::time::sleep(first_request)));
-        Connection { socket, peer: Arc::new(peer), silence, _seat: seat }
+        let authority = matches!(socket, Socket::Unix(_)).then(Authority::new);
+        Connection { socket, peer: Arc::new(peer), silence, authority, _seat: seat }
     }
 }
 
@@ -163,11 +167,16 @@ impl AsyncRead for Connection {
         if self.silence.as_mut().is_some_and(|silence| silence.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        match &mut self.socket {
+        let before = buf.filled().len();
+        let read = match &mut self.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::Tls(socket) => Pin::new(socket).poll_read(cx, buf),
+        };
+        if let Some(authority) = &mut self.authority {
+            authority.mend(&mut buf.filled_mut()[before..]);
         }
+        read
     }
 }
 

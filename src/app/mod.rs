@@ -6,6 +6,7 @@
 
 mod accept;
 mod address;
+mod authority;
 mod board;
 mod connection;
 mod control;

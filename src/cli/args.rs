@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
-use crate::app::{Address, Listen};
+use crate::app::Listen;
+use crate::migrate::Endpoint;
 
 pub use daemon::{Completions, History, Man, Reload, Status};
 
@@ -92,10 +93,10 @@ pub struct Bootstrap {
     /// `node.cluster` of the Envoy
     #[arg(long, value_name = "CLUSTER", default_value = "default")]
     pub node_cluster: String,
-    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first unix socket among `listen` of the
-    /// settings, else the first address]
-    #[arg(long, value_name = "ADDRESS")]
-    pub xds: Option<Address>,
+    /// Where the Envoy finds this bridge, IP:PORT, HOST:PORT or unix:PATH [default: the first unix socket among
+    /// `listen` of the settings, else the first address]
+    #[arg(long, value_name = "ADDRESS", value_parser = super::bootstrap::xds)]
+    pub xds: Option<Endpoint>,
     #[command(flatten)]
     pub tls: EnvoyTls,
     /// Port of the Envoy's admin interface, on 127.0.0.1
@@ -121,7 +122,7 @@ pub struct EnvoyTls {
     /// Its private key
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
-    /// Name that the bridge's certificate must have [default: the IP address of --xds]
+    /// Name that the bridge's certificate must have [default: the host of --xds]
     #[arg(long, value_name = "NAME", requires = "ca")]
     pub server_name: Option<String>,
 }
@@ -156,10 +157,10 @@ pub struct Import {
     /// `node.cluster` for a bootstrap without one
     #[arg(long, value_name = "CLUSTER", default_value = "default")]
     pub node_cluster: String,
-    /// Where this bridge listens, IP:PORT or unix:PATH [default: the first unix socket among `listen` of the
-    /// settings, else the first address]
-    #[arg(long, value_name = "ADDRESS")]
-    pub xds: Option<Address>,
+    /// Where the Envoy finds this bridge, IP:PORT, HOST:PORT or unix:PATH [default: the first unix socket among
+    /// `listen` of the settings, else the first address]
+    #[arg(long, value_name = "ADDRESS", value_parser = super::bootstrap::xds)]
+    pub xds: Option<Endpoint>,
     #[command(flatten)]
     pub tls: EnvoyTls,
     /// How to show the report
@@ -249,6 +250,15 @@ pub struct Schema {
     /// Of which file
     #[arg(value_name = "FILE", default_value = "fragment")]
     pub of: SchemaOf,
+    /// As what to print it; a JSON Schema is JSON
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub format: SchemaFormat,
+}
+
+/// Scripts may say `--format json` to every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

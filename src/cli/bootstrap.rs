@@ -13,9 +13,9 @@ use crate::envoy_api::Api;
 use crate::migrate::{self, ClientTls, Connection, Endpoint};
 
 pub fn run(given: &Given, command: &Bootstrap) -> Result<Exit> {
-    let address = match &command.xds {
-        Some(address) => address.clone(),
-        None => given.settings()?.first_listen(command.tls.ca.is_some())?,
+    let bridge = match &command.xds {
+        Some(endpoint) => endpoint.clone(),
+        None => endpoint(&given.settings()?.first_listen(command.tls.ca.is_some())?),
     };
     let node_id = match &command.node_id {
         Some(id) => id.clone(),
@@ -26,7 +26,7 @@ pub fn run(given: &Given, command: &Bootstrap) -> Result<Exit> {
             "an Envoy needs a `node.id` and a `node.cluster` that are not empty (--node-id, --node-cluster)"
         );
     }
-    let text = text(&node_id, command, &address);
+    let text = text(&node_id, command, &bridge);
     // It is of ours alone: what the settings say of the API of others does not matter.
     output::document(&in_format(&Api::embedded()?, command.format, text)?)?;
     Ok(Exit::Done)
@@ -42,15 +42,15 @@ fn in_format(api: &Api, format: DocumentFormat, text: String) -> Result<String> 
     })
 }
 
-fn text(node_id: &str, command: &Bootstrap, address: &Address) -> String {
+fn text(node_id: &str, command: &Bootstrap, address: &Endpoint) -> String {
     let connection = Connection {
         incremental: matches!(command.api, ApiVariant::Delta),
         tls: tls(&command.tls),
-        ..Connection::to(endpoint(address))
+        ..Connection::to(address.clone())
     };
     let (id, cluster, port) = (quoted(node_id), quoted(&command.node_cluster), command.admin_port);
     let note = match (address, &connection.tls) {
-        (Address::Tcp(_), None) => {
+        (Endpoint::Tcp(..) | Endpoint::Named(..), None) => {
             "# Plain TCP: secrets come this way only if Envoy runs as root or as the bridge's own user, or the bridge with\n\
              # --insecure. They always do by a unix socket (--xds unix:PATH) and by TLS (--ca FILE).\n"
         }
@@ -72,6 +72,29 @@ static_resources:
   clusters:
 {bridge}"#
     )
+}
+
+/// What stands behind `--xds`: an address as one listens on it, or the name of a host, which Envoy resolves.
+pub fn xds(text: &str) -> Result<Endpoint, String> {
+    let named = || {
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.parse().ok().filter(|port| *port != 0)?;
+        is_host_name(host).then(|| Endpoint::Named(host.to_owned(), port))
+    };
+    // A name goes first: certificates may hold it, `localhost` too.
+    let endpoint = named().or_else(|| text.parse().ok().map(|address| endpoint(&address)));
+    endpoint.ok_or_else(|| format!("{text:?} is no address: write IP:PORT, HOST:PORT or unix:PATH"))
+}
+
+/// Whether it can be the name of a host; what ends in a number would be an IP address that is none.
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_inside = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        (1..=63).contains(&label.len()) && label.chars().all(is_inside) && !label.starts_with('-')
+    };
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let is_number = |label: &str| label.chars().all(|c| c.is_ascii_digit());
+    text.len() <= 253 && text.split('.').all(is_label) && !text.rsplit('.').next().is_some_and(is_number)
 }
 
 /// An address as the workshop for bootstraps knows it.
@@ -125,12 +148,40 @@ mod tests {
     }
 
     #[test]
+    fn a_bridge_is_named_by_address_or_by_a_host_that_can_be_resolved() {
+        for good in
+            ["1.2.3.4:5", "[::1]:5", "localhost:5", "bridge:18000", "a.b-c.d_e.example:1", "1and1.example:9"]
+        {
+            assert_eq!(xds(good).expect(good).to_string(), good);
+        }
+        for bad in [
+            "",
+            "5",
+            "bridge",
+            "bridge:",
+            "bridge:0",
+            "bridge:x",
+            ":5",
+            "a b:5",
+            "-a:5",
+            "1.2.3:5",
+            "1.2.3.999:5",
+            "::1:5",
+            "a/b:5",
+            "a..b:5",
+            "unix:",
+        ] {
+            assert!(xds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn what_is_printed_is_an_envoy_bootstrap_whatever_the_names() {
         let api = Api::embedded().expect("the shipped set is whole");
         let file: Arc<str> = "bootstrap.yaml".into();
         for variant in [ApiVariant::Delta, ApiVariant::Sotw] {
-            for address in ["127.0.0.1:18000", "[::1]:1", "unix:/run/x y.sock"] {
-                let text = text("a: b\n- c", &command(variant), &address.parse().expect("an address"));
+            for address in ["127.0.0.1:18000", "[::1]:1", "unix:/run/x y.sock", "xds-1.example_x.:1"] {
+                let text = text("a: b\n- c", &command(variant), &xds(address).expect("an address"));
                 let name = "envoy.config.bootstrap.v3.Bootstrap";
                 let (_, findings) = crate::load::load_message(&api, name, &file, text.as_bytes());
                 assert_eq!(findings, [], "{text}");

@@ -35,9 +35,9 @@ pub fn run(given: &Given, command: &Import) -> Result<Exit> {
     if command.upgrade_only {
         return upgrade_only(&api, &read.sources);
     }
-    let address = match &command.xds {
-        Some(address) => address.clone(),
-        None => settings.first_listen(command.tls.ca.is_some())?,
+    let bridge = match &command.xds {
+        Some(endpoint) => endpoint.clone(),
+        None => endpoint(&settings.first_listen(command.tls.ca.is_some())?),
     };
     let options = migrate::Options {
         split: match command.split {
@@ -47,7 +47,7 @@ pub fn run(given: &Given, command: &Import) -> Result<Exit> {
             SplitBy::None => Split::None,
         },
         dynamic: command.dynamic,
-        connection: Connection { tls: tls(&command.tls), ..Connection::to(endpoint(&address)) },
+        connection: Connection { tls: tls(&command.tls), ..Connection::to(bridge) },
         node_id: command.node_id.clone().or_else(host_name).unwrap_or_else(|| "envoy".to_owned()),
         node_cluster: command.node_cluster.clone(),
     };

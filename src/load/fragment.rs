@@ -74,7 +74,7 @@ pub(super) fn load(api: &Api, file: &Arc<str>, text: &str, inputs: &Inputs<'_>) 
         judge.decoder.findings.sensitive.mark_suspects(cut_off);
         reader.decoder.findings.sensitive.cut_off(judge.decoder.findings.sensitive, parsed.read_to, text);
     }
-    let outline = Outline::of(text, &parsed, inputs.variables);
+    let outline = Outline::of(file, text, &parsed, inputs.variables);
     let left_alone = reader.behind_bootstrap(&parsed.documents, text);
     for issue in parsed.issues {
         match left_alone.filter(|from| *from <= issue.span.start) {

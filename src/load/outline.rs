@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
+use super::fill::is_json;
 use super::findings::MAX_FINDINGS;
 use super::fragment::kind_of_key;
 use super::inputs::{Touched, Variables};
@@ -26,6 +27,8 @@ pub(crate) struct Outline {
     pub(super) has_reference: bool,
     /// Whether there are anchors.
     pub(super) has_anchor: bool,
+    /// Whether all of it is one object of JSON.
+    pub(super) is_json: bool,
 }
 
 /// A list of items.
@@ -65,6 +68,18 @@ impl Section {
         }
     }
 
+    /// The keys in JSON, and what closes them.
+    pub fn in_json(self) -> (String, String) {
+        let (head, behind) = match self {
+            Section::Kind(kind) => (format!("{{\"{}\":[", kind.fragment_key()), "]}"),
+            Section::Static(kind) => {
+                (format!("{{\"static_resources\":{{\"{}\":[", kind.fragment_key()), "]}}")
+            }
+            Section::Resources => ("{\"resources\":[".to_owned(), "]}"),
+        };
+        (head, behind.to_owned())
+    }
+
     /// The number of the item of this list that a path leads into.
     pub fn number_in(self, path: &str) -> Option<usize> {
         let (keys, rest) = path.split_once('[')?;
@@ -83,6 +98,7 @@ impl Section {
 /// Goes through the keys of a file.
 struct Lists<'t> {
     text: &'t str,
+    is_json: bool,
     /// The items so far, also of lists that cannot be read in parts.
     count: u32,
     lists: Vec<List>,
@@ -90,8 +106,9 @@ struct Lists<'t> {
 
 impl Outline {
     /// The lists of a file that was just parsed.
-    pub(super) fn of(text: &str, parsed: &Parsed<'_>, variables: &Variables) -> Option<Found> {
-        let [Node { value: Value::Mapping(entries), .. }] = &parsed.documents[..] else { return None };
+    pub(super) fn of(file: &str, text: &str, parsed: &Parsed<'_>, variables: &Variables) -> Option<Found> {
+        let [Node { value: Value::Mapping(entries), span, .. }] = &parsed.documents[..] else { return None };
+        let is_json = is_json(file) && text.as_bytes().get(span.start as usize) == Some(&b'{');
         let is_plain = parsed.cut_off.is_none()
             && parsed.issues.len() <= MAX_FINDINGS
             // With more, what is read before an anchor decides whether it is too much.
@@ -102,7 +119,7 @@ impl Outline {
         if !is_plain {
             return None;
         }
-        let mut lists = Lists { text, count: 0, lists: Vec::new() };
+        let mut lists = Lists { text, is_json, count: 0, lists: Vec::new() };
         lists.document(entries)?;
         let Lists { count, lists, .. } = lists;
         let outline = Outline {
@@ -110,6 +127,7 @@ impl Outline {
             touched: variables.touched().clone(),
             has_reference: variables.touches_any() && memmem::find(text.as_bytes(), b"${").is_some(),
             has_anchor: parsed.kept > 0,
+            is_json,
         };
         (!outline.lists.is_empty()).then_some(Found { outline, count })
     }
@@ -150,7 +168,7 @@ impl Lists<'_> {
             if self.column(entry)? != 0 {
                 return None;
             }
-            let next = entries.get(at + 1);
+            let next = entries.get(at + 1).filter(|_| !self.is_json);
             match &*entry.key {
                 "ttls" => return None,
                 "nodes" => {}
@@ -174,10 +192,10 @@ impl Lists<'_> {
         let known = self.lists.len();
         for (at, inner) in entries.iter().enumerate() {
             let column = self.column(inner)?;
-            let next = entries.get(at + 1).or(outer);
+            let next = entries.get(at + 1).filter(|_| !self.is_json).or(outer);
             let end = next.map_or(self.text.len(), |next| next.key_span.start as usize);
-            if column == 0 || inner.key_span.start <= entry.key_span.end || inner.key_span.end as usize > end
-            {
+            let is_inside = inner.key_span.start > entry.key_span.end && inner.key_span.end as usize <= end;
+            if !is_inside || (column == 0 && !self.is_json) {
                 return None;
             }
             if let Some(kind) = Kind::from_fragment_key(&inner.key) {
@@ -208,11 +226,12 @@ impl Lists<'_> {
             Some(next) => Some(self.column(next)?),
             None => None,
         };
+        let span = entry.value.span;
         let end = match (next, column_of_next) {
+            _ if self.is_json => span.end,
             (Some(next), Some(column)) => next.key_span.start - column,
             _ => u32::try_from(self.text.len()).ok()?,
         };
-        let span = entry.value.span;
         let is_below = entry.key_span.end < span.start && span.start < end;
         // Whether its dashes stand in lines of their own is looked at where a stretch begins and ends.
         if is_below && matches!(entry.value.value, Value::Sequence(_)) {
@@ -221,8 +240,11 @@ impl Lists<'_> {
         Some(())
     }
 
-    /// The column of a key with nothing but blanks before it in its line.
+    /// The column of a key with nothing but blanks before it in its line. In JSON columns say nothing.
     fn column(&self, entry: &Entry<'_>) -> Option<u32> {
+        if self.is_json {
+            return Some(0);
+        }
         let before = self.text.as_bytes().get(..entry.key_span.start as usize)?;
         let line = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
         before[line..].iter().all(|byte| *byte == b' ').then(|| u32::try_from(before.len() - line).ok())?

@@ -3,7 +3,7 @@
 //! Comes in: where the bridge listens. Goes out: the text of `dynamic_resources` and of the one
 //! cluster that every bootstrap needs. The commands `bootstrap` and `import` write the same.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// The cluster by which Envoy reaches the bridge; it stands in the bootstrap, never in a fragment.
 pub const CLUSTER: &str = "xds_bridge";
@@ -28,7 +28,7 @@ pub struct ClientTls {
     pub ca: String,
     /// Certificate and key of the Envoy.
     pub identity: Option<(String, String)>,
-    /// The name that the bridge's certificate must have; else the IP address that is connected to.
+    /// The name that the bridge's certificate must have; else the host that is connected to.
     pub server_name: Option<String>,
 }
 
@@ -37,8 +37,20 @@ pub struct ClientTls {
 pub enum Endpoint {
     /// An IP address and a port.
     Tcp(String, u16),
+    /// The name of a host, which Envoy resolves, and a port.
+    Named(String, u16),
     /// The path of a unix socket.
     Unix(String),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Tcp(ip, port) if ip.contains(':') => write!(f, "[{ip}]:{port}"),
+            Endpoint::Tcp(host, port) | Endpoint::Named(host, port) => write!(f, "{host}:{port}"),
+            Endpoint::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
 }
 
 impl Connection {
@@ -75,16 +87,21 @@ impl Connection {
     /// The cluster of the bridge as an element of `static_resources.clusters`, so far to the right.
     pub fn cluster(&self, indentation: usize) -> String {
         let endpoint = match &self.endpoint {
-            Endpoint::Tcp(ip, port) => {
-                format!("socket_address: {{ address: {}, port_value: {port} }}", quoted(ip))
+            Endpoint::Tcp(host, port) | Endpoint::Named(host, port) => {
+                format!("socket_address: {{ address: {}, port_value: {port} }}", quoted(host))
             }
             Endpoint::Unix(path) => format!("pipe: {{ path: {} }}", quoted(path)),
+        };
+        let discovery = match &self.endpoint {
+            // A bridge that listens on one family only is found under a name that has both.
+            Endpoint::Named(..) => "STRICT_DNS\n  dns_lookup_family: ALL",
+            Endpoint::Tcp(..) | Endpoint::Unix(_) => "STATIC",
         };
         let cluster = &self.cluster;
         let tls = self.transport_socket();
         let text = format!(
             r#"- name: {cluster}
-  type: STATIC
+  type: {discovery}
   connect_timeout: 1s
   typed_extension_protocol_options:
     envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
@@ -113,13 +130,14 @@ impl Connection {
 
 impl Connection {
     fn transport_socket(&self) -> String {
-        let (Some(tls), Endpoint::Tcp(ip, _)) = (&self.tls, &self.endpoint) else { return String::new() };
+        let Some(tls) = &self.tls else { return String::new() };
         let ca = quoted(&tls.ca);
-        let (san_type, name) = match &tls.server_name {
-            Some(name) => ("DNS", quoted(name)),
-            None => ("IP_ADDRESS", quoted(ip)),
+        let (san_type, name) = match (&tls.server_name, &self.endpoint) {
+            (_, Endpoint::Unix(_)) => return String::new(),
+            (Some(name), _) | (None, Endpoint::Named(name, _)) => ("DNS", quoted(name)),
+            (None, Endpoint::Tcp(ip, _)) => ("IP_ADDRESS", quoted(ip)),
         };
-        let sni = tls.server_name.as_ref().map_or(String::new(), |_| format!("      sni: {name}\n"));
+        let sni = if san_type == "DNS" { format!("      sni: {name}\n") } else { String::new() };
         let identity = tls.identity.as_ref().map_or(String::new(), |(certificate, key)| {
             let (certificate, key) = (quoted(certificate), quoted(key));
             format!(

@@ -173,7 +173,7 @@ fn take_apart(
         remarks.append(report);
     }
     remarks.append(told_none(sources, &fragments, bootstrap.as_deref()));
-    if let Endpoint::Tcp(..) = options.connection.endpoint
+    if let Endpoint::Tcp(..) | Endpoint::Named(..) = options.connection.endpoint
         && options.connection.tls.is_none()
         && let Some(item) = taken.items.iter().find(|item| item.kind == Kind::Secret)
     {

@@ -177,6 +177,7 @@ impl Holding {
 
     /// As if the client, which holds nothing, had just asked for all that it wants.
     pub fn ask_all(&mut self, view: Option<&View>, kind: Kind) {
+        self.gap = BTreeMap::new();
         let names: Vec<Name> = self.subscription.names().cloned().collect();
         for name in &names {
             self.ask(view, kind, name, false);

@@ -315,16 +315,16 @@ impl Session {
         let kind = Kind::from_type_url(type_url);
         match (self.only, kind) {
             (Some(only), _) if type_url.is_empty() || kind == Some(only) => Ok(Some(only)),
-            (Some(only), _) => Err(Refusal::InvalidArgument(format!(
+            (Some(only), Some(_)) => Err(Refusal::InvalidArgument(format!(
                 "this service streams {} only, the request asks for {:?}",
                 only.type_url(),
                 truncated(type_url),
             ))),
             (None, Some(kind)) => Ok(Some(kind)),
-            (None, None) if type_url.is_empty() => {
+            (_, None) if type_url.is_empty() => {
                 Err(Refusal::InvalidArgument("type_url is required on an aggregated stream".into()))
             }
-            (None, None) => {
+            (_, None) => {
                 self.note_foreign(type_url);
                 Ok(None)
             }

@@ -139,8 +139,10 @@ pub enum ReadProblem {
         /// The largest size that is read.
         limit: u64,
     },
-    /// A symbolic link that leads back to itself, or to a directory that contains it.
+    /// A symbolic link that leads back to itself.
     SymlinkLoop,
+    /// A symbolic link to a directory that contains it: all behind it is read without it.
+    Circle,
     /// Directories in directories, more than [`scan::MAX_DEPTH`].
     TooDeep,
     /// A name that is not UTF-8.
@@ -176,6 +178,7 @@ impl fmt::Display for ReadProblem {
                 write!(f, "{size} bytes are more than the {limit} that are read; split it, or move it away")
             }
             Self::SymlinkLoop => f.write_str("the symbolic link leads in a circle; remove it"),
+            Self::Circle => f.write_str("the symbolic link leads to a directory that it is in; remove it"),
             Self::TooDeep => {
                 write!(f, "more than {} directories within each other; flatten them", scan::MAX_DEPTH)
             }

@@ -219,7 +219,7 @@ impl<'a> Walk<'a> {
 
     fn enter(&mut self, rel: &Arc<str>, path: PathBuf, id: FileId, above: &mut Vec<FileId>) {
         if above.contains(&id) {
-            return self.see(rel, Seen::Problem(ReadProblem::SymlinkLoop));
+            return self.see(rel, Seen::Problem(ReadProblem::Circle));
         }
         if above.len() >= MAX_DEPTH {
             return self.see(rel, Seen::Problem(ReadProblem::TooDeep));

@@ -59,11 +59,12 @@ impl Fragments {
         Some(Diagnostic::new(Severity::Warning, "last-good-content", broken.path.clone(), message))
     }
 
-    /// Whether something stands there that never held a fragment: a pipe, a socket, a device.
+    /// Whether something stands there that never held a fragment of its own: a pipe, a socket, a device, a link to
+    /// the directory that it is in.
     fn is_no_file(&self, name: &FileName) -> bool {
         use FileKind::{Device, Fifo, Socket};
         let content = self.sources.files.get(name).map(|file| &file.content);
-        matches!(content, Some(Err(ReadProblem::NotRegular(Fifo | Socket | Device))))
+        matches!(content, Some(Err(ReadProblem::NotRegular(Fifo | Socket | Device) | ReadProblem::Circle)))
     }
 
     /// At the start, configuration directories that cannot be read have what was in them.

@@ -70,22 +70,23 @@ fn a_start_with_a_fragment_that_was_never_good_serves_the_others_if_all_that_was
 
 #[test]
 fn what_is_no_file_keeps_no_start_from_serving_the_others() {
-    let start = |kind, saved: &[(&str, &str)]| {
+    let start = |problem: &ReadProblem, saved: &[(&str, &str)]| {
         let mut bench = Bench::with(Policy::default(), saved);
-        let file = SourceFile { path: "d/p.yaml".into(), content: Err(ReadProblem::NotRegular(kind)) };
+        let file = SourceFile { path: "d/p.yaml".into(), content: Err(problem.clone()) };
         bench.sources.files.insert("p.yaml".into(), file);
         bench.write(&[("a.yaml", Some(&cluster("a")))]);
         let outcome = bench.fragments.update(&bench.sources, &["a.yaml".into(), "p.yaml".into()]);
         (bench.take(outcome), bench.served(), bench.condition("p.yaml"))
     };
-    for kind in [FileKind::Fifo, FileKind::Socket, FileKind::Device] {
-        let (outcome, served, condition) = start(kind, &[]);
+    let kinds = [FileKind::Fifo, FileKind::Socket, FileKind::Device].map(ReadProblem::NotRegular);
+    for problem in kinds.iter().chain([&ReadProblem::Circle]) {
+        let (outcome, served, condition) = start(problem, &[]);
         assert!(is_published(&outcome), "{outcome:?}");
         assert_eq!(said(&outcome), ["error unreadable-file d/p.yaml"]);
         assert_eq!((served, condition), (vec!["a".into()], Some(Condition::Refused)));
-        let (_, served, condition) = start(kind, &[("p.yaml", &cluster("p"))]);
+        let (_, served, condition) = start(problem, &[("p.yaml", &cluster("p"))]);
         assert_eq!((served, condition), (vec!["a".into(), "p".into()], Some(Condition::Stale)));
-        let (outcome, ..) = start(kind, &[("p.yaml", BROKEN)]);
+        let (outcome, ..) = start(problem, &[("p.yaml", BROKEN)]);
         assert!(matches!(outcome.verdict, Verdict::NotYet), "what it held is unknown: {outcome:?}");
     }
 }

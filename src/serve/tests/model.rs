@@ -309,6 +309,9 @@ impl Client {
                 known.held.insert(name, version);
             } else if known.held.get(&name) != Some(&version) {
                 known.refused.insert(name, version);
+            } else {
+                // It has that, whatever it says; and another one came.
+                known.refused.remove(&name);
             }
         }
         if !ack && variant == Variant::Sotw && kind == Kind::Cluster {

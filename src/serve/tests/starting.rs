@@ -127,3 +127,21 @@ fn what_changes_before_the_answer_goes_out_follows_it() {
     assert_eq!(stream.take(Cluster), ["a", "-b"]);
     stream.expect_nothing();
 }
+
+#[test]
+fn what_went_and_came_back_before_the_answer_goes_out_is_not_taken_to_be_held() {
+    for variant in [Variant::Delta, Variant::Sotw] {
+        let mut stream = Stream::ads(variant, [plain(Cluster, "a", 1)]);
+        let ask = |stream: &mut Stream, names: &[&str]| match variant {
+            Variant::Delta => stream.subscribe(Cluster, names, &[]),
+            Variant::Sotw => stream.ask(Cluster, names, ""),
+        };
+        ask(&mut stream, &[]);
+        stream.publish([remove(Cluster, "a")]);
+        ask(&mut stream, &["*", "b"]);
+        stream.publish([plain(Cluster, "a", 1)]);
+        let expected: &[&str] = if variant == Variant::Delta { &["a", "-b"] } else { &["a"] };
+        assert_eq!(stream.take(Cluster), expected);
+        stream.expect_nothing();
+    }
+}

@@ -7,20 +7,23 @@ use Variant::{Delta, Sotw};
 
 #[test]
 fn rule_27_an_unknown_type_is_answered_as_empty_once() {
-    let mut stream = Stream::ads(Delta, two_clusters());
-    for _ in 0..3 {
-        let request = Request {
-            type_url: "type.googleapis.com/x.Y".into(),
-            ..stream.request(Cluster, Names::default())
-        };
-        stream.send(request);
+    for service in [None, Some(Cluster)] {
+        let mut stream = Stream::open(Delta, service);
+        stream.publish(two_clusters());
+        for _ in 0..3 {
+            let request = Request {
+                type_url: "type.googleapis.com/x.Y".into(),
+                ..stream.request(Cluster, Names::default())
+            };
+            stream.send(request);
+        }
+        let response = stream.next().expect("an answer");
+        assert_eq!((&*response.type_url, response.items.len()), ("type.googleapis.com/x.Y", 0));
+        stream.expect_nothing();
+        assert_eq!(stream.events().iter().filter(|event| matches!(event, Event::UnknownType(_))).count(), 1);
+        stream.subscribe(Cluster, &[], &[]);
+        assert_eq!(stream.take(Cluster), ["a", "b"]);
     }
-    let response = stream.next().expect("an answer");
-    assert_eq!((&*response.type_url, response.items.len()), ("type.googleapis.com/x.Y", 0));
-    stream.expect_nothing();
-    assert_eq!(stream.events().iter().filter(|event| matches!(event, Event::UnknownType(_))).count(), 1);
-    stream.subscribe(Cluster, &[], &[]);
-    assert_eq!(stream.take(Cluster), ["a", "b"]);
 }
 
 #[test]
