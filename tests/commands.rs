@@ -243,7 +243,7 @@ fn a_bad_flag_could_not_run() {
         (&["serve", "--bogus"][..], "unexpected argument '--bogus'"),
         (&["serv"], "a similar subcommand exists: 'serve'"),
         (&["check", "--format", "xml"], "possible values: human, json, sarif"),
-        (&["serve", "--listen", "localhost:1"], "write IP:PORT, such as 127.0.0.1:18000, or unix:PATH"),
+        (&["serve", "--listen", "nowhere:1"], "write IP:PORT, such as 127.0.0.1:18000, or unix:PATH"),
         (&[], "Usage:"),
     ] {
         let ended = home.run(args);
