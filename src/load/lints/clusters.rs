@@ -113,6 +113,10 @@ impl Decoder<'_> {
 
     fn lint_logical_dns(&mut self, node: &Node<'_>, place: Span) {
         let assignment = child(node, "load_assignment");
+        if assignment.is_none() && child(node, "hosts").is_some() {
+            // What v2 had instead, which has been said.
+            return;
+        }
         let localities = assignment.map(|node| elements(node, "endpoints")).unwrap_or_default();
         let hosts: usize = localities.iter().map(|locality| elements(locality, "lb_endpoints").len()).sum();
         // Where they stood in the old API, they do no more: that has been said.

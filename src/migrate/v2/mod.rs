@@ -343,9 +343,10 @@ impl Upgrade<'_> {
                 || matches!(child.value.form, Form::Alias(..));
             if !is_known && !child.value.is_null() {
                 let short = ty.name.rsplit('.').next().unwrap_or(&ty.name);
-                let since = if self.era == Era::V2 { " any more" } else { "" };
-                let message =
-                    format!("{short} has no field `{}`{since}{}", child.key, advice(&ty.name, &child.key));
+                let advice = advice(&ty.name, &child.key);
+                let was = self.api.was_field(&ty.name, &child.key) || !advice.is_empty();
+                let since = if self.era == Era::V2 && was { " any more" } else { "" };
+                let message = format!("{short} has no field `{}`{since}{advice}", child.key);
                 self.report.decide(child.line, message);
             }
         }
