@@ -212,8 +212,9 @@ fn styles(clusters: &Clusters) -> Vec<(&'static str, String)> {
         ("json", json(&serde_json::json!({"clusters": objects(clusters, None), "x-own": "${A}"}))),
         (
             "json in one line",
-            serde_json::json!({"clusters": objects(clusters, None), "endpoints": [{"clusterName": "${A}"}]})
-                .to_string(),
+            serde_json::json!({"clusters": objects(clusters, None), "endpoints": [{"clusterName": "x"}]})
+                .to_string()
+                .replace("${A}", "value"),
         ),
         (
             "a bootstrap in json",
@@ -358,6 +359,16 @@ fn what_bears_on_more_than_its_item_is_read_whole() {
 fn what_is_no_object_among_the_others_of_its_list_is_read_whole_in_json() {
     let base = r#"{"clusters": [{"name": "a"}, {"name": "b"}, {"name": "c"}], "endpoints": [{"cluster_name": "x"}]}"#;
     let object = r#"{"name": "b"}"#;
+    // What is merged stands for more than itself; a reference goes to the brace that closes it, wherever that is.
+    let merged = r#"{"clusters": [&a {"name": "a", "connect_timeout": "1s"}, {"<<": *a, "name": "b"}, {"name": "c"}]}"#;
+    let unquoted = merged.replace("\"<<\"", "<<");
+    let open =
+        r#"{"clusters": [{"name": "a", "alt_stat_name": "${X:-{{"}, {"name": "b", "alt_stat_name": "1s"}]}"#;
+    for (before, to) in [(merged, "2s"), (&*unquoted, "2s"), (open, "}")] {
+        let variables = Variables::new([("A", "value")]);
+        File::new(before.to_owned(), variables.clone()).edit(before.replacen("1s", to, 1));
+        File::new(before.replacen("1s", to, 1), variables).edit(before.to_owned());
+    }
     for to in [
         r#"{"name": "b"}], "routes": [{"name": "r"}"#,
         r#"{"name": "b"}], "clusters": [{"name": "r"}"#,

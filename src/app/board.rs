@@ -280,7 +280,8 @@ impl Seen {
             for finding in &self.around {
                 *findings.entry(admin::severity(finding.severity).to_owned()).or_default() += 1;
             }
-            let Warnings { across, first } = Warnings::of(&self.places, &self.external, &self.newest);
+            let Warnings { across, first } =
+                Warnings::of(&self.places, &self.external, &self.newest, &self.served);
             *findings.entry(admin::severity(Severity::Warning).to_owned()).or_default() += across;
             Facts { files, findings, held, certificates: self.certificates(), warnings: first }
         })

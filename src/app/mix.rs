@@ -37,6 +37,11 @@ impl Places {
         self.loose.findings(&self.catalog, external)
     }
 
+    /// How many items of that there are.
+    pub fn loose_items(&self) -> usize {
+        self.loose.count()
+    }
+
     /// Completes findings across files: each with the path to its place, and all with
     /// the texts that they point into. A place in a content that its file has no more is left out.
     pub fn place(

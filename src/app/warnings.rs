@@ -1,6 +1,6 @@
 //! What is served and may be wrong all the same: for whoever looks later than the log.
 //!
-//! Comes in: the places of what is served, and the newest content of each file. Goes out: how much is loose
+//! Comes in: what is served of each file, and where. Goes out: how much is loose
 //! between files, and the first warnings, each where it stands. Found out when somebody asks.
 
 use std::collections::{BTreeSet, HashMap};
@@ -28,16 +28,22 @@ pub struct Warnings {
 
 impl Warnings {
     /// Those of these files.
-    pub fn of(places: &Places, external: &BTreeSet<Name>, newest: &OrdMap<FileName, Arc<Look>>) -> Warnings {
+    pub fn of(
+        places: &Places,
+        external: &BTreeSet<Name>,
+        newest: &OrdMap<FileName, Arc<Look>>,
+        served: &OrdMap<FileName, Arc<Look>>,
+    ) -> Warnings {
         let mut across = places.loose_ends(external);
         across.retain(|finding| finding.severity == Severity::Warning);
-        let count = across.len() as u64;
+        // Of very many, not all are found out.
+        let count = across.len().max(places.loose_items()) as u64;
         across.truncate(MAX_WARNINGS);
         let is_newest = |look: &Arc<Look>| newest.get(&look.name).is_some_and(|of| Arc::ptr_eq(of, look));
         let mut looks = Vec::new();
         places.place(&mut across, is_newest, &mut looks);
         let mut first = shown(&across, &looks);
-        for look in newest.values() {
+        for look in served.values() {
             let room = MAX_WARNINGS - first.len();
             let own = look.loaded.diagnostics.iter().filter(|own| own.severity == Severity::Warning);
             let own: Vec<Diagnostic> = own.take(room).cloned().collect();

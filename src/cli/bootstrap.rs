@@ -79,7 +79,9 @@ pub fn xds(text: &str) -> Result<Endpoint, String> {
     let named = || {
         let (host, port) = text.rsplit_once(':')?;
         let port = port.parse().ok().filter(|port| *port != 0)?;
-        is_host_name(host).then(|| Endpoint::Named(host.to_owned(), port))
+        // As `unix:1` is a path.
+        let is_name = host != "unix" && is_host_name(host);
+        is_name.then(|| Endpoint::Named(host.to_owned(), port))
     };
     // A name goes first: certificates may hold it, `localhost` too.
     let endpoint = named().or_else(|| text.parse().ok().map(|address| endpoint(&address)));
@@ -154,6 +156,7 @@ mod tests {
         {
             assert_eq!(xds(good).expect(good).to_string(), good);
         }
+        assert!(matches!(xds("unix:18000"), Ok(Endpoint::Unix(_))));
         for bad in [
             "",
             "5",

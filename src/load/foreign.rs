@@ -89,8 +89,8 @@ impl Reader<'_> {
 /// What is made for Kubernetes.
 fn manifest(entries: &[Entry<'_>]) -> Option<Foreign> {
     let version = entries.iter().find(|entry| entry.key == "apiVersion")?;
-    let kind = entries.iter().find(|entry| entry.key == "kind")?.value.text()?;
-    let message = format!("this is a manifest for Kubernetes ({}), not Envoy's configuration", kind);
+    entries.iter().find(|entry| entry.key == "kind")?.value.text()?;
+    let message = "this is a manifest for Kubernetes, not Envoy's configuration".to_owned();
     let hint = "put the configuration that is in it into a file of its own".to_owned();
     Some(Foreign { span: version.key_span, message, hint })
 }

@@ -3,7 +3,6 @@
 //! Comes in: each step from what was served to what is. Goes out: all findings of this kind, when somebody
 //! asks; the references of a step say only what that step brought. The cost of a step follows the change.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use imbl::OrdSet;
@@ -26,18 +25,50 @@ impl LooseEnds {
         touched: &BTreeSet<Key>,
         external: &BTreeSet<Name>,
     ) {
-        let concerned = concerned(before, now, touched);
-        // Mostly nothing is loose.
-        if !self.0.is_empty() {
-            concerned.iter().for_each(|key| drop(self.0.remove(key)));
-        }
         let references = References { before: now, now, external, is_lacking: false };
-        let dangling = references.dangling(&concerned).into_iter();
-        self.0.extend(dangling.map(|dangling| (dangling.by.0, dangling.by.1.clone())));
-        self.0.extend(references.unused(&concerned).into_iter().map(|(key, _)| key));
+        for key in touched {
+            self.look_at(key, &references);
+            // At a start all are touched.
+            if before.is_empty() {
+                continue;
+            }
+            let both = [before, now].map(|catalog| catalog.homes(key.0, &key.1));
+            for used in both.into_iter().flatten().flat_map(Home::endpoints) {
+                self.look_at(&used, &references);
+            }
+            let [of_before, of_now] = both.map(|homes| homes.iter().map(|home| &home.nodes));
+            if !of_before.eq(of_now) {
+                self.look_at_users(key, &references);
+            }
+        }
     }
 
-    /// What is loose now, as warnings: it is served.
+    fn look_at(&mut self, key: &Key, references: &References<'_>) {
+        if references.is_dangling((key.0, &key.1), None) || references.is_unused(key) {
+            self.0.insert(key.clone());
+        } else if !self.0.is_empty() {
+            self.0.remove(key);
+        }
+    }
+
+    /// One may name thousands: of what it names besides, nothing changed.
+    fn look_at_users(&mut self, target: &Key, references: &References<'_>) {
+        for (kind, name) in references.now.named_by(target) {
+            let by = (kind, name.clone());
+            if references.is_dangling((kind, name), Some(target)) {
+                self.0.insert(by);
+            } else if self.0.contains(&by) {
+                self.look_at(&by, references);
+            }
+        }
+    }
+
+    /// How many items are loose now.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What is loose now, as warnings: it is served. If there is very much, not all.
     pub fn findings(&self, now: &Catalog, external: &BTreeSet<Name>) -> Vec<Diagnostic> {
         let references = References { before: now, now, external, is_lacking: false };
         let keys: BTreeSet<Key> = self.0.iter().cloned().collect();
@@ -47,22 +78,4 @@ impl LooseEnds {
         findings.extend(references.unused_endpoints(&keys));
         findings
     }
-}
-
-/// The touched items, those that name what is there for others now, and what they use or used.
-fn concerned<'t>(before: &Catalog, now: &Catalog, touched: &'t BTreeSet<Key>) -> Cow<'t, BTreeSet<Key>> {
-    if before.is_empty() {
-        return Cow::Borrowed(touched);
-    }
-    let mut concerned = touched.clone();
-    for key in touched {
-        let both = [before, now].map(|catalog| catalog.homes(key.0, &key.1));
-        concerned.extend(both.into_iter().flatten().flat_map(Home::endpoints));
-        let audiences = both.map(|homes| homes.iter().map(|home| &home.nodes));
-        let [of_before, of_now] = audiences;
-        if !of_before.eq(of_now) {
-            concerned.extend(now.named_by(key).map(|(kind, name)| (kind, name.clone())));
-        }
-    }
-    Cow::Owned(concerned)
 }

@@ -109,7 +109,9 @@ impl Outline {
     pub(super) fn of(file: &str, text: &str, parsed: &Parsed<'_>, variables: &Variables) -> Option<Found> {
         let [Node { value: Value::Mapping(entries), span, .. }] = &parsed.documents[..] else { return None };
         let is_json = is_json(file) && text.as_bytes().get(span.start as usize) == Some(&b'{');
-        let is_plain = parsed.cut_off.is_none()
+        // An anchor stands before the brace of its item.
+        let is_plain = !(is_json && parsed.kept > 0)
+            && parsed.cut_off.is_none()
             && parsed.issues.len() <= MAX_FINDINGS
             // With more, what is read before an anchor decides whether it is too much.
             && parsed.kept <= ALIAS_BUDGET

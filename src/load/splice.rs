@@ -15,9 +15,10 @@ mod alone;
 mod stretch;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
-use memchr::{memchr, memchr2, memchr3, memmem};
+use memchr::{memchr, memchr2, memchr3, memmem, memrchr2};
 
 use self::stretch::{Side, Stretch};
 use super::findings::MAX_FINDINGS;
@@ -48,6 +49,12 @@ pub(super) fn load(
     if !stands_alone(outline, loaded, old, new.as_bytes(), inputs) {
         return None;
     }
+    if outline.is_json && inputs.variables.touches_any() {
+        let parts = [(before, &stretch.old), (text.as_bytes(), &stretch.new)];
+        if parts.into_iter().any(|(text, part)| may_reach_across(text, part)) {
+            return None;
+        }
+    }
     let fresh = stretch.read(api, file, new, inputs, loaded)?;
     // What is written as a reference and stands for itself counts, too.
     let is_little =
@@ -73,6 +80,15 @@ fn stands_alone(outline: &Outline, loaded: &Loaded, old: &[u8], new: &[u8], inpu
     let may_be_meant_elsewhere = outline.has_anchor && memchr2(b'&', b'*', old).is_some();
     let may_name_a_file = loaded.drawn.files().next().is_some() && memchr(b'!', old).is_some();
     is_part && !is_first_to_refer && !may_stand_in && !may_be_meant_elsewhere && !may_name_a_file
+}
+
+/// Whether a reference may begin before this part of a text and end in it, or begin in it and end behind: each
+/// stands on one line.
+fn may_reach_across(text: &[u8], part: &Range<usize>) -> bool {
+    let line_of =
+        |at: usize, from: usize| memrchr2(b'\n', b'\r', &text[from..at]).map_or(from, |end| from + end);
+    let (first, last) = (line_of(part.start, 0), line_of(part.end, part.start));
+    has_reference(&text[first..part.start]) || has_reference(&text[last..part.end])
 }
 
 fn has_reference(text: &[u8]) -> bool {

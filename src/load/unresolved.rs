@@ -158,9 +158,28 @@ impl<'a> References<'a> {
         external || catalog.homes(kind, name).iter().any(|home| may_meet(home.nodes.as_deref(), nodes))
     }
 
+    /// Whether something that an item names is not there; with a target, only that.
+    pub fn is_dangling(&self, by: (Kind, &'a Name), target: Option<&Key>) -> bool {
+        let mut found = Found::default();
+        self.dangling_of(by, target, &mut found);
+        !found.list.is_empty()
+    }
+
+    /// Whether this is an endpoint assignment that no cluster uses.
+    pub fn is_unused(&self, key: &Key) -> bool {
+        self.unused(key).next().is_some()
+    }
+
+    /// Where such an assignment stands.
+    fn unused<'k>(&'k self, key: &'k Key) -> impl Iterator<Item = &'a Home> + 'k {
+        let may_be = key.0 == Kind::Endpoint && !self.external.contains(&key.1);
+        let homes = if may_be { self.now.homes(key.0, &key.1) } else { &[] };
+        homes.iter().filter(|home| !self.is_used(key, home))
+    }
+
     /// Endpoint assignments that no cluster uses, among the touched and those that touched clusters
-    /// used before; up to a number.
-    pub fn unused(&self, touched: &BTreeSet<Key>) -> Vec<(Key, &'a Home)> {
+    /// used before.
+    pub fn unused_endpoints(&self, touched: &BTreeSet<Key>) -> Vec<Diagnostic> {
         let mut candidates: BTreeSet<Key> = BTreeSet::new();
         for key in touched {
             if key.0 == Kind::Endpoint {
@@ -169,16 +188,8 @@ impl<'a> References<'a> {
             let before = self.before.homes(key.0, &key.1).iter().filter(|_| key.0 == Kind::Cluster);
             candidates.extend(before.flat_map(Home::endpoints));
         }
-        let is_own = |key: &Key| !self.external.contains(&key.1);
-        let homes = |key: Key| self.now.homes(key.0, &key.1).iter().map(move |home| (key.clone(), home));
-        let all = candidates.into_iter().filter(is_own).flat_map(homes);
-        all.filter(|(key, home)| !self.is_used(key, home)).take(MAX_DANGLING).collect()
-    }
-
-    /// What to say of them.
-    pub fn unused_endpoints(&self, touched: &BTreeSet<Key>) -> Vec<Diagnostic> {
-        let all = self.unused(touched);
-        all.iter().map(|(key, home)| unused(key, home, self.now.name_span(home))).collect()
+        let say = |key| self.unused(key).map(move |home| unused(key, home, self.now.name_span(home)));
+        candidates.iter().flat_map(say).take(MAX_DANGLING).collect()
     }
 
     fn is_used(&self, key: &Key, home: &Home) -> bool {

@@ -134,7 +134,9 @@ impl Connection {
         let ca = quoted(&tls.ca);
         let (san_type, name) = match (&tls.server_name, &self.endpoint) {
             (_, Endpoint::Unix(_)) => return String::new(),
-            (Some(name), _) | (None, Endpoint::Named(name, _)) => ("DNS", quoted(name)),
+            (Some(name), _) => ("DNS", quoted(name)),
+            // The dot that ends a full name is none of the certificate's.
+            (None, Endpoint::Named(name, _)) => ("DNS", quoted(name.trim_end_matches('.'))),
             (None, Endpoint::Tcp(ip, _)) => ("IP_ADDRESS", quoted(ip)),
         };
         let sni = if san_type == "DNS" { format!("      sni: {name}\n") } else { String::new() };

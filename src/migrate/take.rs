@@ -69,11 +69,6 @@ impl Taken {
             ));
         }
         let Some(shape) = shape(api, &document.root) else {
-            if document.root.has("apiVersion") && document.root.has("kind") {
-                return Err(unusable(
-                    "this is a manifest of Kubernetes: put the Envoy configuration that is in it into a file of its own",
-                ));
-            }
             return Err(unusable(
                 "this is no Envoy bootstrap, no filesystem-xDS file (`resources:`) and no config dump (`configs:`)",
             ));

@@ -84,7 +84,7 @@ impl Bridge {
         let home = tempfile::tempdir().expect("the folder for temporary files is writable");
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         let mut process = spawn(config, &address, &flags, home.path());
-        wait_until_accepting(&mut process, &address);
+        wait_until_accepting(&mut process, &address, &flags);
         Bridge { address, config: config.to_owned(), flags, process, home }
     }
 
@@ -92,7 +92,7 @@ impl Bridge {
     pub fn restart(&mut self) {
         self.process.kill();
         self.process = spawn(&self.config, &self.address, &self.flags, self.home.path());
-        wait_until_accepting(&mut self.process, &self.address);
+        wait_until_accepting(&mut self.process, &self.address, &self.flags);
     }
 
     /// Asks it to end (SIGTERM) and waits for that.
@@ -152,10 +152,23 @@ fn spawn(config: &Path, address: &Address, flags: &[String], home: &Path) -> Pro
     Process::start("xds-bridge", &mut command, &home.join("log"))
 }
 
+/// The admin address among flags.
+fn admin_of(flags: &[String]) -> Option<Address> {
+    let at = flags.iter().position(|flag| flag == "--admin")?;
+    let address = flags.get(at + 1)?.split(',').next()?;
+    match address.strip_prefix("unix:") {
+        Some(path) => Some(Address::Unix(path.into())),
+        None => address.rsplit_once(':')?.1.parse().ok().map(Address::Tcp),
+    }
+}
+
+/// Waits for both addresses: the admin address is there a moment later.
 #[track_caller]
-fn wait_until_accepting(process: &mut Process, address: &Address) {
-    wait_until(SOON, &format!("the daemon to accept connections on {address}"), || {
-        process.assert_alive();
-        address.accepts()
-    });
+fn wait_until_accepting(process: &mut Process, address: &Address, flags: &[String]) {
+    for address in [Some(address.clone()), admin_of(flags)].into_iter().flatten() {
+        wait_until(SOON, &format!("the daemon to accept connections on {address}"), || {
+            process.assert_alive();
+            address.accepts()
+        });
+    }
 }

@@ -72,3 +72,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_loose_beside_very_much_is_not_forgotten() {
+    let names: Vec<String> = (0..1_100).map(|number| format!("c{number}")).collect();
+    let clusters: String = names.iter().map(|name| eds_cluster(name).replace("clusters:\n", "")).collect();
+    let assignments: String = names.iter().map(|name| endpoints(name).replace("endpoints:\n", "")).collect();
+    let mut bench = Bench::new();
+    let clusters = format!("clusters:\n{clusters}");
+    bench.change(&[("c.yaml", Some(&clusters)), ("r.yaml", Some(&route("r", "missing")))]);
+    assert_eq!(bench.fragments.places().loose_items(), 1_101);
+    bench.put("e.yaml", &format!("endpoints:\n{assignments}"));
+    let loose = bench.fragments.places().loose_ends(&BTreeSet::new());
+    assert_eq!(said_of(&loose).len(), 1, "{loose:?}");
+    assert_eq!(&*loose[0].file, "d/r.yaml");
+}

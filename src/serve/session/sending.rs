@@ -148,6 +148,9 @@ impl Session {
             holding.last_nonce = None;
             holding.ask_all(shared.view.as_ref(), kind);
         }
+        if kind == Kind::Cluster {
+            shared.lingering.clear();
+        }
     }
 
     fn next_ready(&mut self, now: Instant) -> Option<Response> {
