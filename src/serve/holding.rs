@@ -298,6 +298,10 @@ impl Holding {
             if !covered && !self.subscription.covers(name) {
                 continue;
             }
+            // It dropped the name, and has asked for it anew since: it holds nothing, whatever it says of the removal.
+            if sent.version.is_none() && matches!(self.gap.get(name), Some(Held::Asked(None))) {
+                continue;
+            }
             let rejected = Held::Rejected {
                 version: sent.version,
                 refused: sent.resource.clone(),

@@ -43,7 +43,7 @@ impl<'o> Stretch<'o> {
         let is_in = |list: &&List| (list.items.start as usize..list.items.end as usize).contains(&first);
         let list = outline.lists.iter().find(is_in)?;
         if outline.is_json {
-            return Stretch::in_json(before, now, items, list, first, same..changed_to);
+            return Stretch::in_json(before, now, items, list, first, changed_to);
         }
         let (start, column) = dash(before, &items[first])?;
         let (mut end, mut next) =
@@ -81,10 +81,10 @@ impl<'o> Stretch<'o> {
         items: &[Item],
         list: &'o List,
         first: usize,
-        changed: Range<usize>,
+        changed_to: usize,
     ) -> Option<Stretch<'o>> {
         let listed = &items[first..list.items.end as usize];
-        let last = listed.partition_point(|item| (item.span.end as usize) < changed.end);
+        let last = listed.partition_point(|item| (item.span.end as usize) < changed_to);
         let (start, end) = (listed[0].span.start as usize, listed.get(last)?.span.end as usize);
         let new_end = (now.len() + end).checked_sub(before.len())?;
         let is_object =

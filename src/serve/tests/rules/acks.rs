@@ -114,3 +114,18 @@ fn rule_14_changes_coalesce_while_a_response_is_in_flight() {
     assert_eq!(stream.take(Cluster), ["a", "c", "-b"]);
     stream.expect_nothing();
 }
+
+#[test]
+fn rule_12_what_was_dropped_and_asked_for_anew_is_not_held_although_its_removal_is_refused() {
+    let mut stream = Stream::ads(Sotw, [plain(Cluster, "a", 1), plain(Cluster, "b", 1)]);
+    stream.ask(Cluster, &["a", "b"], "");
+    let first = stream.expect(Cluster);
+    stream.answer(&first, None, &["a", "b"]);
+    stream.publish([remove(Cluster, "a")]);
+    let removal = stream.expect(Cluster);
+    stream.ask(Cluster, &["b"], "");
+    stream.ask(Cluster, &["a", "b"], "");
+    stream.answer(&removal, Some("no"), &["a", "b"]);
+    stream.publish([plain(Cluster, "b", 2)]);
+    assert_eq!(stream.take(Cluster), ["b"]);
+}
